@@ -1,0 +1,83 @@
+"""Every error this package raises on purpose.
+
+    QdrantPluginError                 what happened, and what to do about it
+    |-- ConfigError (ValueError)      a parameter is wrong, or two of them disagree
+    |   `-- UnsupportedByEngine       the chosen engine cannot honour a parameter
+    |-- ConnectionFailed (ConnectionError)
+    |   |-- AuthenticationFailed      the server refused the API key
+    |   `-- StoreUnavailable          the embedded store cannot be opened or used
+    |-- CollectionError
+    |   |-- CollectionNotFound (LookupError)
+    |   |-- CollectionExists
+    |   |-- CollectionMismatch        another vector size, metric or id scheme
+    |   `-- CollectionShared          deleting it would take others' index away
+    |-- VectorError (ValueError)      vectors that cannot be stored or queried
+    |-- MissingIDs (ValueError)       sample or label ids the index does not hold
+    |-- IndexNotFound (LookupError)   no such similarity run on the dataset
+    `-- EngineError                   the engine failed; its own words follow
+
+The second bases let callers that catch built-in errors, as FiftyOne does, keep
+working. The cause is always chained (``raise ... from``).
+"""
+
+from __future__ import annotations
+
+
+class QdrantPluginError(Exception):
+    """Base of all errors of this package."""
+
+
+class ConfigError(QdrantPluginError, ValueError):
+    """A parameter is wrong, or two parameters disagree."""
+
+
+class UnsupportedByEngine(ConfigError):
+    """The chosen engine cannot honour a parameter."""
+
+
+class ConnectionFailed(QdrantPluginError, ConnectionError):
+    """Qdrant does not answer where it was looked for."""
+
+
+class AuthenticationFailed(ConnectionFailed):
+    """The server refused the API key."""
+
+
+class StoreUnavailable(ConnectionFailed):
+    """The embedded store cannot be opened, started or written."""
+
+
+class CollectionError(QdrantPluginError):
+    """Something is wrong with one collection."""
+
+
+class CollectionNotFound(CollectionError, LookupError):
+    """The collection does not exist."""
+
+
+class CollectionExists(CollectionError):
+    """The collection exists already."""
+
+
+class CollectionMismatch(CollectionError, ValueError):
+    """The collection has another vector size, metric or id scheme."""
+
+
+class CollectionShared(CollectionError):
+    """Deleting the collection would destroy somebody else's index."""
+
+
+class VectorError(QdrantPluginError, ValueError):
+    """Vectors of the wrong shape, or with NaN or infinite values."""
+
+
+class MissingIDs(QdrantPluginError, ValueError):
+    """The index does not hold some of the given sample or label ids."""
+
+
+class IndexNotFound(QdrantPluginError, LookupError):
+    """The dataset has no Qdrant index under the given brain key."""
+
+
+class EngineError(QdrantPluginError):
+    """The engine failed in a way that has no more specific class here."""
