@@ -1,0 +1,54 @@
+# Everything a newcomer runs. Each target makes its own .venv on first use.
+#   PYTHON=python3.12 make test    another interpreter (first use only)
+#   ARGS="-k norms" make test      arguments for pytest
+PYTHON ?= python3
+ARGS ?=
+
+VENV := .venv
+PY := $(VENV)/bin/python
+PIP := $(PY) -m pip install --quiet --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check fix clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | \
+		awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+demo: $(VENV)/.installed  ## index 1,797 digits, query them, open the App (APP=0: no App)
+	@$(PY) scripts/setup_mongod.py
+	@exec $(PY) examples/demo.py
+
+test: $(VENV)/.installed-dev  ## run the tests (QDRANT_URL=... adds those for a server)
+	@$(PY) scripts/setup_mongod.py
+	@exec $(PY) -m pytest $(ARGS)
+
+check: $(VENV)/.installed-dev  ## lint, format, types, direction of imports
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+fix: $(VENV)/.installed-dev  ## let ruff repair and format what it can
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+clean:  ## remove the environment, caches and builds
+	rm -rf $(VENV) build dist .hypothesis .import_linter_cache .mypy_cache \
+		.pytest_cache .ruff_cache
+
+$(VENV)/pyvenv.cfg:
+	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 10) else \
+		"Python 3.10 or newer is needed, e.g. make PYTHON=python3.12")'
+	@echo "Making $(VENV) ..."
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml | $(VENV)/pyvenv.cfg
+	@echo "Installing into $(VENV) (a minute or two on first use) ..."
+	@$(PIP) --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml | $(VENV)/.installed
+	@echo "Installing the development tools ..."
+	@$(PIP) --editable '.[dev]'
+	@touch $@
