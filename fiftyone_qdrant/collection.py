@@ -1,0 +1,376 @@
+"""One Qdrant collection: made, checked, written, read and searched.
+
+All talk to Qdrant goes through here, in ``qdrant_client``'s own method names and
+models, so it works on a server and on the embedded engine alike. Nothing here
+knows about datasets, views or brain runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import points
+from .connection import Connection, connect, translated
+from .errors import CollectionMismatch, CollectionNotFound
+from .parameters import CollectionParameters
+from .points import Matrix, Scores
+
+if TYPE_CHECKING:
+    from qdrant_client import models
+
+    from .connection import Client
+
+# A REST message may have 32 MB; a float takes up to about 12 characters there
+_WRITE_BYTES = 8 * 2**20
+_WRITE_POINTS = 1000
+_BYTES_PER_FLOAT = 12
+_READ_POINTS = 1000
+_READ_BYTES = 64 * 2**20
+_IDS_PER_CALL = 10_000
+
+
+@dataclass(frozen=True)
+class Schema:
+    """What an index needs to know of a collection.
+
+    Attributes:
+        size: dimensions of its vectors
+        metric: FiftyOne's name of its distance
+        metadata: what its maker stored with it
+    """
+
+    size: int
+    metric: str
+    metadata: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Hits:
+    """Points found for one query, best first.
+
+    Attributes:
+        ids: the sample or label ids
+        sample_ids: the sample of each hit, or ``None`` if not asked for
+        scores: float64, shape ``(num_hits,)``, as Qdrant gives them
+    """
+
+    ids: list[str]
+    sample_ids: list[str] | None
+    scores: Scores
+
+    def keep(self, mask: Sequence[bool] | np.ndarray[Any, Any]) -> Hits:
+        """Returns the hits where ``mask`` is true."""
+        rows = np.flatnonzero(np.asarray(mask, dtype=bool))
+        samples = self.sample_ids
+        return Hits(
+            [self.ids[i] for i in rows],
+            None if samples is None else [samples[i] for i in rows],
+            self.scores[rows],
+        )
+
+    def first(self, k: int) -> Hits:
+        """Returns the best ``k`` hits."""
+        samples = self.sample_ids
+        return Hits(
+            self.ids[:k], None if samples is None else samples[:k], self.scores[:k]
+        )
+
+
+class Collection:
+    """One collection at one place.
+
+    Args:
+        connection: where Qdrant is
+        name: the collection's name, which need not exist yet
+    """
+
+    def __init__(self, connection: Connection, name: str) -> None:
+        self.connection = connection
+        self.name = name
+        self._schema: Schema | None = None
+
+    @property
+    def client(self) -> Client:
+        """The ``QdrantClient`` or ``EmbeddedClient`` that serves the collection."""
+        return connect(self.connection)
+
+    def _call(self, method: str, *args: Any, **kwargs: Any) -> Any:
+        with translated(self.connection.location, self.name):
+            return getattr(self.client, method)(self.name, *args, **kwargs)
+
+    def exists(self) -> bool:
+        """Whether the collection exists now."""
+        return bool(self._call("collection_exists"))
+
+    def info(self) -> models.CollectionInfo:
+        """Returns Qdrant's own description of the collection.
+
+        Raises:
+            CollectionNotFound: if it does not exist
+        """
+        return self._call("get_collection")
+
+    def schema(self) -> Schema:
+        """Returns size, metric and metadata, read once.
+
+        Raises:
+            CollectionNotFound: if it does not exist
+            CollectionMismatch: if it has no single dense vector per point
+        """
+        if self._schema is None:
+            config = self.info().config
+            vectors = config.params.vectors
+            size = getattr(vectors, "size", None)
+            if size is None:
+                raise CollectionMismatch(
+                    f"Collection '{self.name}' has named vectors, which a similarity "
+                    "index cannot use yet. Choose a collection with one unnamed vector"
+                )
+
+            distance = str(getattr(vectors, "distance").value)  # noqa: B009
+            metadata = dict(getattr(config, "metadata", None) or {})
+            self._schema = Schema(size, points.METRICS[distance], metadata)
+
+        return self._schema
+
+    def create(
+        self,
+        size: int,
+        metric: str,
+        parameters: CollectionParameters,
+        metadata: dict[str, Any],
+    ) -> None:
+        """Creates the collection; never replaces one.
+
+        Raises:
+            CollectionExists: if the name is taken
+        """
+        from qdrant_client import models
+
+        self._call(
+            "create_collection",
+            vectors_config=models.VectorParams(
+                size=size,
+                distance=models.Distance(points.DISTANCES[metric]),
+                on_disk=parameters.values.get("on_disk"),
+            ),
+            metadata=metadata,
+            **parameters.to_arguments(),
+        )
+        # Servers in strict mode refuse filters on fields without an index
+        self._call(
+            "create_payload_index",
+            points.SAMPLE_ID,
+            field_schema=models.PayloadSchemaType.KEYWORD,
+            wait=True,
+        )
+        self._schema = Schema(size, metric, metadata)
+
+    def drop(self) -> None:
+        """Deletes the collection; one that is gone already is no error."""
+        self._schema = None
+        try:
+            self._call("delete_collection")
+        except CollectionNotFound:
+            return
+
+    def count(self) -> int:
+        """Returns the exact number of points.
+
+        Raises:
+            CollectionNotFound: if the collection does not exist
+        """
+        return int(self._call("count", exact=True).count)
+
+    def write(
+        self, ids: Sequence[str], vectors: Matrix, payloads: list[dict[str, Any]]
+    ) -> None:
+        """Writes points, replacing those with the same ids, and waits for it.
+
+        Args:
+            ids: sample or label ids, ``num_points`` of them
+            vectors: float32, shape ``(num_points, size)``
+            payloads: one per point
+        """
+        self._call(
+            "upload_collection",
+            vectors=vectors,
+            payload=payloads,
+            ids=points.to_point_ids(ids),
+            batch_size=_batch_size(vectors.shape[1], _WRITE_BYTES, _WRITE_POINTS),
+            wait=True,
+        )
+
+    def delete(self, ids: Sequence[str]) -> None:
+        """Deletes points by sample or label id; missing ones are no error."""
+        from qdrant_client import models
+
+        point_ids = points.to_point_ids(ids)
+        for i in range(0, len(point_ids), _IDS_PER_CALL):
+            batch = models.PointIdsList(points=list(point_ids[i : i + _IDS_PER_CALL]))
+            self._call("delete", points_selector=batch, wait=True)
+
+    def present(self, ids: Sequence[str]) -> set[str]:
+        """Returns those of the given sample or label ids that are in it."""
+        found: set[str] = set()
+        for i in range(0, len(ids), _IDS_PER_CALL):
+            records = self._call(
+                "retrieve",
+                ids=points.to_point_ids(ids[i : i + _IDS_PER_CALL]),
+                with_payload=False,
+                with_vectors=False,
+            )
+            found.update(points.from_point_id(r.id) for r in records)
+
+        return found
+
+    def scroll(
+        self, sample_ids: Sequence[str] | None = None, vectors: bool = False
+    ) -> Iterator[list[models.Record]]:
+        """Yields all points page by page, in the order of their ids.
+
+        Args:
+            sample_ids: only points of these samples
+            vectors: whether to read the vectors
+        """
+        from qdrant_client import models
+
+        condition = None
+        if sample_ids is not None:
+            match = models.MatchAny(any=[str(i) for i in sample_ids])
+            condition = models.Filter(
+                must=[models.FieldCondition(key=points.SAMPLE_ID, match=match)]
+            )
+
+        limit = _IDS_PER_CALL
+        if vectors:
+            limit = _batch_size(self.schema().size, _READ_BYTES, _READ_POINTS)
+
+        offset = None
+        while True:
+            page, offset = self._call(
+                "scroll",
+                scroll_filter=condition,
+                limit=limit,
+                offset=offset,
+                with_payload=True,
+                with_vectors=vectors,
+            )
+            if page:
+                yield page
+
+            if offset is None:
+                return
+
+    def retrieve(self, ids: Sequence[str]) -> Iterator[list[models.Record]]:
+        """Yields the points with the given ids page by page, in the order given."""
+        limit = _batch_size(self.schema().size, _READ_BYTES, _READ_POINTS)
+        for i in range(0, len(ids), limit):
+            yield self._call(
+                "retrieve",
+                ids=points.to_point_ids(ids[i : i + limit]),
+                with_payload=True,
+                with_vectors=True,
+            )
+
+    def to_vectors(self, records: Sequence[models.Record]) -> Matrix:
+        """Returns the vectors of records as they were put in.
+
+        Returns:
+            float32, shape ``(num_records, size)``
+        """
+        schema = self.schema()
+        if not records:
+            return np.empty((0, schema.size), dtype=np.float32)
+
+        matrix = np.asarray([r.vector for r in records], dtype=np.float32)
+        return points.restore(matrix, [r.payload for r in records], schema.metric)
+
+    def nearest(
+        self,
+        queries: Matrix,
+        k: int,
+        ids: Sequence[str] | None = None,
+        exact: bool = False,
+        reverse: bool = False,
+        with_samples: bool = False,
+        score_threshold: float | None = None,
+    ) -> list[Hits]:
+        """Returns the best ``k`` points for each query, in one call.
+
+        Args:
+            queries: float32, shape ``(num_queries, size)``
+            k: the number of hits per query
+            ids: search only among these sample or label ids
+            exact: compare with every point instead of using the HNSW graph
+            reverse: return the farthest points, farthest first; always exact
+            with_samples: whether to return the sample of each hit
+            score_threshold: leave out worse scores
+        """
+        from qdrant_client import models
+
+        condition = None
+        if ids is not None:
+            has_id = models.HasIdCondition.model_construct(
+                has_id=points.to_point_ids(ids)
+            )
+            condition = models.Filter.model_construct(must=[has_id])
+
+        requests = [
+            models.QueryRequest.model_construct(
+                query=_farthest(q) if reverse else models.NearestQuery(nearest=q),
+                filter=condition,
+                params=models.SearchParams(exact=exact or reverse or ids is not None),
+                limit=k,
+                score_threshold=score_threshold,
+                with_payload=[points.SAMPLE_ID] if with_samples else False,
+                with_vector=False,
+            )
+            for q in queries.tolist()
+        ]
+        responses = self._call("query_batch_points", requests=requests)
+        return [_to_hits(r.points, with_samples) for r in responses]
+
+
+def _farthest(query: list[float]) -> models.RecommendQuery:
+    """A query that ranks by how unlike ``query`` points are, for any metric."""
+    from qdrant_client import models
+
+    return models.RecommendQuery(
+        recommend=models.RecommendInput(
+            negative=[query], strategy=models.RecommendStrategy.SUM_SCORES
+        )
+    )
+
+
+def _to_hits(found: Sequence[models.ScoredPoint], with_samples: bool) -> Hits:
+    samples = None
+    if with_samples:
+        samples = [str((p.payload or {}).get(points.SAMPLE_ID)) for p in found]
+
+    return Hits(
+        [points.from_point_id(p.id) for p in found],
+        samples,
+        np.array([p.score for p in found], dtype=np.float64),
+    )
+
+
+def _batch_size(size: int, max_bytes: int, max_points: int) -> int:
+    return max(1, min(max_points, max_bytes // (size * _BYTES_PER_FLOAT)))
+
+
+def list_collections(connection: Connection) -> list[str]:
+    """Returns the names of all collections at a place."""
+    with translated(connection.location):
+        listing = connect(connection).get_collections()
+        return [c.name for c in listing.collections]
+
+
+def version(connection: Connection) -> str:
+    """Returns the version of the engine at a place."""
+    with translated(connection.location):
+        return str(connect(connection).info().version)
