@@ -53,7 +53,7 @@ def main() -> None:
         sys.exit(
             "No MongoDB runs here: FiftyOne's own download is missing or does not "
             f"start, and {PACKAGE} does not help on this system.\n"
-            "Start a MongoDB (5.0 or newer) yourself and name it:\n"
+            "Start a MongoDB (6.0 or newer) yourself and name it:\n"
             "  export FIFTYONE_DATABASE_URI=mongodb://localhost:27017"
         )
 
