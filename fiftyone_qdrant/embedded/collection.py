@@ -1,0 +1,378 @@
+"""One collection of an embedded store, inside the owner process."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import struct
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import qdrant_edge as qe
+
+from fiftyone_qdrant import errors
+from fiftyone_qdrant.embedded import protocol, settings
+from fiftyone_qdrant.embedded.conversions import (
+    Buffers,
+    filter_from_wire,
+    ids_from_wire,
+    order_by,
+    payload_selector,
+)
+from fiftyone_qdrant.embedded.engine import engine_call
+from fiftyone_qdrant.embedded.files import write_json
+from fiftyone_qdrant.embedded.queries import Planned, Planner
+
+logger = logging.getLogger(__name__)
+
+SIDECAR = "collection.json"
+SHARD = "shard"
+
+# The engine never releases the GIL: these bound how long one call may hold it
+_POINTS_PER_UPDATE = 512
+_QUERIES_PER_CALL = 16
+
+Reply = tuple[protocol.Message, list[protocol.Buffer]]
+
+
+class Collection:
+    """A collection: its directory, its settings and its shard.
+
+    The shard is loaded on first use. Any number of threads may use it at a time;
+    closing waits for them.
+
+    Args:
+        directory: the collection's directory
+        config: the content of its sidecar file
+    """
+
+    def __init__(self, directory: str, config: dict[str, Any]) -> None:
+        self.directory = directory
+        self.config = config
+        self.name: str = config["name"]
+        self.written_at: float | None = None
+        self._shard: Any = None
+        self._gone = False
+        self._users = 0
+        self._state = threading.Condition()
+        self._writing = threading.Lock()
+
+    # -- life -----------------------------------------------------------------
+
+    @staticmethod
+    def build(directory: str, config: dict[str, Any]) -> None:
+        """Makes a new collection in an empty directory, closed and on disk."""
+        with engine_call(config["name"]):
+            shard_dir = os.path.join(directory, SHARD)
+            os.mkdir(shard_dir, 0o700)
+            shard = qe.EdgeShard.create(
+                shard_dir, settings.edge_config(config, indexed=False)
+            )
+            shard.close()
+        write_json(os.path.join(directory, SIDECAR), config)
+
+    @contextmanager
+    def shard(self) -> Iterator[Any]:
+        """Yields the loaded shard, which stays open meanwhile."""
+        with self._state:
+            if self._gone:
+                raise errors.CollectionNotFound(f"no collection '{self.name}'")
+            if self._shard is None:
+                started = time.perf_counter()
+                with engine_call(self.name):
+                    self._shard = qe.EdgeShard.load(os.path.join(self.directory, SHARD))
+                logger.info(
+                    "loaded '%s' in %.3f s", self.name, time.perf_counter() - started
+                )
+            self._users += 1
+            shard = self._shard
+        try:
+            with engine_call(self.name):
+                yield shard
+        finally:
+            with self._state:
+                self._users -= 1
+                self._state.notify_all()
+
+    def close(self, *, for_good: bool = False) -> None:
+        """Flushes and closes the shard when nobody uses it any more.
+
+        Args:
+            for_good: whether the collection is being deleted
+        """
+        with self._state:
+            self._gone = self._gone or for_good
+            self._state.wait_for(lambda: self._users == 0)
+            shard, self._shard = self._shard, None
+            if shard is not None:
+                with engine_call(self.name):
+                    if not for_good:
+                        shard.flush()
+                    shard.close()
+            self.written_at = None
+
+    def flush(self) -> None:
+        """Makes all acknowledged writes survive a power failure."""
+        if self._shard is None:
+            return
+        with self.shard() as shard:
+            self.written_at = None
+            shard.flush()
+
+    @contextmanager
+    def _write(self) -> Iterator[Any]:
+        with self.shard() as shard, self._writing:
+            yield shard
+            self.written_at = time.monotonic()
+
+    # -- settings -------------------------------------------------------------
+
+    def describe(self) -> dict[str, Any]:
+        """Returns what a writer must know: vector size and distance."""
+        return dict(self.config["vectors"])
+
+    def info(self) -> dict[str, Any]:
+        """Returns settings and counts."""
+        with self.shard() as shard:
+            found = shard.info()
+            schema = {
+                field: {
+                    "data_type": str(index.data_type).rpartition(".")[2].lower(),
+                    "points": index.points,
+                }
+                for field, index in found.payload_schema.items()
+            }
+        return {
+            "config": self.config,
+            "points_count": found.points_count,
+            "indexed_vectors_count": found.indexed_vectors_count,
+            "segments_count": found.segments_count,
+            "payload_schema": schema,
+            "status": "green",
+        }
+
+    def update_settings(self, changes: dict[str, Any]) -> None:
+        """Merges changes into the settings, and saves them."""
+        with self._state:
+            if self._gone:
+                raise errors.CollectionNotFound(f"no collection '{self.name}'")
+            config = dict(self.config)
+            for name, value in changes.items():
+                if name == "metadata":
+                    config[name] = {**(config.get(name) or {}), **value}
+                elif name == "quantization_config":
+                    config[name] = value
+                else:
+                    config[name] = {**(config.get(name) or {}), **value}
+            write_json(os.path.join(self.directory, SIDECAR), config)
+            self.config = config
+
+    # -- writing --------------------------------------------------------------
+
+    def upsert(self, message: protocol.Message, buffers: Buffers) -> None:
+        """Writes points: ids, one float32 matrix, and payloads or None."""
+        size = self.config["vectors"]["size"]
+        if message["dim"] != size:
+            raise errors.VectorError(
+                f"collection '{self.name}' takes vectors of size {size}, "
+                f"not {message['dim']}"
+            )
+        ids = ids_from_wire(message["ids"], buffers)
+        numbers = buffers[message["vectors"]].cast("f")
+        where = message.get("payloads")
+        payloads = None if where is None else json.loads(bytes(buffers[where]))
+        if len(numbers) != len(ids) * size or (payloads and len(payloads) != len(ids)):
+            raise errors.VectorError("ids, vectors and payloads differ in number")
+        point = qe.Point
+        for start in range(0, len(ids), _POINTS_PER_UPDATE):
+            stop = min(start + _POINTS_PER_UPDATE, len(ids))
+            with engine_call(self.name):
+                points = [
+                    point(
+                        ids[i],
+                        numbers[i * size : (i + 1) * size],  # type: ignore[arg-type]
+                        payloads[i] if payloads else None,
+                    )
+                    for i in range(start, stop)
+                ]
+            with self._write() as shard:
+                shard.update(qe.UpdateOperation.upsert_points(points))
+
+    def delete(self, message: protocol.Message, buffers: Buffers) -> None:
+        """Deletes points by ids or by a filter."""
+        self._on_points("delete_points", message, buffers)
+
+    def change_payload(self, message: protocol.Message, buffers: Buffers) -> None:
+        """Sets, overwrites or deletes payload of points."""
+        how = message["how"]
+        if how == "delete_payload":
+            self._on_points(how, message, buffers, message["keys"])
+        else:
+            self._on_points(
+                how, message, buffers, message["payload"], message.get("key")
+            )
+
+    def _on_points(
+        self, how: str, message: protocol.Message, buffers: Buffers, *args: Any
+    ) -> None:
+        with engine_call(self.name):
+            if message.get("ids") is not None:
+                who = ids_from_wire(message["ids"], buffers)
+                operation = getattr(qe.UpdateOperation, how)(who, *args)
+            else:
+                who = filter_from_wire(message["filter"], buffers)
+                operation = getattr(qe.UpdateOperation, f"{how}_by_filter")(who, *args)
+        with self._write() as shard:
+            shard.update(operation)
+
+    def create_payload_index(self, field: str, schema: dict[str, Any]) -> None:
+        """Indexes a payload field."""
+        with engine_call(self.name):
+            wanted = settings.payload_index(schema)
+        with self._write() as shard:
+            shard.update(qe.UpdateOperation.create_field_index(field, wanted))
+
+    def delete_payload_index(self, field: str) -> None:
+        """Drops the index of a payload field."""
+        with self._write() as shard:
+            shard.update(qe.UpdateOperation.delete_field_index(field))
+
+    # -- reading --------------------------------------------------------------
+
+    def retrieve(self, message: protocol.Message, buffers: Buffers) -> Reply:
+        """Returns the points of the given ids, in the order asked for."""
+        ids = ids_from_wire(message["ids"], buffers)
+        vectors = message["with_vectors"]
+        with self.shard() as shard:
+            found = shard.retrieve(
+                ids, payload_selector(message["with_payload"]), vectors
+            )
+        return self._points(found, vectors=vectors, payload=message["with_payload"])
+
+    def scroll(self, message: protocol.Message, buffers: Buffers) -> Reply:
+        """Returns one page of points, and the id the next one starts with."""
+        offset = message.get("offset")
+        order = message.get("order_by")
+        with self.shard() as shard:
+            found, following = shard.scroll(
+                qe.ScrollRequest(
+                    offset=ids_from_wire(offset, buffers)[0] if offset else None,
+                    limit=message["limit"],
+                    filter=filter_from_wire(message.get("filter"), buffers),
+                    with_payload=payload_selector(message["with_payload"]),
+                    with_vector=message["with_vectors"],
+                    order_by=order_by(order) if order else None,
+                )
+            )
+        reply, out = self._points(
+            found,
+            vectors=message["with_vectors"],
+            payload=message["with_payload"],
+            ordered=bool(order),
+        )
+        if following is not None:
+            reply["next"] = following if isinstance(following, int) else str(following)
+        return reply, out
+
+    def count(self, message: protocol.Message, buffers: Buffers) -> int:
+        """Counts points."""
+        with self.shard() as shard:
+            found: int = shard.count(
+                qe.CountRequest(
+                    exact=message["exact"],
+                    filter=filter_from_wire(message.get("filter"), buffers),
+                )
+            )
+        return found
+
+    def facet(self, message: protocol.Message, buffers: Buffers) -> list[list[Any]]:
+        """Counts the values of an indexed payload field."""
+        with self.shard() as shard:
+            found = shard.facet(
+                qe.FacetRequest(
+                    message["key"],
+                    limit=message["limit"],
+                    exact=message["exact"],
+                    filter=filter_from_wire(message.get("filter"), buffers),
+                )
+            )
+            return [[hit.value, hit.count] for hit in found.hits]
+
+    def query(self, message: protocol.Message, buffers: Buffers) -> Reply:
+        """Answers one or more queries, in order."""
+        wires = message["queries"]
+        results: list[dict[str, Any]] = []
+        out: list[protocol.Buffer] = []
+        for start in range(0, len(wires), _QUERIES_PER_CALL):
+            part = wires[start : start + _QUERIES_PER_CALL]
+            with self.shard() as shard:
+                planner = Planner(
+                    lambda ids: self._stored(shard, ids),  # noqa: B023
+                    buffers,
+                    self.config["vectors"]["distance"],
+                    quantized=False,
+                )
+                plans = [planner.plan(wire) for wire in part]
+                found = self._search(shard, plans)
+            for wire, plan, hits in zip(part, plans, found):
+                if plan.drop:
+                    hits = [hit for hit in hits if hit.id not in plan.drop]
+                    hits = hits[plan.offset : plan.offset + plan.limit]
+                reply, more = self._points(
+                    hits,
+                    vectors=bool(wire.get("with_vector")),
+                    payload=wire.get("with_payload", False),
+                    scored=True,
+                    first=len(out),
+                )
+                results.append(reply)
+                out.extend(more)
+        return {"results": results}, out
+
+    @staticmethod
+    def _search(shard: Any, plans: list[Planned]) -> list[list[Any]]:
+        if len(plans) == 1:
+            return [shard.query(plans[0].request)]
+        batch = qe.QueryBatchRequest([plan.request for plan in plans])
+        found: list[list[Any]] = shard.query_batch(batch)
+        return found
+
+    @staticmethod
+    def _stored(shard: Any, ids: list[Any]) -> dict[Any, Any]:
+        return {r.id: r.vector for r in shard.retrieve(ids, False, True)}
+
+    def _points(
+        self,
+        found: list[Any],
+        *,
+        vectors: bool,
+        payload: Any,
+        scored: bool = False,
+        ordered: bool = False,
+        first: int = 0,
+    ) -> Reply:
+        """Packs points for the wire, the numbers of the buffers from ``first`` on."""
+        kind, packed = protocol.pack_ids([point.id for point in found])
+        out: list[protocol.Buffer] = [packed]
+        reply: protocol.Message = {"ids": [kind, first]}
+        if payload is not False:
+            reply["payloads"] = [point.payload for point in found]
+        if scored:
+            reply["scores"] = first + len(out)
+            out.append(struct.pack(f"<{len(found)}d", *[p.score for p in found]))
+        if ordered:
+            reply["order_values"] = [point.order_value for point in found]
+        if vectors:
+            size = self.config["vectors"]["size"]
+            row = struct.Struct(f"<{size}f")
+            matrix = bytearray(row.size * len(found))
+            for i, point in enumerate(found):
+                row.pack_into(matrix, i * row.size, *point.vector)
+            reply["vectors"] = first + len(out)
+            reply["dim"] = size
+            out.append(matrix)
+        return reply, out

@@ -1,0 +1,74 @@
+"""Small file operations of an embedded store that must not half happen."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import IO, Any
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+
+def write_json(path: str, content: Any) -> None:
+    """Replaces a JSON file: afterwards it is the old one or the new one."""
+    data = json.dumps(content, indent=2, sort_keys=True).encode()
+    write_bytes(path, data)
+
+
+def write_bytes(path: str, data: bytes) -> None:
+    """Replaces a file, readable for its owner only."""
+    partial = f"{path}.{os.getpid()}.new"
+    fd = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        with os.fdopen(fd, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except BaseException:
+        os.unlink(partial)
+        raise
+
+
+def read_json(path: str) -> Any:
+    """Returns the content of a JSON file, or None if there is no such file."""
+    try:
+        with open(path, "rb") as file:
+            return json.load(file)
+    except FileNotFoundError:
+        return None
+
+
+class FileLock:
+    """An exclusive lock on a file, which ends with the process at the latest.
+
+    Args:
+        path: the file, created when missing
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._file: IO[bytes] | None = None
+
+    def acquire(self) -> bool:
+        """Takes the lock, and returns whether that was possible at once."""
+        fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        file = os.fdopen(fd, "r+b", buffering=0)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as exc:
+            file.close()
+            if isinstance(exc, BlockingIOError):
+                return False
+            raise
+        self._file = file
+        return True
+
+    def release(self) -> None:
+        """Gives the lock back."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None

@@ -1,0 +1,282 @@
+"""Finding, starting and stopping the owner process of a store.
+
+Whether a store has an owner is decided by one thing: whether ``owner.lock`` is locked.
+Process ids are only reported. The start itself happens under ``start.lock``, so that
+of many programs that start at once one starts the owner and the others wait for it.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from typing import Any
+
+from fiftyone_qdrant import errors
+from fiftyone_qdrant.embedded import protocol
+from fiftyone_qdrant.embedded.files import FileLock, fcntl, read_json
+
+_START_SECONDS = 60.0
+_HANDSHAKE_SECONDS = 30.0
+_POLL_SECONDS = 0.01
+_HERE = os.path.dirname(os.path.abspath(__file__))
+_OWN_FILES = frozenset(
+    ("start.lock", "owner.lock", "owner.log", "owner.key", "owner.sock", "lost+found")
+)
+_KEPT_ENVIRONMENT = (
+    "FIFTYONE_QDRANT_",
+    "HOME",
+    "LANG",
+    "LC_",
+    "LD_LIBRARY_PATH",
+    "DYLD_",
+    "PATH",
+    "PYTHON",
+    "TMPDIR",
+    "TZ",
+    "VIRTUAL_ENV",
+)
+
+
+def store_path(path: str | os.PathLike[str]) -> str:
+    """Returns the one spelling of a store's directory."""
+    return os.path.realpath(os.path.expanduser(os.fspath(path)))
+
+
+def connect(path: str) -> socket.socket:
+    """Returns a connection to a store's owner, which is started when needed.
+
+    Args:
+        path: the store's directory, as :func:`store_path` returns it
+
+    Returns:
+        a connected socket, after the handshake
+
+    Raises:
+        StoreUnavailable: with what is wrong with the directory or the owner
+    """
+    sock = _try_connect(path)
+    if sock is not None:
+        return sock
+    _check_platform()
+    try:
+        _prepare(path)
+        return _start_and_connect(path)
+    except OSError as exc:
+        if isinstance(exc, errors.QdrantPluginError):
+            raise
+        raise errors.StoreUnavailable(
+            f"the embedded store {path} cannot be used: "
+            f"{exc.strerror or exc} ({exc.filename or path})"
+        ) from exc
+
+
+def running(path: str | os.PathLike[str]) -> dict[str, Any] | None:
+    """Returns what a store's owner says about itself, or None without an owner.
+
+    Args:
+        path: the store's directory
+    """
+    sock = _try_connect(store_path(path))
+    if sock is None:
+        return None
+    with sock:
+        try:
+            return _ask(sock, "about")
+        except (OSError, EOFError):
+            return None
+
+
+def stop(path: str | os.PathLike[str], timeout: float = 60.0) -> bool:
+    """Asks a store's owner to flush, close and leave, and waits until it has.
+
+    Args:
+        path: the store's directory
+        timeout: how long to wait, in seconds
+
+    Returns:
+        whether there was an owner
+
+    Raises:
+        StoreUnavailable: if it does not leave in time
+    """
+    path = store_path(path)
+    sock = _try_connect(path)
+    if sock is None:
+        return False
+    with sock:
+        try:
+            about = _ask(sock, "leave")
+        except (OSError, EOFError):
+            about = {}
+    lock = FileLock(os.path.join(path, "owner.lock"))
+    deadline = time.monotonic() + timeout
+    while not lock.acquire():
+        if time.monotonic() > deadline:
+            raise errors.StoreUnavailable(
+                f"the owner of {path} (process {about.get('pid')}) "
+                f"did not leave within {timeout:g} s"
+            )
+        time.sleep(_POLL_SECONDS)
+    lock.release()
+    return True
+
+
+def _ask(sock: socket.socket, op: str) -> dict[str, Any]:
+    sock.settimeout(_HANDSHAKE_SECONDS)
+    protocol.send(sock, {"op": op})
+    reply, _ = protocol.receive(sock)
+    about: dict[str, Any] = reply.get("about", {})
+    return about
+
+
+def _try_connect(path: str) -> socket.socket | None:
+    """Returns a connection, or None if no owner answers."""
+    try:
+        about = read_json(os.path.join(path, "owner.json"))
+        if about is None:
+            return None
+        with open(os.path.join(path, "owner.key"), "rb") as file:
+            key = file.read()
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    except (OSError, ValueError, AttributeError):
+        return None
+    try:
+        sock.settimeout(_HANDSHAKE_SECONDS)
+        sock.connect(about["socket"])
+        protocol.answer_handshake(sock, key)
+        return sock
+    except protocol.VersionMismatch as exc:
+        sock.close()
+        raise errors.StoreUnavailable(
+            f"another version of this package has the store {path} open (process "
+            f"{about.get('pid')}; {exc}): end the programs that use it, "
+            "or use the same version everywhere"
+        ) from exc
+    except (OSError, EOFError, protocol.HandshakeError):
+        sock.close()
+        return None
+
+
+def _check_platform() -> None:
+    if fcntl is None or not hasattr(socket, "AF_UNIX"):
+        raise errors.StoreUnavailable(
+            "the embedded engine needs Linux or macOS: "
+            "set url= to use a Qdrant server instead"
+        )
+    if importlib.util.find_spec("qdrant_edge") is None:
+        raise errors.StoreUnavailable(
+            "the embedded engine is not installed: pip install qdrant-edge-py, "
+            "or set url= to use a Qdrant server instead"
+        )
+
+
+def _prepare(path: str) -> None:
+    if os.path.exists(path) and not os.path.isdir(path):
+        raise errors.StoreUnavailable(
+            f"{path} is a file: the path of an embedded store is a directory"
+        )
+    os.makedirs(path, 0o700, exist_ok=True)
+    if os.path.exists(os.path.join(path, "store.json")):
+        return
+    foreign = [
+        name
+        for name in os.listdir(path)
+        if not name.startswith(".") and name not in _OWN_FILES
+    ]
+    if foreign:
+        raise errors.StoreUnavailable(
+            f"{path} is no embedded store and has other files in it (such as "
+            f"{sorted(foreign)[0]}): use a new or an empty directory"
+        )
+
+
+def _start_and_connect(path: str) -> socket.socket:
+    starting = FileLock(os.path.join(path, "start.lock"))
+    owning = FileLock(os.path.join(path, "owner.lock"))
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline:
+        if not starting.acquire():
+            time.sleep(_POLL_SECONDS)
+            continue
+        try:
+            sock = _try_connect(path)
+            if sock is None and owning.acquire():
+                owning.release()
+                _start(path)
+                sock = _try_connect(path)
+        finally:
+            starting.release()
+        if sock is not None:
+            return sock
+        time.sleep(_POLL_SECONDS)  # an owner is just leaving
+    about = read_json(os.path.join(path, "owner.json")) or {}
+    raise errors.StoreUnavailable(
+        f"the process that owns the store {path} (pid {about.get('pid', 'unknown')}) "
+        f"does not answer: see {os.path.join(path, 'owner.log')}"
+    )
+
+
+def _start(path: str) -> None:
+    """Starts the owner and waits until it answers or has failed."""
+    receiving, sending = os.pipe()
+    log = os.path.join(path, "owner.log")
+    fd = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    try:
+        subprocess.run(
+            [
+                sys.executable,
+                os.path.join(_HERE, "run_owner.py"),
+                path,
+                str(sending),
+                *_import_paths(),
+            ],
+            cwd="/",
+            env=_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=fd,
+            pass_fds=(sending,),
+            start_new_session=True,
+            check=False,
+        )
+    finally:
+        os.close(fd)
+        os.close(sending)
+    with os.fdopen(receiving, "rb") as file:
+        report = file.read()
+    try:
+        outcome = json.loads(report)
+    except ValueError:
+        raise errors.StoreUnavailable(
+            f"the owner process of the store {path} did not start: see {log}"
+        ) from None
+    if "error" in outcome:
+        raise to_error(outcome)
+
+
+def to_error(reply: protocol.Message) -> errors.QdrantPluginError:
+    """Returns the error that a reply stands for."""
+    cls = getattr(errors, reply["error"], errors.EngineError)
+    found: errors.QdrantPluginError = cls(reply["message"])
+    return found
+
+
+def _import_paths() -> list[str]:
+    """Returns where the owner finds its packages if not by itself."""
+    found = []
+    for name in ("qdrant_edge", "numpy"):
+        spec = importlib.util.find_spec(name)
+        if spec is not None and spec.origin:
+            found.append(os.path.dirname(os.path.dirname(spec.origin)))
+    return list(dict.fromkeys(found))
+
+
+def _environment() -> dict[str, str]:
+    """Returns the owner's environment: no secrets, and no idle thread pools."""
+    kept = {k: v for k, v in os.environ.items() if k.startswith(_KEPT_ENVIRONMENT)}
+    return {**kept, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}

@@ -1,0 +1,267 @@
+"""The owner process of a store: the one process that has the engine open.
+
+It answers on a Unix socket, one thread per connection, and leaves when nobody has
+been connected for a while, on SIGTERM, or when asked to. Whatever way it ends, the
+acknowledged writes are in the engine's log on disk.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import selectors
+import signal
+import socket
+import stat
+import struct
+import sys
+import tempfile
+import threading
+import time
+from hashlib import sha256
+from importlib import metadata
+from typing import Any
+
+from fiftyone_qdrant import errors
+from fiftyone_qdrant.embedded import protocol
+from fiftyone_qdrant.embedded.files import FileLock, write_bytes, write_json
+
+logger = logging.getLogger(__name__)
+
+IDLE_SECONDS = 60.0
+_QUIET_SECONDS = 1.0
+_TICK_SECONDS = 0.25
+_HANDSHAKE_SECONDS = 10.0
+_MAX_SOCKET_PATH = 100
+
+
+def main(path: str, ready_fd: int) -> int:
+    """Runs the owner of a store until it leaves.
+
+    Args:
+        path: the store's directory, absolute and without links
+        ready_fd: where to report once: ``{}``, or an error
+
+    Returns:
+        the exit status
+    """
+    os.umask(0o077)
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=logging.INFO,
+        format="%(asctime)s %(process)d %(levelname)s %(message)s",
+    )
+    lock = FileLock(os.path.join(path, "owner.lock"))
+    try:
+        _take(lock, path)
+        owner = Owner(path)
+    except BaseException as exc:
+        logger.exception("cannot start")
+        _report(ready_fd, exc)
+        return 1
+    _report(ready_fd, None)
+    owner.serve()
+    return 0
+
+
+def _take(lock: FileLock, path: str) -> None:
+    for _ in range(50):  # somebody may just be looking whether it is locked
+        if lock.acquire():
+            return
+        time.sleep(0.02)
+    raise errors.StoreUnavailable(f"the store {path} has an owner already")
+
+
+def _report(fd: int, exc: BaseException | None) -> None:
+    with os.fdopen(fd, "wb") as file:
+        file.write(json.dumps(error_to_wire(exc) if exc else {}).encode())
+
+
+def error_to_wire(exc: BaseException) -> protocol.Message:
+    """Returns an error as a reply."""
+    if isinstance(exc, errors.QdrantPluginError):
+        return {"error": type(exc).__name__, "message": str(exc)}
+    if isinstance(exc, ImportError):
+        message = f"the embedded engine cannot be imported: {exc}"
+        return {"error": "StoreUnavailable", "message": message}
+    if isinstance(exc, OSError):
+        message = f"{exc.filename or 'the store'}: {exc.strerror or exc}"
+        return {"error": "StoreUnavailable", "message": message}
+    return {"error": "EngineError", "message": f"{type(exc).__name__}: {exc}"}
+
+
+class Owner:
+    """The server of a store.
+
+    Args:
+        path: the store's directory, whose lock is held
+    """
+
+    def __init__(self, path: str) -> None:
+        from fiftyone_qdrant.embedded.dispatch import Dispatcher
+        from fiftyone_qdrant.embedded.store import Store
+
+        self._path = path
+        self._idle = float(
+            os.environ.get("FIFTYONE_QDRANT_OWNER_IDLE_SECONDS", IDLE_SECONDS)
+        )
+        self._leaving = threading.Event()
+        self._connections = 0
+        self._last_seen = time.monotonic()
+        self._count_lock = threading.Lock()
+        engine = metadata.version("qdrant-edge-py")
+        self._store = Store(path, engine)
+        self._key = os.urandom(32)
+        self._listener, self._address = listen(path)
+        self._about: dict[str, Any] = {
+            "pid": os.getpid(),
+            "path": path,
+            "socket": self._address,
+            "engine": engine,
+            "protocol": protocol.PROTOCOL,
+            "started_at": time.time(),
+            "log": os.path.join(path, "owner.log"),
+        }
+        self._dispatch = Dispatcher(self._store, self._about, self.leave)
+        write_bytes(os.path.join(path, "owner.key"), self._key)
+        write_json(os.path.join(path, "owner.json"), self._about)
+        # a reader that waits for the GIL gets it after this time at the latest
+        sys.setswitchinterval(0.001)
+
+    def leave(self) -> None:
+        """Makes the owner leave soon."""
+        self._leaving.set()
+
+    def serve(self) -> None:
+        """Answers until it is time to leave, then closes everything."""
+        signal.signal(signal.SIGTERM, lambda *_: self.leave())
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        logger.info("serving %s at %s", self._path, self._address)
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._listener, selectors.EVENT_READ)
+            while not self._leaving.is_set():
+                if selector.select(_TICK_SECONDS):
+                    self._accept()
+                self._store.flush_quiet(_QUIET_SECONDS)
+                if self._is_idle():
+                    logger.info("nobody connected for %g s", self._idle)
+                    break
+        self._leaving.set()
+        self._dispatch.close()
+        self._listener.close()
+        for leftover in (self._address, os.path.join(self._path, "owner.json")):
+            try:
+                os.unlink(leftover)
+            except FileNotFoundError:
+                pass
+        self._store.close()
+        logger.info("left")
+
+    def _is_idle(self) -> bool:
+        with self._count_lock:
+            return (
+                self._connections == 0
+                and time.monotonic() - self._last_seen > self._idle
+            )
+
+    def _accept(self) -> None:
+        sock, _ = self._listener.accept()
+        with self._count_lock:
+            self._connections += 1
+        threading.Thread(target=self._converse, args=(sock,), daemon=True).start()
+
+    def _converse(self, sock: socket.socket) -> None:
+        try:
+            with sock:
+                sock.settimeout(_HANDSHAKE_SECONDS)
+                if not _is_same_user(sock):
+                    raise protocol.HandshakeError("another user")
+                protocol.offer_handshake(sock, self._key)
+                sock.settimeout(None)
+                while True:
+                    message, buffers = protocol.receive(sock)
+                    reply, out = self._answer(message, buffers)
+                    del buffers
+                    protocol.send(sock, reply, out)
+        except EOFError:
+            pass
+        except (OSError, protocol.HandshakeError) as exc:
+            logger.info("a connection ended: %s", exc)
+        except Exception:
+            logger.exception("a connection ended")
+        finally:
+            with self._count_lock:
+                self._connections -= 1
+                self._last_seen = time.monotonic()
+
+    def _answer(
+        self, message: protocol.Message, buffers: list[memoryview]
+    ) -> tuple[protocol.Message, list[protocol.Buffer]]:
+        try:
+            return self._dispatch(message, buffers)
+        except errors.QdrantPluginError as exc:
+            return error_to_wire(exc), []
+        except Exception as exc:
+            logger.exception("%s failed", message.get("op"))
+            return error_to_wire(exc), []
+
+
+def listen(path: str) -> tuple[socket.socket, str]:
+    """Listens in the store's directory, or else in a private temporary one.
+
+    Args:
+        path: the store's directory
+
+    Returns:
+        a ``(socket, address)`` tuple
+    """
+    address = os.path.join(path, "owner.sock")
+    if len(os.fsencode(address)) < _MAX_SOCKET_PATH:
+        try:
+            return _bind(address), address
+        except OSError:
+            logger.info("no socket possible in %s", path)
+    directory = os.path.join(tempfile.gettempdir(), f"fiftyone-qdrant-{os.getuid()}")
+    try:
+        os.mkdir(directory, 0o700)
+    except FileExistsError:
+        found = os.lstat(directory)
+        if (
+            not stat.S_ISDIR(found.st_mode)
+            or found.st_uid != os.getuid()
+            or found.st_mode & 0o077
+        ):
+            raise errors.StoreUnavailable(
+                f"{directory} must be a directory that only you can enter: "
+                "remove it, or set TMPDIR to another place"
+            ) from None
+    name = sha256(os.fsencode(path)).hexdigest()[:24]
+    address = os.path.join(directory, f"{name}.sock")
+    return _bind(address), address
+
+
+def _bind(address: str) -> socket.socket:
+    try:
+        os.unlink(address)  # the store's lock is held: it cannot be in use
+    except FileNotFoundError:
+        pass
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        listener.bind(address)
+        os.chmod(address, 0o600)
+        listener.listen(128)
+    except BaseException:
+        listener.close()
+        raise
+    return listener
+
+
+def _is_same_user(sock: socket.socket) -> bool:
+    if not hasattr(socket, "SO_PEERCRED"):
+        return True  # the directory and the key keep others out
+    size = struct.calcsize("3i")
+    found = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
+    _, uid, _ = struct.unpack("3i", found)
+    return bool(uid == os.getuid())

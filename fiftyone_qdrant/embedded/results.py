@@ -1,0 +1,102 @@
+"""From the wire to ``qdrant_client.models``: points and collection settings."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from qdrant_client.http import models
+
+from fiftyone_qdrant.embedded import protocol
+
+_HNSW = {"m": 16, "ef_construct": 100, "full_scan_threshold": 10_000}
+
+
+def records(
+    reply: protocol.Message, buffers: Sequence[memoryview]
+) -> list[models.Record]:
+    """Returns the points of a reply to a retrieve or scroll request."""
+    ids, payloads, vectors = _columns(reply, buffers)
+    order_values = reply.get("order_values") or [None] * len(ids)
+    make = models.Record.model_construct
+    return [
+        make(id=i, payload=p, vector=v, shard_key=None, order_value=o)
+        for i, p, v, o in zip(ids, payloads, vectors, order_values)
+    ]
+
+
+def scored_points(
+    reply: protocol.Message, buffers: Sequence[memoryview]
+) -> list[models.ScoredPoint]:
+    """Returns the points of one query's result."""
+    ids, payloads, vectors = _columns(reply, buffers)
+    scores = struct.unpack(f"<{len(ids)}d", buffers[reply["scores"]])
+    make = models.ScoredPoint.model_construct
+    return [
+        make(
+            id=i,
+            version=0,
+            score=s,
+            payload=p,
+            vector=v,
+            shard_key=None,
+            order_value=None,
+        )
+        for i, s, p, v in zip(ids, scores, payloads, vectors)
+    ]
+
+
+def _columns(
+    reply: protocol.Message, buffers: Sequence[memoryview]
+) -> tuple[Sequence[Any], Sequence[Any], Sequence[Any]]:
+    kind, number = reply["ids"]
+    ids = protocol.unpack_ids(kind, buffers[number])
+    payloads = reply.get("payloads") or [None] * len(ids)
+    vectors: Sequence[Any] = [None] * len(ids)
+    if "vectors" in reply:
+        flat = np.frombuffer(buffers[reply["vectors"]], dtype="<f4")
+        vectors = list(flat.reshape(len(ids), reply["dim"]))
+    return ids, payloads, vectors
+
+
+def collection_info(info: dict[str, Any]) -> models.CollectionInfo:
+    """Returns settings and counts of a collection."""
+    config = info["config"]
+    optimizers = config.get("optimizers_config") or {}
+    return models.CollectionInfo(
+        status=models.CollectionStatus(info["status"]),
+        optimizer_status=models.OptimizersStatusOneOf.OK,
+        points_count=info["points_count"],
+        indexed_vectors_count=info["indexed_vectors_count"],
+        segments_count=info["segments_count"],
+        config=models.CollectionConfig(
+            params=models.CollectionParams(
+                vectors=models.VectorParams(**config["vectors"]),
+                on_disk_payload=config.get("on_disk_payload"),
+            ),
+            hnsw_config=models.HnswConfig(
+                **{**_HNSW, **(config.get("hnsw_config") or {})}
+            ),
+            optimizer_config=models.OptimizersConfig(
+                **{
+                    "deleted_threshold": 0.2,
+                    "vacuum_min_vector_number": 1000,
+                    "default_segment_number": 0,
+                    "flush_interval_sec": 1,
+                    **optimizers,
+                }
+            ),
+            wal_config=models.WalConfig(wal_capacity_mb=32, wal_segments_ahead=0),
+            quantization_config=config.get("quantization_config"),
+            metadata=config.get("metadata"),
+        ),
+        payload_schema={
+            field: models.PayloadIndexInfo(
+                data_type=models.PayloadSchemaType(index["data_type"]),
+                points=index["points"],
+            )
+            for field, index in info["payload_schema"].items()
+        },
+    )
