@@ -26,7 +26,7 @@ import numpy as np
 from fiftyone import ViewField as F
 
 import digits
-import fiftyone_qdrant
+from fiftyone_qdrant.errors import QdrantPluginError
 
 NAME = "digits-qdrant-demo"
 BRAIN_KEY = "digits"
@@ -89,10 +89,10 @@ def prepare_index(dataset: fo.Dataset) -> Any:
     digits.install_model(Path(fo.config.model_zoo_dir))
     if BRAIN_KEY in dataset.list_brain_runs():
         index, seconds = timed(lambda: dataset.load_brain_results(BRAIN_KEY))
-        if index.total_index_size == len(dataset):
+        if (index.config.method, index.total_index_size) == ("qdrant", len(dataset)):
             describe(index, True, seconds)
             return index
-        dataset.delete_brain_run(BRAIN_KEY)  # its collection is gone, or incomplete
+        dataset.delete_brain_run(BRAIN_KEY)  # not ours, or its collection is gone
 
     model = fo.zoo.load_zoo_model(digits.MODEL_NAME)
     embeddings, seconds = timed(lambda: dataset.compute_embeddings(model))
@@ -244,5 +244,5 @@ def short(path: str | Path) -> str:
 if __name__ == "__main__":
     try:
         main()
-    except fiftyone_qdrant.errors.QdrantPluginError as exc:
+    except QdrantPluginError as exc:
         sys.exit(f"\n{type(exc).__name__}: {exc}")

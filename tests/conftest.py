@@ -13,11 +13,11 @@ from importlib.metadata import PackageNotFoundError, version
 from itertools import count
 from pathlib import Path
 
-import digits as digits_package
 import hypothesis
 import numpy as np
 import pytest
 
+import digits as digits_package
 from tests import isolation
 
 WORLD = isolation.start()
