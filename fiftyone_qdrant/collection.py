@@ -72,6 +72,13 @@ class Hits:
             self.scores[rows],
         )
 
+    def distances(self, metric: str, farthest: bool = False) -> Scores:
+        """Returns the distance of each hit to the query, smaller is nearer."""
+        if farthest:
+            return points.from_farthest_scores(self.scores, metric)
+
+        return points.to_distances(self.scores, metric)
+
     def first(self, k: int) -> Hits:
         """Returns the best ``k`` hits."""
         samples = self.sample_ids

@@ -336,6 +336,9 @@ def _translate(
             f"Qdrant at {location} is busy and asks to wait {e.retry_after_s} s"
         )
 
+    if isinstance(e, ValueError) and str(e) == f"Collection {collection} not found":
+        return _from_status(404, "", location, collection)  # its in-memory mode
+
     grpc_code = getattr(e, "code", None)
     if callable(grpc_code) and hasattr(e, "details"):
         status = _GRPC_STATUS.get(getattr(grpc_code(), "name", ""), 500)

@@ -170,10 +170,27 @@ def to_distances(scores: Any, metric: str) -> Scores:
     """
     s = np.asarray(scores, dtype=np.float64)
     if metric == "cosine":
-        return 1.0 - s
+        return np.clip(1.0 - s, 0.0, 2.0)  # rounding may pass the ends
 
     if metric == "dotproduct":
         return -s
+
+    return s
+
+
+def from_farthest_scores(scores: Any, metric: str) -> Scores:
+    """Returns distances for the scores of a negative-only recommend query.
+
+    With strategy ``sum_scores`` and one negative, Qdrant's score is the negated
+    similarity for cosine and dot product, the squared distance for Euclidean and
+    the distance for Manhattan; larger is farther.
+    """
+    s = np.asarray(scores, dtype=np.float64)
+    if metric == "cosine":
+        return np.clip(1.0 + s, 0.0, 2.0)
+
+    if metric == "euclidean":
+        return np.sqrt(np.maximum(s, 0.0))
 
     return s
 

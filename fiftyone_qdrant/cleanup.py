@@ -1,0 +1,102 @@
+"""Deleting a collection: first what it would mean, then on confirmation."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from . import ownership
+from .errors import CollectionNotFound, ConfigError
+from .similarity import QdrantSimilarityIndex
+
+
+@dataclass(frozen=True)
+class Cleanup:
+    """What deleting an index's collection means, or meant.
+
+    Attributes:
+        collection_name: the collection
+        location: where it is
+        points: the number of its points
+        users: the runs that use it, this one included
+        obstacle: why it should not be deleted, if so
+        deleted: whether it has been deleted
+    """
+
+    collection_name: str
+    location: str
+    points: int
+    users: tuple[str, ...]
+    obstacle: str | None
+    deleted: bool = False
+
+    @property
+    def summary(self) -> str:
+        """The same as one sentence."""
+        verb = "Deleted" if self.deleted else "Deletes"
+        used = f", used by {', '.join(self.users)}" if self.users else ""
+        return (
+            f"{verb} collection '{self.collection_name}' with {self.points:,} points "
+            f"at {self.location}{used}"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns it as plain JSON, summary included."""
+        return {**asdict(self), "users": list(self.users), "summary": self.summary}
+
+
+def plan_cleanup(index: QdrantSimilarityIndex) -> Cleanup:
+    """Returns what deleting an index's collection would mean; deletes nothing."""
+    collection = index.collection
+    try:
+        points = collection.count()
+        metadata = collection.schema().metadata
+    except CollectionNotFound:
+        points, metadata = 0, {"owner": ownership.OWNER}
+
+    connection = collection.connection
+    return Cleanup(
+        collection_name=collection.name,
+        location=connection.location,
+        points=points,
+        users=tuple(map(str, ownership.users(connection, collection.name))),
+        obstacle=ownership.why_not_delete(
+            index.samples, index.key, connection, collection.name, metadata
+        ),
+    )
+
+
+def clean_up(
+    index: QdrantSimilarityIndex,
+    confirm: str | None = None,
+    delete_run: bool = True,
+    force: bool = False,
+    dry_run: bool = False,
+) -> Cleanup:
+    """Deletes an index's collection and its run record.
+
+    Args:
+        index: the index
+        confirm (None): the collection's name, typed out
+        delete_run (True): whether to delete the run record as well
+        force (False): delete even if others use the collection or made it
+        dry_run (False): only return the plan
+
+    Raises:
+        ConfigError: if ``confirm`` is not the collection's name
+        CollectionShared: if deleting would harm others, and not ``force``
+    """
+    plan = plan_cleanup(index)
+    if dry_run:
+        return plan
+
+    if confirm != plan.collection_name:
+        raise ConfigError(
+            f"{plan.summary}. To do it, give confirm='{plan.collection_name}'"
+        )
+
+    index.cleanup(force=force)
+    if delete_run:
+        index.samples._root_dataset.delete_brain_run(index.key)
+
+    return replace(plan, deleted=True)

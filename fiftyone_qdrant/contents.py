@@ -1,0 +1,278 @@
+"""The points of a similarity index, seen as FiftyOne ids and embeddings.
+
+What FiftyOne promises of ``add_to_index()``, ``remove_from_index()`` and
+``get_embeddings()``: which ids are meant, which exist, in what order they come.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import points
+from .collection import Collection
+from .errors import CollectionNotFound, ConfigError, MissingIDs
+from .points import Matrix
+
+if TYPE_CHECKING:
+    from qdrant_client import models
+
+logger = logging.getLogger(__name__)
+
+_ID_TYPE = "<U24"
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Points to write: ``num_points`` ids of each kind and as many vectors.
+
+    Attributes:
+        ids: the label ids of an index of patches, else the sample ids
+        sample_ids: the sample of each point
+        vectors: float32, shape ``(num_points, size)``
+    """
+
+    ids: list[str]
+    sample_ids: list[str]
+    vectors: Matrix
+
+    @classmethod
+    def parse(
+        cls, embeddings: Any, sample_ids: Any, label_ids: Any, patches: bool
+    ) -> Batch:
+        """Checks what a user gives; of repeated ids the last one counts.
+
+        Raises:
+            VectorError: if vectors have a wrong shape, NaN or infinite values
+            ConfigError: if the ids do not fit the embeddings or the index
+            MissingIDs: if an id is no FiftyOne id
+        """
+        vectors = points.to_matrix(embeddings)
+        samples = to_list(sample_ids)
+        labels = None if label_ids is None else to_list(label_ids)
+        if patches and labels is None and samples:
+            raise ConfigError("This index holds patches: give label_ids as well")
+
+        for name, values in (("sample_ids", samples), ("label_ids", labels)):
+            if values is not None and len(values) != len(vectors):
+                raise ConfigError(
+                    f"There are {len(vectors)} embeddings but {len(values)} {name}"
+                )
+
+        ids = samples if labels is None else labels
+        points.to_point_ids(samples)
+        points.to_point_ids(ids)
+        last = {i: row for row, i in enumerate(ids)}
+        if len(last) == len(ids):
+            return cls(ids, samples, vectors)
+
+        return cls(ids, samples, vectors)._take(sorted(last.values()))
+
+    def without(self, ids: set[str]) -> Batch:
+        """Returns the batch without the given ids."""
+        return self._take([row for row, i in enumerate(self.ids) if i not in ids])
+
+    def _take(self, rows: list[int]) -> Batch:
+        return Batch(
+            [self.ids[i] for i in rows],
+            [self.sample_ids[i] for i in rows],
+            self.vectors[rows],
+        )
+
+
+class Contents:
+    """The points of one collection, as ids and embeddings.
+
+    Args:
+        collection: where they are
+        patches: whether they are patches (one label each) rather than samples
+    """
+
+    def __init__(self, collection: Collection, patches: bool) -> None:
+        self._collection = collection
+        self._patches = patches
+
+    @property
+    def kind(self) -> str:
+        """What an id of this index is the id of: ``"label"`` or ``"sample"``."""
+        return "label" if self._patches else "sample"
+
+    def ids(self) -> tuple[Any, Any]:
+        """Returns all sample ids and, of patches, label ids, ordered by point id."""
+        ids: list[str] = []
+        samples: list[str] = []
+        try:
+            for page in self._collection.scroll():
+                ids.extend(points.from_point_id(r.id) for r in page)
+                samples.extend(_sample_id(r) for r in page)
+        except CollectionNotFound:
+            logger.debug("Collection '%s' does not exist", self._collection.name)
+
+        return self._to_id_arrays(ids, samples)
+
+    def write(self, batch: Batch) -> None:
+        """Writes points, replacing those that exist."""
+        metric = self._collection.schema().metric
+        payloads = points.to_payloads(batch.sample_ids, batch.vectors, metric)
+        self._collection.write(batch.ids, batch.vectors, payloads)
+
+    def new(self, batch: Batch, allow_existing: bool, warn_existing: bool) -> Batch:
+        """Returns the part of a batch that is not in the index.
+
+        Raises:
+            ConfigError: if some of it is in the index and may not be
+        """
+        existing = self._collection.present(batch.ids)
+        if existing and not allow_existing:
+            raise ConfigError(
+                f"{len(existing)} {self.kind} ids (such as {min(existing)}) are "
+                "already in the index"
+            )
+
+        if existing and warn_existing:
+            logger.warning("Skipping %d ids that are in the index", len(existing))
+
+        return batch.without(existing)
+
+    def remove(
+        self, sample_ids: Any, label_ids: Any, allow_missing: bool, warn_missing: bool
+    ) -> None:
+        """Removes points by label id, or all points of samples.
+
+        Raises:
+            ConfigError: if no ids are given
+            MissingIDs: if ids are missing and may not be
+        """
+        if sample_ids is None and label_ids is None:
+            raise ConfigError("Give the sample_ids or label_ids to remove")
+
+        ids = [] if label_ids is None else to_list(label_ids)
+        missing: list[str] = []
+        if sample_ids is not None and self._patches:
+            wanted = to_list(sample_ids)
+            labels, samples = self._of_samples(wanted)
+            ids.extend(labels)
+            missing.extend(i for i in wanted if i not in set(samples))
+        elif sample_ids is not None:
+            ids.extend(to_list(sample_ids))
+
+        if not allow_missing or warn_missing:
+            found = self._collection.present(ids)
+            missing.extend(i for i in ids if i not in found)
+            _tell_missing(missing, allow_missing, warn_missing)
+
+        self._collection.delete(ids)
+
+    def embeddings(
+        self,
+        sample_ids: Any = None,
+        label_ids: Any = None,
+        allow_missing: bool = True,
+        warn_missing: bool = False,
+    ) -> tuple[Matrix, Any, Any]:
+        """Returns embeddings as they were put in, in the order of the ids given.
+
+        Without ids, all of the index. With sample ids, an index of patches returns
+        all patches of each sample.
+
+        Returns:
+            a tuple of float32 embeddings, shape ``(num_points, size)``, their
+            ``num_points`` sample ids, and their label ids or ``None``
+
+        Raises:
+            ConfigError: if label ids are given for an index of samples
+            MissingIDs: if ids are missing and may not be
+        """
+        if label_ids is not None and not self._patches:
+            raise ConfigError("This index holds samples: it has no label ids")
+
+        if label_ids is not None and sample_ids is not None:
+            logger.warning("Ignoring sample_ids because label_ids are given")
+
+        if label_ids is None and (sample_ids is None or self._patches):
+            wanted = None if sample_ids is None else to_list(sample_ids)
+            return self._scrolled(wanted, allow_missing, warn_missing)
+
+        wanted = to_list(sample_ids if label_ids is None else label_ids)
+        ids, samples, vectors = self._read(self._collection.retrieve(_unique(wanted)))
+        rows = {i: row for row, i in enumerate(ids)}
+        _tell_missing([i for i in wanted if i not in rows], allow_missing, warn_missing)
+        order = [rows[i] for i in wanted if i in rows]
+        return self._result(order, ids, samples, vectors)
+
+    def _scrolled(
+        self, sample_ids: list[str] | None, allow_missing: bool, warn_missing: bool
+    ) -> tuple[Matrix, Any, Any]:
+        pages = self._collection.scroll(sample_ids=sample_ids, vectors=True)
+        ids, samples, vectors = self._read(pages)
+        order = list(range(len(ids)))
+        if sample_ids is not None:
+            rank = {s: n for n, s in reversed(list(enumerate(sample_ids)))}
+            order.sort(key=lambda row: rank[samples[row]])
+            found = set(samples)
+            missing = [s for s in sample_ids if s not in found]
+            _tell_missing(missing, allow_missing, warn_missing)
+
+        return self._result(order, ids, samples, vectors)
+
+    def _read(
+        self, pages: Iterable[list[models.Record]]
+    ) -> tuple[list[str], list[str], Matrix]:
+        ids: list[str] = []
+        samples: list[str] = []
+        vectors = []
+        for page in pages:
+            ids.extend(points.from_point_id(r.id) for r in page)
+            samples.extend(_sample_id(r) for r in page)
+            vectors.append(self._collection.to_vectors(page))
+
+        return ids, samples, np.concatenate(vectors or [np.empty((0, 0), np.float32)])
+
+    def _of_samples(self, sample_ids: Sequence[str]) -> tuple[list[str], list[str]]:
+        records = [
+            r for page in self._collection.scroll(sample_ids=sample_ids) for r in page
+        ]
+        ids = [points.from_point_id(r.id) for r in records]
+        return ids, [_sample_id(r) for r in records]
+
+    def _result(
+        self, order: list[int], ids: list[str], samples: list[str], vectors: Matrix
+    ) -> tuple[Matrix, Any, Any]:
+        sample_ids, label_ids = self._to_id_arrays(
+            [ids[row] for row in order], [samples[row] for row in order]
+        )
+        in_order = order == list(range(len(ids)))
+        return vectors if in_order else vectors[order], sample_ids, label_ids
+
+    def _to_id_arrays(self, ids: list[str], samples: list[str]) -> tuple[Any, Any]:
+        if self._patches:
+            return np.array(samples, dtype=_ID_TYPE), np.array(ids, dtype=_ID_TYPE)
+
+        return np.array(ids, dtype=_ID_TYPE), None
+
+
+def to_list(ids: Any) -> list[str]:
+    """Returns one id or several as a list of ``str``."""
+    return [ids] if isinstance(ids, str) else [str(i) for i in ids]
+
+
+def _unique(ids: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(ids))
+
+
+def _sample_id(record: models.Record) -> str:
+    return str((record.payload or {}).get(points.SAMPLE_ID))
+
+
+def _tell_missing(missing: Sequence[str], allow: bool, warn: bool) -> None:
+    if missing and not allow:
+        raise MissingIDs(
+            f"{len(missing)} ids (such as {missing[0]}) are not in the index"
+        )
+
+    if missing and warn:
+        logger.warning("Skipping %d ids that are not in the index", len(missing))

@@ -1,0 +1,90 @@
+"""The answer to one query: ids, distances and scores, and the view that shows them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from .similarity import QdrantSimilarityIndex
+
+
+@dataclass(frozen=True)
+class Matches:
+    """Matches of one query, best first; all lists have one entry per match.
+
+    Attributes:
+        ids: sample ids, or label ids of an index of patches
+        sample_ids: the sample of each match
+        distances: smaller is nearer, for every metric
+        scores: as Qdrant gives them; for cosine and dot product larger is nearer
+        patches: whether the matches are labels
+        view: the matches as an ordered view, of patches if they are labels
+    """
+
+    ids: list[str]
+    sample_ids: list[str]
+    distances: list[float]
+    scores: list[float]
+    patches: bool
+    view: Any
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns everything but the view, as plain JSON."""
+        answer: dict[str, Any] = {
+            "ids": self.ids,
+            "sample_ids": self.sample_ids,
+            "distances": self.distances,
+            "scores": self.scores,
+        }
+        if self.patches:
+            answer["label_ids"] = self.ids
+
+        return answer
+
+
+def find_similar(
+    index: QdrantSimilarityIndex,
+    query: Any,
+    k: int | None = None,
+    reverse: bool = False,
+    dist_field: str | None = None,
+) -> Matches:
+    """Finds the nearest points to a query within the index's current view.
+
+    Args:
+        index: the index
+        query: an id or ids, a vector or vectors, or text prompts; several are
+            averaged
+        k (None): the number of matches, or ``None`` for all
+        reverse (False): find the farthest, farthest first
+        dist_field (None): a field of the samples, or of the labels, to store the
+            distances in
+
+    Raises:
+        ConfigError, MissingIDs, VectorError, CollectionNotFound: as
+            :meth:`fiftyone_qdrant.similarity.QdrantSimilarityIndex.search`
+    """
+    (hits,) = index.search(query, k=k, reverse=reverse)
+    distances = hits.distances(index.metric, reverse).tolist()
+    field = index.config.patches_field
+    samples = index.view
+    if field is not None and not samples._is_patches:
+        samples = samples.to_patches(field)
+
+    if dist_field is not None:
+        values = dict(zip(hits.ids, distances, strict=True))
+        samples.set_values(
+            dist_field if field is None else f"{field}.{dist_field}",
+            values,
+            key_field="id",
+            dynamic=True,
+        )
+
+    return Matches(
+        ids=hits.ids,
+        sample_ids=hits.sample_ids or hits.ids,
+        distances=distances,
+        scores=hits.scores.tolist(),
+        patches=field is not None,
+        view=samples.select(hits.ids, ordered=True),
+    )

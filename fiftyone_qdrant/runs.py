@@ -1,0 +1,71 @@
+"""The Qdrant similarity runs of a dataset: find one, list them, forget one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .errors import ConfigError, IndexNotFound
+from .similarity import QdrantSimilarityConfig, QdrantSimilarityIndex
+
+
+def list_indexes(samples: Any) -> list[str]:
+    """Returns the brain keys of a dataset's Qdrant indexes, sorted."""
+    return [key for key in samples.list_brain_runs() if _config(samples, key)]
+
+
+def load_index(samples: Any, brain_key: str) -> QdrantSimilarityIndex:
+    """Returns a fresh index object for a run, restricted to ``samples``.
+
+    Unlike ``load_brain_results()`` it never returns a cached object, and does not
+    connect until it is used.
+
+    Args:
+        samples: a dataset, or the view that queries are restricted to
+        brain_key: the run's key
+
+    Raises:
+        IndexNotFound: if there is no such run, or it is no Qdrant index of ours
+    """
+    dataset = samples._root_dataset
+    config = _config(dataset, brain_key)
+    if config is None:
+        known = ", ".join(map(repr, list_indexes(dataset))) or "none yet"
+        raise IndexNotFound(
+            f"Dataset '{dataset.name}' has no Qdrant index '{brain_key}'. It has "
+            f"{known}"
+        )
+
+    config.load_credentials()
+    index = QdrantSimilarityIndex(dataset, config, brain_key)
+    index.use_view(samples)
+    return index
+
+
+def check_new_key(samples: Any, brain_key: Any) -> str:
+    """Returns ``brain_key`` if a new run may have it.
+
+    Raises:
+        ConfigError: if it is no identifier, or exists
+    """
+    if not isinstance(brain_key, str) or not brain_key.isidentifier():
+        raise ConfigError(
+            f"'{brain_key}' cannot be a brain key. Use letters, digits and "
+            "underscores, and no digit first"
+        )
+
+    dataset = samples._root_dataset
+    if dataset.has_brain_run(brain_key):
+        raise ConfigError(
+            f"Dataset '{dataset.name}' has a brain run '{brain_key}' already. Choose "
+            "another brain key, or delete that run first"
+        )
+
+    return brain_key
+
+
+def _config(samples: Any, brain_key: str) -> QdrantSimilarityConfig | None:
+    if not samples.has_brain_run(brain_key):
+        return None
+
+    config = samples.get_brain_info(brain_key).config
+    return config if isinstance(config, QdrantSimilarityConfig) else None

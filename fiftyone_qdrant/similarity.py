@@ -1,0 +1,637 @@
+"""The Qdrant similarity backend: FiftyOne's brain contract, on Qdrant.
+
+The path of this module and the names of its three classes are stored in datasets.
+Do not move or rename them.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import fiftyone.core.utils as fou
+from fiftyone.brain.similarity import (
+    Similarity,
+    SimilarityConfig,
+    SimilarityIndex,
+)
+
+from . import ownership, points
+from .collection import Collection, Hits, list_collections
+from .connection import EMBEDDED, KEYWORDS, Connection, resolve
+from .contents import Batch, Contents, to_list
+from .errors import (
+    CollectionExists,
+    CollectionMismatch,
+    CollectionNotFound,
+    CollectionShared,
+    ConfigError,
+)
+from .parameters import CollectionParameters
+from .points import Matrix
+from .search import Restriction, move_to_front, nearest
+
+if TYPE_CHECKING:
+    from .connection import Client
+
+logger = logging.getLogger(__name__)
+
+_BASE_KEYWORDS = (
+    "embeddings_field",
+    "model",
+    "model_kwargs",
+    "patches_field",
+    "roi_field",
+    "supports_prompts",
+)
+
+
+class QdrantSimilarityConfig(SimilarityConfig):
+    """Configuration of a Qdrant similarity index.
+
+    Every argument may be left out. Connection arguments other than ``path`` are
+    never stored; see :mod:`fiftyone_qdrant.connection` for where they come from
+    when they are not given.
+
+    Args:
+        collection_name (None): the collection to create or connect to; by default
+            a new name made from the dataset's
+        metric (None): ``"cosine"`` (default), ``"dotproduct"``, ``"euclidean"`` or
+            ``"manhattan"``
+        replication_factor (None): copies of each shard (server only)
+        shard_number (None): number of shards (server only)
+        write_consistency_factor (None): copies that confirm a write (server only)
+        hnsw_config (None): a dict of HNSW parameters
+        optimizers_config (None): a dict of optimizer parameters
+        wal_config (None): a dict of write-ahead-log parameters (server only)
+        quantization_config (None): a dict such as ``{"scalar": {"quantile": 0.99}}``
+        on_disk (None): whether to serve vectors from disk
+        url (None): the URL of a Qdrant server
+        api_key (None): the server's API key
+        grpc_port (None): the server's gRPC port
+        prefer_grpc (None): whether to use gRPC where possible
+        path (None): the directory of an embedded store
+        timeout (None): seconds a call may take
+        engine (None): set by the index itself: ``"embedded"`` or ``"server"``
+        **kwargs: arguments of :class:`fiftyone.brain.similarity.SimilarityConfig`
+
+    Raises:
+        ConfigError: if an argument is unknown or its value is wrong
+    """
+
+    def __init__(
+        self,
+        collection_name: str | None = None,
+        metric: str | None = None,
+        replication_factor: int | None = None,
+        shard_number: int | None = None,
+        write_consistency_factor: int | None = None,
+        hnsw_config: dict[str, Any] | None = None,
+        optimizers_config: dict[str, Any] | None = None,
+        wal_config: dict[str, Any] | None = None,
+        quantization_config: dict[str, Any] | None = None,
+        on_disk: bool | None = None,
+        url: str | None = None,
+        api_key: str | None = None,
+        grpc_port: int | None = None,
+        prefer_grpc: bool | None = None,
+        path: str | None = None,
+        timeout: int | None = None,
+        engine: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        unknown = sorted(set(kwargs) - set(_BASE_KEYWORDS))
+        if unknown:
+            raise ConfigError(
+                f"Unknown Qdrant parameter {', '.join(map(repr, unknown))}"
+            )
+
+        if metric is not None:
+            points.check_metric(metric)
+
+        super().__init__(**kwargs)
+        self.collection_name = collection_name
+        self.metric = metric
+
+        parameters = CollectionParameters.parse(
+            replication_factor=replication_factor,
+            shard_number=shard_number,
+            write_consistency_factor=write_consistency_factor,
+            hnsw_config=hnsw_config,
+            optimizers_config=optimizers_config,
+            wal_config=wal_config,
+            quantization_config=quantization_config,
+            on_disk=on_disk,
+        )
+        given = parameters.values
+        self.replication_factor = given.get("replication_factor")
+        self.shard_number = given.get("shard_number")
+        self.write_consistency_factor = given.get("write_consistency_factor")
+        self.hnsw_config = given.get("hnsw_config")
+        self.optimizers_config = given.get("optimizers_config")
+        self.wal_config = given.get("wal_config")
+        self.quantization_config = given.get("quantization_config")
+        self.on_disk = given.get("on_disk")
+
+        # Where the run was made. A path without an engine is the caller's keyword
+        self.engine = engine
+        self.path = path if engine else None
+
+        # Private, so that FiftyOne does not store them
+        self._parameters = parameters
+        self._keywords = {
+            "url": url,
+            "api_key": api_key,
+            "grpc_port": grpc_port,
+            "prefer_grpc": prefer_grpc,
+            "path": None if engine else path,
+            "timeout": timeout,
+        }
+
+    @property
+    def method(self) -> str:
+        """The name of the backend."""
+        return "qdrant"
+
+    @property
+    def max_k(self) -> None:
+        """There is no limit on the number of neighbors."""
+        return None
+
+    @property
+    def supports_least_similarity(self) -> bool:
+        """Least similar queries are supported, and exact."""
+        return True
+
+    @property
+    def supported_aggregations(self) -> tuple[str, ...]:
+        """The supported ways to combine several queries."""
+        return ("mean",)
+
+    @property
+    def parameters(self) -> CollectionParameters:
+        """The checked collection parameters."""
+        return self._parameters
+
+    def load_credentials(self, **kwargs: Any) -> None:
+        """Takes connection arguments for a stored run.
+
+        Args:
+            **kwargs: any of ``url``, ``api_key``, ``grpc_port``, ``prefer_grpc``,
+                ``path`` and ``timeout``
+
+        Raises:
+            ConfigError: if another argument is given
+        """
+        unknown = sorted(set(kwargs) - set(KEYWORDS))
+        if unknown:
+            raise ConfigError(f"Unknown argument {', '.join(map(repr, unknown))}")
+
+        self._keywords.update({k: v for k, v in kwargs.items() if v is not None})
+
+    def connection(self) -> Connection:
+        """Decides where the index is, and remembers the engine and path."""
+        connection = resolve(self._keywords, self.engine, self.path)
+        self.engine = connection.engine
+        self.path = connection.path
+        return connection
+
+
+class QdrantSimilarity(Similarity):
+    """Makes :class:`QdrantSimilarityIndex` instances for a config.
+
+    A run is registered when its index has been made, not before, so that a failure
+    on the way leaves no run behind.
+    """
+
+    def ensure_requirements(self) -> None:
+        """Checks that the packages of the chosen engine are installed."""
+        fou.ensure_package("qdrant-client")
+        if self.config.connection().engine == EMBEDDED:
+            fou.ensure_package("qdrant-edge-py")
+
+    def ensure_usage_requirements(self) -> None:
+        """Checks that the packages of the chosen engine are installed."""
+        self.ensure_requirements()
+
+    def register_run(
+        self, samples: Any, key: str | None, overwrite: bool = True, cleanup: bool = True
+    ) -> None:
+        """Checks that the run may be registered; saving its results does it."""
+        if key is not None:
+            self.validate_run(samples, key, overwrite=overwrite)
+
+    @classmethod
+    def save_run_results(
+        cls,
+        samples: Any,
+        key: str | None,
+        run_results: Any,
+        overwrite: bool = True,
+        cache: bool = True,
+    ) -> None:
+        """Registers the run if it is new, and saves its results."""
+        if key is not None and key not in cls.list_runs(samples):
+            Similarity.register_run(run_results.backend, samples, key, overwrite=False)
+
+        super().save_run_results(
+            samples, key, run_results, overwrite=overwrite, cache=cache
+        )
+
+    def initialize(self, samples: Any, brain_key: str | None) -> QdrantSimilarityIndex:
+        """Returns a new index, after checking that its place can be used."""
+        index = QdrantSimilarityIndex(samples, self.config, brain_key, backend=self)
+        index.check()
+        return index
+
+
+class QdrantSimilarityIndex(SimilarityIndex):
+    """A similarity index whose vectors are in a Qdrant collection.
+
+    Nothing is kept in memory but the connection: every call sees what other
+    processes have written.
+
+    Args:
+        samples: the :class:`fiftyone.core.collections.SampleCollection` used
+        config: the :class:`QdrantSimilarityConfig` used
+        brain_key: the brain key
+        backend (None): a :class:`QdrantSimilarity`
+    """
+
+    def __init__(
+        self,
+        samples: Any,
+        config: QdrantSimilarityConfig,
+        brain_key: str | None,
+        backend: QdrantSimilarity | None = None,
+    ) -> None:
+        super().__init__(samples, config, brain_key, backend=backend)
+        connection = config.connection()
+        self._named_here = config.collection_name is None
+        if self._named_here:
+            config.collection_name = self._free_name(connection)
+
+        self._bind(Collection(connection, config.collection_name))
+
+    def _bind(self, collection: Collection) -> None:
+        self._collection = collection
+        self._contents = Contents(collection, self._patches)
+
+    @property
+    def _patches(self) -> bool:
+        return self.config.patches_field is not None
+
+    def _free_name(self, connection: Connection) -> str:
+        import fiftyone.brain.internal.core.utils as fbu
+
+        root = "fiftyone-" + fou.to_slug(self.samples._root_dataset.name)
+        taken = ownership.claimed_names().union(list_collections(connection))
+        return str(fbu.get_unique_name(root, taken))
+
+    def check(self) -> None:
+        """Checks that the collection can be used, before embeddings are computed.
+
+        Raises:
+            CollectionMismatch: if it exists with another metric or foreign ids
+            ConnectionFailed: if Qdrant cannot be reached
+        """
+        if not self._collection.exists():
+            self._warn_of_ignored()
+            return
+
+        metric = self._collection.schema().metric
+        if self.config.metric not in (None, metric):
+            raise CollectionMismatch(
+                f"Collection '{self._collection.name}' exists with metric '{metric}', "
+                f"not '{self.config.metric}'. Use metric='{metric}', or another "
+                "collection_name"
+            )
+
+        self.config.metric = metric
+        for page in self._collection.scroll():
+            points.from_point_id(page[0].id)
+            break
+
+    @property
+    def ignored_parameters(self) -> list[str]:
+        """The given parameters that this index's engine does not have."""
+        if self.config.engine != EMBEDDED:
+            return []
+
+        return self.config.parameters.ignored_by_embedded()
+
+    def _warn_of_ignored(self) -> None:
+        ignored = self.ignored_parameters
+        if ignored:
+            logger.warning(
+                "The embedded engine has no %s: ignored here, but kept with the "
+                "index. They take effect on a Qdrant server (give its url)",
+                ", ".join(ignored),
+            )
+
+    @property
+    def collection(self) -> Collection:
+        """The collection that holds the vectors."""
+        return self._collection
+
+    @property
+    def client(self) -> Client:
+        """The ``QdrantClient`` or ``EmbeddedClient`` of this index."""
+        return self._collection.client
+
+    @property
+    def total_index_size(self) -> int:
+        """The number of points in the collection; 0 while there is none."""
+        try:
+            return self._collection.count()
+        except CollectionNotFound:
+            return 0
+
+    @property
+    def sample_ids(self) -> Any:
+        """The sample of every point, shape ``(total_index_size,)``."""
+        return self.all_ids()[0]
+
+    @property
+    def label_ids(self) -> Any:
+        """The label of every point, or ``None`` for an index of samples."""
+        return self.all_ids()[1] if self._patches else None
+
+    def all_ids(self) -> tuple[Any, Any]:
+        """Returns the sample ids and, of patches, the label ids of all points."""
+        return self._contents.ids()
+
+    @property
+    def metric(self) -> str:
+        """The metric of the collection."""
+        return self._collection.schema().metric
+
+    def add_to_index(
+        self,
+        embeddings: Any,
+        sample_ids: Any,
+        label_ids: Any = None,
+        overwrite: bool = True,
+        allow_existing: bool = True,
+        warn_existing: bool = False,
+        reload: bool = True,
+    ) -> None:
+        """Adds embeddings to the index, all or none of them.
+
+        Args:
+            embeddings: finite numbers, shape ``(num_points, size)``
+            sample_ids: ``num_points`` sample ids
+            label_ids (None): ``num_points`` label ids, for an index of patches
+            overwrite (True): whether to replace (True) or keep (False) points that
+                exist
+            allow_existing (True): whether to skip (True) or refuse (False) existing
+                ids when ``overwrite`` is False
+            warn_existing (False): whether to log how many ids were skipped
+            reload (True): whether to refresh the current view
+
+        Raises:
+            VectorError: if vectors have a wrong shape, NaN or infinite values
+            CollectionMismatch: if the collection has another vector size
+            ConfigError: if the ids do not fit the embeddings or the index, or exist
+                and may not
+        """
+        batch = Batch.parse(embeddings, sample_ids, label_ids, self._patches)
+        if not batch.ids:
+            return
+
+        created = self._ensure_collection(batch.vectors.shape[1])
+        try:
+            if not overwrite and not created:
+                batch = self._contents.new(batch, allow_existing, warn_existing)
+
+            self._contents.write(batch)
+        except BaseException:
+            if created:
+                self._collection.drop()
+
+            raise
+
+        if reload:
+            self.reload()
+
+    def _ensure_collection(self, size: int) -> bool:
+        """Creates the collection if need be; returns whether it did."""
+        if not self._collection.exists():
+            self._create_collection(size)
+            return True
+
+        found = self._collection.schema()
+        if found.size != size:
+            raise CollectionMismatch(
+                f"The embeddings have {size} dimensions, but collection "
+                f"'{self._collection.name}' has {found.size}. Use embeddings of "
+                f"{found.size} dimensions, or another collection_name"
+            )
+
+        self.config.metric = found.metric
+        return False
+
+    def _create_collection(self, size: int) -> None:
+        config = self.config
+        config.metric = config.metric or points.DEFAULT_METRIC
+        parameters = config.parameters
+        if config.engine == EMBEDDED:
+            parameters = parameters.for_embedded()
+
+        metadata = ownership.to_metadata(self.samples, config, self.key)
+        try:
+            self._collection.create(size, config.metric, parameters, metadata)
+        except CollectionExists:
+            if not self._named_here:
+                raise
+
+            # Another process took the name between our look and our try
+            config.collection_name = self._free_name(self._collection.connection)
+            self._bind(Collection(self._collection.connection, config.collection_name))
+            self._collection.create(size, config.metric, parameters, metadata)
+
+    def remove_from_index(
+        self,
+        sample_ids: Any = None,
+        label_ids: Any = None,
+        allow_missing: bool = True,
+        warn_missing: bool = False,
+        reload: bool = True,
+    ) -> None:
+        """Removes points from the index.
+
+        Args:
+            sample_ids (None): ids of samples; for an index of patches, all patches
+                of these samples
+            label_ids (None): ids of labels, for an index of patches
+            allow_missing (True): whether to skip (True) or refuse (False) ids that
+                are not in the index
+            warn_missing (False): whether to log how many ids were missing
+            reload (True): whether to refresh the current view
+
+        Raises:
+            MissingIDs: if ids are missing and may not be
+            ConfigError: if no ids are given
+        """
+        self._contents.remove(sample_ids, label_ids, allow_missing, warn_missing)
+        if reload:
+            self.reload()
+
+    def get_embeddings(
+        self,
+        sample_ids: Any = None,
+        label_ids: Any = None,
+        allow_missing: bool = True,
+        warn_missing: bool = False,
+    ) -> tuple[Matrix, Any, Any]:
+        """Returns embeddings as they were put in, in the order of the ids given.
+
+        Args:
+            sample_ids (None): a sample id or several; of an index of patches, all
+                patches of these samples are returned
+            label_ids (None): a label id or several
+            allow_missing (True): whether to skip (True) or refuse (False) ids that
+                are not in the index
+            warn_missing (False): whether to log how many ids were missing
+
+        Returns:
+            a tuple of float32 embeddings, shape ``(num_points, size)``, their
+            ``num_points`` sample ids, and their label ids or ``None``
+
+        Raises:
+            ConfigError: if label ids are given for an index of samples
+            MissingIDs: if ids are missing and may not be
+        """
+        return self._contents.embeddings(
+            sample_ids, label_ids, allow_missing, warn_missing
+        )
+
+    def search(
+        self,
+        query: Any,
+        k: int | None = None,
+        reverse: bool = False,
+        aggregation: str | None = "mean",
+    ) -> list[Hits]:
+        """Returns the hits of a query within the current view, best first.
+
+        Args:
+            query: an id or ids, a vector or vectors, shape ``(size,)`` or
+                ``(num_queries, size)``, or text prompts
+            k (None): the number of hits, or ``None`` for all
+            reverse (False): return the farthest first; always exact
+            aggregation ("mean"): average several queries into one, or ``None`` to
+                answer each
+
+        Raises:
+            ConfigError: if an argument is wrong
+            MissingIDs: if a query id is not in the index
+            VectorError: if a query vector has a wrong size or bad values
+            CollectionNotFound: if the collection is gone
+        """
+        if k is not None and (isinstance(k, bool) or int(k) != k or k < 1):
+            raise ConfigError(f"k must be a whole number of 1 or more, not {k!r}")
+
+        if aggregation not in (None, *self.config.supported_aggregations):
+            raise ConfigError(
+                f"Unknown aggregation '{aggregation}'. Use one of "
+                f"{', '.join(self.config.supported_aggregations)}"
+            )
+
+        vectors, itself = self._to_queries(self._parse_query(query))
+        if aggregation is not None:
+            vectors = vectors.mean(axis=0, keepdims=True)
+
+        found = nearest(
+            self._collection, vectors, k, self.restriction(), reverse, self._patches
+        )
+        if itself is not None and not reverse:
+            found = [move_to_front(found[0], itself)]
+
+        return found
+
+    def restriction(self) -> Restriction:
+        """Returns what hits must be in: the current view."""
+        return Restriction(self.view, self.config.patches_field, not self.has_view)
+
+    def _kneighbors(
+        self,
+        query: Any = None,
+        k: int | None = None,
+        reverse: bool = False,
+        aggregation: str | None = None,
+        return_dists: bool = False,
+    ) -> Any:
+        """See :class:`fiftyone.brain.similarity.SimilarityIndex`.
+
+        Distances are true ones, smaller is nearer, for every metric; ``reverse``
+        returns the farthest first.
+        """
+        found = self.search(query, k, reverse, aggregation)
+        metric = self.metric
+        ids: Any = [h.ids for h in found]
+        samples: Any = [h.sample_ids for h in found] if self._patches else ids
+        dists: Any = [h.distances(metric, reverse).tolist() for h in found]
+        if aggregation is not None or _is_single(query):
+            ids, samples, dists = ids[0], samples[0], dists[0]
+
+        labels = ids if self._patches else None
+        return (samples, labels, dists) if return_dists else (samples, labels)
+
+    def _to_queries(self, query: Any) -> tuple[Matrix, str | None]:
+        """Returns query vectors and, if the query is a single id, that id."""
+        array = np.asarray(query)
+        if np.issubdtype(array.dtype, np.number):
+            return points.to_matrix(array, self._collection.schema().size), None
+
+        ids = to_list(query)
+        vectors, _, _ = self._contents.embeddings(
+            **{f"{self._contents.kind}_ids": ids}, allow_missing=False
+        )
+        return vectors, ids[0] if len(ids) == 1 else None
+
+    def cleanup(self, force: bool = False) -> None:
+        """Deletes the collection.
+
+        Args:
+            force (False): whether to delete it even if other datasets use it, it
+                belongs to another dataset, or it was not made by this plugin
+
+        Raises:
+            CollectionShared: if deleting it would harm others, and not ``force``
+        """
+        if not self._collection.exists():
+            return
+
+        reason = ownership.why_not_delete(
+            self.samples,
+            self.key,
+            self._collection.connection,
+            self._collection.name,
+            self._collection.schema().metadata,
+        )
+        if reason and not force:
+            raise CollectionShared(
+                f"Collection '{self._collection.name}' was not deleted: {reason}. "
+                "Use cleanup(force=True) to delete it all the same, or "
+                "dataset.delete_brain_run() to remove only this dataset's run"
+            )
+
+        self._collection.drop()
+
+    @classmethod
+    def _from_dict(
+        cls, d: dict[str, Any], samples: Any, config: Any, brain_key: str
+    ) -> QdrantSimilarityIndex:
+        return cls(samples, config, brain_key)
+
+
+def _is_single(query: Any) -> bool:
+    """Whether a query is one id or one vector, not several."""
+    if isinstance(query, str):
+        return True
+
+    array = np.asarray(query)
+    return array.ndim == 1 and np.issubdtype(array.dtype, np.number)

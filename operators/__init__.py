@@ -1,0 +1,15 @@
+"""The verbs: one file is one thing a user can do."""
+
+from .add_selected_to_index import AddSelectedToIndex
+from .cleanup_collection import CleanupCollection
+from .create_qdrant_index import CreateQdrantIndex
+from .query_similar import QuerySimilar
+from .remove_selected import RemoveSelected
+
+OPERATORS = (
+    CreateQdrantIndex,
+    AddSelectedToIndex,
+    RemoveSelected,
+    QuerySimilar,
+    CleanupCollection,
+)

@@ -1,0 +1,77 @@
+"""What all operators of this plugin share: secrets in, selections, Python calls."""
+
+import fiftyone as fo
+import fiftyone.operators as foo
+
+from fiftyone_qdrant.connection import ENVIRONMENT, KEYWORDS
+from fiftyone_qdrant.errors import ConfigError
+
+ICONS = {
+    "icon": "/assets/icon-light.svg",
+    "light_icon": "/assets/icon-light.svg",
+    "dark_icon": "/assets/icon-dark.svg",
+}
+
+
+class QdrantOperator(foo.Operator):
+    """Base class of the plugin's operators."""
+
+    def _run(self, samples, params, delegate=False, selected=None, labels=None):
+        """Runs this operator from Python on a dataset or view."""
+        ctx = {"view" if isinstance(samples, fo.DatasetView) else "dataset": samples}
+        if selected is not None:
+            ctx["selected"] = list(selected)
+
+        if labels is not None:
+            ctx["selected_labels"] = [{"label_id": i} for i in labels]
+
+        given = {name: value for name, value in params.items() if value is not None}
+        return foo.execute_operator(
+            self.uri, ctx, params=given, request_delegation=delegate
+        )
+
+
+def connection_keywords(ctx):
+    """Returns where Qdrant is, from the params and the plugin's secrets.
+
+    Raises:
+        ConfigError: if the params hold an API key: params are stored and shown
+    """
+    if ctx.params.get("api_key") is not None:
+        raise ConfigError(
+            "Do not give the api_key as a parameter: FiftyOne stores parameters. Set "
+            f"the environment variable or secret {ENVIRONMENT['api_key']}"
+        )
+
+    given = {name: ctx.params.get(name) for name in KEYWORDS if name != "api_key"}
+    secret = ctx.secrets.get(ENVIRONMENT["api_key"])
+    if secret:
+        given["api_key"] = secret
+
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def selected_ids(ctx, index):
+    """Returns what is selected, as ``sample_ids`` or ``label_ids`` of an index.
+
+    For an index of patches, selected labels count, and selected samples stand for
+    all their labels. In a patches view, what is selected are labels.
+
+    Raises:
+        ConfigError: if nothing is selected
+    """
+    field = index.config.patches_field
+    if field is not None:
+        labels = ctx.selected_labels or []
+        ids = [i["label_id"] for i in labels if i.get("field", field) == field]
+        if not ids and ctx.selected and ctx.view is not None and ctx.view._is_patches:
+            ids = list(ctx.selected)
+
+        if ids:
+            return {"label_ids": ids}
+
+    if not ctx.selected:
+        what = "samples" if field is None else f"samples or '{field}' labels"
+        raise ConfigError(f"Nothing is selected. Select {what} first")
+
+    return {"sample_ids": list(ctx.selected)}

@@ -1,0 +1,5 @@
+"""The views: what a user looks at."""
+
+from .qdrant_status import QdrantStatus
+
+PANELS = (QdrantStatus,)
