@@ -73,7 +73,7 @@ class EmbeddedClient(PointReader, PointWriter):
         return models.VersionInfo(title="qdrant edge", version=about["engine"])
 
     def store_info(self) -> dict[str, Any]:
-        """Returns the owner's pid, path, engine version, start time, log, collections."""
+        """Returns the owner's pid, path, engine, start time, log and collections."""
         about = self._call("about", {})[0]["about"]
         return {
             "pid": about["pid"],

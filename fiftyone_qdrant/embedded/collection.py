@@ -311,14 +311,14 @@ class Collection:
             part = wires[start : start + _QUERIES_PER_CALL]
             with self.shard() as shard:
                 planner = Planner(
-                    lambda ids: self._stored(shard, ids),  # noqa: B023
+                    lambda ids: self._stored(shard, ids),
                     buffers,
                     self.config["vectors"]["distance"],
                     quantized=False,
                 )
                 plans = [planner.plan(wire) for wire in part]
                 found = self._search(shard, plans)
-            for wire, plan, hits in zip(part, plans, found):
+            for wire, plan, hits in zip(part, plans, found, strict=True):
                 if plan.drop:
                     hits = [hit for hit in hits if hit.id not in plan.drop]
                     hits = hits[plan.offset : plan.offset + plan.limit]

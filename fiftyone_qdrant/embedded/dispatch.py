@@ -7,12 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 from fiftyone_qdrant import errors
-from fiftyone_qdrant.embedded import protocol
 from fiftyone_qdrant.embedded.collection import Collection, Reply
+from fiftyone_qdrant.embedded.protocol import LEAVING, Message
 from fiftyone_qdrant.embedded.store import Store
 
-LEAVING = "OwnerLeaving"
-"""The error name that says: nothing was done, ask the next owner."""
+Buffers = list[memoryview]
 
 
 class Dispatcher:
@@ -20,7 +19,7 @@ class Dispatcher:
 
     Args:
         store: the store
-        about: what ``store_info`` tells
+        about: what the ``about`` request tells
         leave: makes the owner leave
     """
 
@@ -33,23 +32,64 @@ class Dispatcher:
         self._closed = False
         self._running = 0
         self._state = threading.Condition()
+        self._on_store: dict[str, Callable[[Message], Message | None]] = {
+            "about": self._tell,
+            "leave": self._go,
+            "names": lambda m: {"names": store.names()},
+            "exists": lambda m: {"exists": store.exists(m["collection"])},
+            "create": lambda m: store.create(m["config"]),
+            "drop": lambda m: {"dropped": store.delete(m["collection"])},
+        }
+        self._on_collection: dict[
+            str, Callable[[Collection, Message, Buffers], Message | None]
+        ] = {
+            "describe": lambda c, m, b: {"vectors": c.describe()},
+            "info": lambda c, m, b: {"info": c.info()},
+            "settings": lambda c, m, b: c.update_settings(m["changes"]),
+            "flush": lambda c, m, b: c.flush(),
+            "count": lambda c, m, b: {"count": c.count(m, b)},
+            "facet": lambda c, m, b: {"hits": c.facet(m, b)},
+            "delete": lambda c, m, b: c.delete(m, b),
+            "unindex": lambda c, m, b: c.delete_payload_index(m["field"]),
+        }
+        self._growing: dict[
+            str, Callable[[Collection, Message, Buffers], Message | None]
+        ] = {
+            "upsert": lambda c, m, b: c.upsert(m, b),
+            "payload": lambda c, m, b: c.change_payload(m, b),
+            "index": lambda c, m, b: c.create_payload_index(m["field"], m["schema"]),
+        }
+        self._returning: dict[str, Callable[[Collection, Message, Buffers], Reply]] = {
+            "retrieve": Collection.retrieve,
+            "scroll": Collection.scroll,
+            "query": Collection.query,
+        }
 
-    def __call__(self, message: protocol.Message, buffers: list[memoryview]) -> Reply:
+    def __call__(self, message: Message, buffers: Buffers) -> Reply:
         """Handles one request."""
-        method = getattr(self, f"do_{message['op']}", None)
-        if method is None:
-            raise errors.EngineError(f"the owner knows no request {message['op']!r}")
         with self._state:
             if self._closed:
                 return {"error": LEAVING, "message": "the owner is leaving"}, []
             self._running += 1
         try:
-            reply: Reply = method(message, buffers)
-            return reply
+            return self._handle(message["op"], message, buffers)
         finally:
             with self._state:
                 self._running -= 1
                 self._state.notify_all()
+
+    def _handle(self, op: str, message: Message, buffers: Buffers) -> Reply:
+        if op in self._on_store:
+            return self._on_store[op](message) or {}, []
+        collection = self._store.get(message["collection"])
+        if op in self._returning:
+            return self._returning[op](collection, message, buffers)
+        if op in self._growing:
+            self._store.check_space(sum(map(len, buffers)))
+            return self._growing[op](collection, message, buffers) or {}, []
+        if op in self._on_collection:
+            return self._on_collection[op](collection, message, buffers) or {}, []
+        raise errors.EngineError(f"the owner knows no request {op!r}")
 
     def close(self) -> None:
         """Takes no more requests, and waits for the running ones."""
@@ -57,92 +97,9 @@ class Dispatcher:
             self._closed = True
             self._state.wait_for(lambda: self._running == 0)
 
-    def _collection(self, message: protocol.Message) -> Collection:
-        return self._store.get(message["collection"])
+    def _tell(self, message: Message) -> Message:
+        return {"about": {**self._about, "collections": self._store.names()}}
 
-    def _writable(
-        self, message: protocol.Message, buffers: list[memoryview]
-    ) -> Collection:
-        collection = self._collection(message)
-        self._store.check_space(sum(map(len, buffers)))
-        return collection
-
-    # -- the store ------------------------------------------------------------
-
-    def do_about(self, message: protocol.Message, buffers: list[memoryview]) -> Reply:
-        return {"about": {**self._about, "collections": self._store.names()}}, []
-
-    def do_leave(self, message: protocol.Message, buffers: list[memoryview]) -> Reply:
+    def _go(self, message: Message) -> Message:
         self._leave()
-        return {"about": self._about}, []
-
-    def do_names(self, message: protocol.Message, buffers: list[memoryview]) -> Reply:
-        return {"names": self._store.names()}, []
-
-    def do_exists(self, message: protocol.Message, buffers: list[memoryview]) -> Reply:
-        return {"exists": self._store.exists(message["collection"])}, []
-
-    def do_create(self, message: protocol.Message, buffers: list[memoryview]) -> Reply:
-        self._store.create(message["config"])
-        return {}, []
-
-    def do_drop(self, message: protocol.Message, buffers: list[memoryview]) -> Reply:
-        return {"dropped": self._store.delete(message["collection"])}, []
-
-    # -- one collection -------------------------------------------------------
-
-    def do_describe(
-        self, message: protocol.Message, buffers: list[memoryview]
-    ) -> Reply:
-        return {"vectors": self._collection(message).describe()}, []
-
-    def do_info(self, message: protocol.Message, buffers: list[memoryview]) -> Reply:
-        return {"info": self._collection(message).info()}, []
-
-    def do_settings(
-        self, message: protocol.Message, buffers: list[memoryview]
-    ) -> Reply:
-        self._collection(message).update_settings(message["changes"])
-        return {}, []
-
-    def do_flush(self, message: protocol.Message, buffers: list[memoryview]) -> Reply:
-        self._collection(message).flush()
-        return {}, []
-
-    def do_upsert(self, message: protocol.Message, buffers: list[memoryview]) -> Reply:
-        self._writable(message, buffers).upsert(message, buffers)
-        return {}, []
-
-    def do_delete(self, message: protocol.Message, buffers: list[memoryview]) -> Reply:
-        self._collection(message).delete(message, buffers)
-        return {}, []
-
-    def do_payload(self, message: protocol.Message, buffers: list[memoryview]) -> Reply:
-        self._writable(message, buffers).change_payload(message, buffers)
-        return {}, []
-
-    def do_index(self, message: protocol.Message, buffers: list[memoryview]) -> Reply:
-        collection = self._writable(message, buffers)
-        collection.create_payload_index(message["field"], message["schema"])
-        return {}, []
-
-    def do_unindex(self, message: protocol.Message, buffers: list[memoryview]) -> Reply:
-        self._collection(message).delete_payload_index(message["field"])
-        return {}, []
-
-    def do_retrieve(
-        self, message: protocol.Message, buffers: list[memoryview]
-    ) -> Reply:
-        return self._collection(message).retrieve(message, buffers)
-
-    def do_scroll(self, message: protocol.Message, buffers: list[memoryview]) -> Reply:
-        return self._collection(message).scroll(message, buffers)
-
-    def do_query(self, message: protocol.Message, buffers: list[memoryview]) -> Reply:
-        return self._collection(message).query(message, buffers)
-
-    def do_count(self, message: protocol.Message, buffers: list[memoryview]) -> Reply:
-        return {"count": self._collection(message).count(message, buffers)}, []
-
-    def do_facet(self, message: protocol.Message, buffers: list[memoryview]) -> Reply:
-        return {"hits": self._collection(message).facet(message, buffers)}, []
+        return {"about": self._about}

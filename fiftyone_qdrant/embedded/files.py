@@ -9,7 +9,9 @@ from typing import IO, Any
 try:
     import fcntl
 except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
+    HAS_LOCKS = False
+else:
+    HAS_LOCKS = True
 
 
 def write_json(path: str, content: Any) -> None:
@@ -66,6 +68,15 @@ class FileLock:
             raise
         self._file = file
         return True
+
+    def is_in_place(self) -> bool:
+        """Returns whether the locked file is still the one at the path."""
+        if self._file is None:
+            return False
+        try:
+            return os.path.samestat(os.stat(self._path), os.fstat(self._file.fileno()))
+        except FileNotFoundError:
+            return False
 
     def release(self) -> None:
         """Gives the lock back."""

@@ -18,7 +18,7 @@ from typing import Any
 
 from fiftyone_qdrant import errors
 from fiftyone_qdrant.embedded import protocol
-from fiftyone_qdrant.embedded.files import FileLock, fcntl, read_json
+from fiftyone_qdrant.embedded.files import HAS_LOCKS, FileLock, read_json
 
 _START_SECONDS = 60.0
 _HANDSHAKE_SECONDS = 30.0
@@ -163,7 +163,7 @@ def _try_connect(path: str) -> socket.socket | None:
 
 
 def _check_platform() -> None:
-    if fcntl is None or not hasattr(socket, "AF_UNIX"):
+    if not HAS_LOCKS or not hasattr(socket, "AF_UNIX"):
         raise errors.StoreUnavailable(
             "the embedded engine needs Linux or macOS: "
             "set url= to use a Qdrant server instead"

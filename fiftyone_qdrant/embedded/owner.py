@@ -7,6 +7,7 @@ acknowledged writes are in the engine's log on disk.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -55,7 +56,7 @@ def main(path: str, ready_fd: int) -> int:
     lock = FileLock(os.path.join(path, "owner.lock"))
     try:
         _take(lock, path)
-        owner = Owner(path)
+        owner = Owner(path, lock)
     except BaseException as exc:
         logger.exception("cannot start")
         _report(ready_fd, exc)
@@ -95,14 +96,16 @@ class Owner:
     """The server of a store.
 
     Args:
-        path: the store's directory, whose lock is held
+        path: the store's directory
+        lock: the lock on it, which is held
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, lock: FileLock) -> None:
         from fiftyone_qdrant.embedded.dispatch import Dispatcher
         from fiftyone_qdrant.embedded.store import Store
 
         self._path = path
+        self._lock = lock
         self._idle = float(
             os.environ.get("FIFTYONE_QDRANT_OWNER_IDLE_SECONDS", IDLE_SECONDS)
         )
@@ -145,17 +148,19 @@ class Owner:
                 if selector.select(_TICK_SECONDS):
                     self._accept()
                 self._store.flush_quiet(_QUIET_SECONDS)
+                if not self._lock.is_in_place():
+                    logger.info("the store was removed")
+                    break
                 if self._is_idle():
                     logger.info("nobody connected for %g s", self._idle)
                     break
         self._leaving.set()
         self._dispatch.close()
         self._listener.close()
-        for leftover in (self._address, os.path.join(self._path, "owner.json")):
-            try:
-                os.unlink(leftover)
-            except FileNotFoundError:
-                pass
+        if self._lock.is_in_place():  # else the paths may be another owner's
+            for leftover in (self._address, os.path.join(self._path, "owner.json")):
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(leftover)
         self._store.close()
         logger.info("left")
 
@@ -243,10 +248,8 @@ def listen(path: str) -> tuple[socket.socket, str]:
 
 
 def _bind(address: str) -> socket.socket:
-    try:
+    with contextlib.suppress(FileNotFoundError):
         os.unlink(address)  # the store's lock is held: it cannot be in use
-    except FileNotFoundError:
-        pass
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         listener.bind(address)

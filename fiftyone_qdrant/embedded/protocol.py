@@ -4,6 +4,8 @@ A message is a JSON header plus a list of binary buffers, so that vectors and id
 travel as raw bytes and nothing is ever unpickled. On the socket it is
 
     8 bytes   length of the header, little-endian
+    8 bytes   length of all buffers together if that is small, else 0; what is
+              small is received together with the header
     header    JSON: ``{"b": [length of each buffer], "m": the message}``
     buffers   one after the other
 
@@ -20,17 +22,20 @@ import socket
 import struct
 import uuid
 from collections.abc import Sequence
-from typing import Any, Union
+from typing import Any, TypeAlias
 
 PROTOCOL = 1
 """Version of everything in this module; both ends must have the same."""
 
-Buffer = Union[bytes, bytearray, memoryview]
+Buffer: TypeAlias = "bytes | bytearray | memoryview"
 Message = dict[str, Any]
+
+LEAVING = "OwnerLeaving"
+"""The error name that says: nothing was done, ask the next owner."""
 
 _MAGIC = b"FOQE"
 _NONCE = 32
-_LENGTH = struct.Struct("<Q")
+_LENGTHS = struct.Struct("<QQ")
 _GREETING = struct.Struct("<4sI32s")
 _INLINE = 1 << 16
 _MAX_HEADER = 1 << 31
@@ -59,11 +64,11 @@ def send(sock: socket.socket, message: Message, buffers: Sequence[Buffer] = ()) 
     header = json.dumps(
         {"b": sizes, "m": message}, separators=(",", ":"), allow_nan=False
     ).encode()
-    start = _LENGTH.pack(len(header)) + header
-    if sum(sizes) <= _INLINE:
-        sock.sendall(b"".join((start, *buffers)))
+    total = sum(sizes)
+    if total <= _INLINE:
+        sock.sendall(b"".join((_LENGTHS.pack(len(header), total), header, *buffers)))
         return
-    sock.sendall(start)
+    sock.sendall(_LENGTHS.pack(len(header), 0) + header)
     for buffer in buffers:
         sock.sendall(buffer)
 
@@ -75,14 +80,22 @@ def receive(sock: socket.socket) -> tuple[Message, list[memoryview]]:
         sock: a connected socket
 
     Returns:
-        a ``(message, buffers)`` tuple. The buffers are writable and their own
+        a ``(message, buffers)`` tuple. The buffers are writable and nobody else's
     """
-    (length,) = _LENGTH.unpack(receive_exactly(sock, _LENGTH.size))
-    if length > _MAX_HEADER:
+    length, inline = _LENGTHS.unpack(receive_exactly(sock, _LENGTHS.size))
+    if length > _MAX_HEADER or inline > _INLINE:
         raise ConnectionError("malformed message")
-    header = json.loads(receive_exactly(sock, length))
+    data = receive_exactly(sock, length + inline)
+    header = json.loads(data[:length])
     message: Message = header["m"]
-    return message, [memoryview(receive_exactly(sock, n)) for n in header["b"]]
+    if not inline:
+        return message, [memoryview(receive_exactly(sock, n)) for n in header["b"]]
+    buffers = []
+    start = length
+    for size in header["b"]:
+        buffers.append(memoryview(data[start : start + size]))
+        start += size
+    return message, buffers
 
 
 def receive_exactly(sock: socket.socket, length: int) -> bytearray:
@@ -91,7 +104,8 @@ def receive_exactly(sock: socket.socket, length: int) -> bytearray:
     view = memoryview(data)
     done = 0
     while done < length:
-        got = sock.recv_into(view[done:])
+        # with no time limit on the socket, one call receives it all
+        got = sock.recv_into(view[done:], 0, socket.MSG_WAITALL)
         if got == 0:
             raise EOFError("the connection was closed")
         done += got
@@ -138,7 +152,7 @@ def _proof(key: bytes, role: bytes, owner_nonce: bytes, client_nonce: bytes) -> 
 # A list of ids becomes one buffer and one letter: "u" (16 bytes each) when all
 # are UUIDs, "i" (8 bytes each) when all are integers, else "m" (JSON).
 
-PointId = Union[int, str]
+PointId: TypeAlias = "int | str"
 
 
 def pack_ids(ids: Sequence[Any]) -> tuple[str, bytes]:
@@ -170,18 +184,16 @@ def pack_ids(ids: Sequence[Any]) -> tuple[str, bytes]:
     if all(isinstance(i, int) for i in canonical):
         return "i", struct.pack(f"<{len(ids)}Q", *canonical)
     if all(isinstance(i, str) for i in canonical):
-        return "u", b"".join([uuid.UUID(i).bytes for i in canonical])  # type: ignore[arg-type]
+        return "u", b"".join([uuid.UUID(str(i)).bytes for i in canonical])
     return "m", json.dumps(canonical).encode()
 
 
 def unpack_ids(kind: str, buffer: Buffer) -> list[PointId]:
     """Unpacks point ids to ints and canonical UUID strings."""
     if kind == "u":
-        h = bytes(buffer).hex()
-        return [
-            f"{h[i : i + 8]}-{h[i + 8 : i + 12]}-{h[i + 12 : i + 16]}-{h[i + 16 : i + 20]}-{h[i + 20 : i + 32]}"
-            for i in range(0, len(h), 32)
-        ]
+        text = bytes(buffer).hex()
+        rows = [text[i : i + 32] for i in range(0, len(text), 32)]
+        return [f"{r[:8]}-{r[8:12]}-{r[12:16]}-{r[16:20]}-{r[20:]}" for r in rows]
     if kind == "i":
         return list(struct.unpack(f"<{len(buffer) // 8}Q", buffer))
     ids: list[PointId] = json.loads(bytes(buffer))

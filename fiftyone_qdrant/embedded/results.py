@@ -23,7 +23,7 @@ def records(
     make = models.Record.model_construct
     return [
         make(id=i, payload=p, vector=v, shard_key=None, order_value=o)
-        for i, p, v, o in zip(ids, payloads, vectors, order_values)
+        for i, p, v, o in zip(ids, payloads, vectors, order_values, strict=True)
     ]
 
 
@@ -44,7 +44,7 @@ def scored_points(
             shard_key=None,
             order_value=None,
         )
-        for i, s, p, v in zip(ids, scores, payloads, vectors)
+        for i, s, p, v in zip(ids, scores, payloads, vectors, strict=True)
     ]
 
 

@@ -10,7 +10,6 @@ from typing import Any
 from fiftyone_qdrant import errors
 from fiftyone_qdrant.embedded import launcher, protocol
 
-_LEAVING = "OwnerLeaving"
 _CONNECTIONS_KEPT = 8
 _READ_SECONDS = 60.0
 _WRITE_SECONDS = 600.0
@@ -68,7 +67,7 @@ class Session:
                 sent = True
                 reply, out = protocol.receive(sock)
                 done = True
-            except socket.timeout as exc:
+            except TimeoutError as exc:
                 raise errors.ConnectionFailed(
                     f"the owner of the embedded store {self.path} did not answer "
                     f"'{op}' within {timeout:g} s: it may be busy with something "
@@ -89,7 +88,7 @@ class Session:
                     sock.close()
             if "error" not in reply:
                 return reply, out
-            if reply["error"] == _LEAVING:
+            if reply["error"] == protocol.LEAVING:
                 self._drop_idle()
                 continue
             raise launcher.to_error(reply)

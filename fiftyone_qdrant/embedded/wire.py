@@ -34,7 +34,7 @@ class Request:
 
     def matrix(self, vectors: Matrix) -> int:
         """Adds vectors, which are not copied."""
-        return self._add(memoryview(np.ascontiguousarray(vectors)).cast("B"))
+        return self._add(np.ascontiguousarray(vectors).data.cast("B"))
 
     def json(self, data: bytes) -> int:
         """Adds what :func:`packed` returned."""
