@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -195,10 +196,11 @@ def serve(dataset: fo.Dataset) -> None:
         folder = Path(tempfile.mkdtemp(prefix="fiftyone-plugins-"))
         (folder / "qdrant").symlink_to(REPO, target_is_directory=True)
         fo.config.plugins_dir = os.environ["FIFTYONE_PLUGINS_DIR"] = str(folder)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
     try:
         session = fo.launch_app(dataset, port=port, auto=False)
         title("The App")
-        print(f"  Open   {session.url}")
+        print(f"  Open   http://localhost:{session.server_port}")
         print("  Then   select an image and click the magnifier above the grid: its")
         print(f"         nearest neighbors by '{BRAIN_KEY}', or type a prompt there")
         print("  Or     press ` and run Query Similar, Create Qdrant Index, ...")
