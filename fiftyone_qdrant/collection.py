@@ -119,7 +119,8 @@ class Collection:
         Raises:
             CollectionNotFound: if it does not exist
         """
-        return self._call("get_collection")
+        info: models.CollectionInfo = self._call("get_collection")
+        return info
 
     def schema(self) -> Schema:
         """Returns size, metric and metadata, read once.
@@ -143,6 +144,16 @@ class Collection:
             self._schema = Schema(size, points.METRICS[distance], metadata)
 
         return self._schema
+
+    def check_ids(self) -> None:
+        """Looks at one point to see whether ids are FiftyOne's.
+
+        Raises:
+            CollectionMismatch: if they are not
+        """
+        found, _ = self._call("scroll", limit=1, with_payload=False)
+        for record in found:
+            points.from_point_id(record.id)
 
     def create(
         self,

@@ -163,7 +163,7 @@ class Contents:
         if not allow_missing or warn_missing:
             found = self._collection.present(ids)
             missing.extend(i for i in ids if i not in found)
-            _tell_missing(missing, allow_missing, warn_missing)
+            self._tell_missing(missing, allow_missing, warn_missing)
 
         self._collection.delete(ids)
 
@@ -198,9 +198,23 @@ class Contents:
             return self._scrolled(wanted, allow_missing, warn_missing)
 
         wanted = to_list(sample_ids if label_ids is None else label_ids)
+        return self._retrieved(wanted, allow_missing, warn_missing)
+
+    def vectors(self, ids: list[str]) -> Matrix:
+        """Returns the embeddings of points, in the order of the ids given.
+
+        Raises:
+            MissingIDs: if an id is not in the index
+        """
+        return self._retrieved(ids, allow_missing=False, warn_missing=False)[0]
+
+    def _retrieved(
+        self, wanted: list[str], allow_missing: bool, warn_missing: bool
+    ) -> tuple[Matrix, Any, Any]:
         ids, samples, vectors = self._read(self._collection.retrieve(_unique(wanted)))
         rows = {i: row for row, i in enumerate(ids)}
-        _tell_missing([i for i in wanted if i not in rows], allow_missing, warn_missing)
+        missing = [i for i in wanted if i not in rows]
+        self._tell_missing(missing, allow_missing, warn_missing)
         order = [rows[i] for i in wanted if i in rows]
         return self._result(order, ids, samples, vectors)
 
@@ -215,7 +229,7 @@ class Contents:
             order.sort(key=lambda row: rank[samples[row]])
             found = set(samples)
             missing = [s for s in sample_ids if s not in found]
-            _tell_missing(missing, allow_missing, warn_missing)
+            self._tell_missing(missing, allow_missing, warn_missing)
 
         return self._result(order, ids, samples, vectors)
 
@@ -248,6 +262,16 @@ class Contents:
         in_order = order == list(range(len(ids)))
         return vectors if in_order else vectors[order], sample_ids, label_ids
 
+    def _tell_missing(self, missing: Sequence[str], allow: bool, warn: bool) -> None:
+        if missing and not allow:
+            raise MissingIDs(
+                f"{len(missing)} ids (such as {missing[0]}) are not in the index, "
+                f"which holds {self.kind} ids"
+            )
+
+        if missing and warn:
+            logger.warning("Skipping %d ids that are not in the index", len(missing))
+
     def _to_id_arrays(self, ids: list[str], samples: list[str]) -> tuple[Any, Any]:
         if self._patches:
             return np.array(samples, dtype=_ID_TYPE), np.array(ids, dtype=_ID_TYPE)
@@ -266,13 +290,3 @@ def _unique(ids: Iterable[str]) -> list[str]:
 
 def _sample_id(record: models.Record) -> str:
     return str((record.payload or {}).get(points.SAMPLE_ID))
-
-
-def _tell_missing(missing: Sequence[str], allow: bool, warn: bool) -> None:
-    if missing and not allow:
-        raise MissingIDs(
-            f"{len(missing)} ids (such as {missing[0]}) are not in the index"
-        )
-
-    if missing and warn:
-        logger.warning("Skipping %d ids that are not in the index", len(missing))

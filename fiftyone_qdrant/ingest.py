@@ -183,13 +183,12 @@ def _batches(samples: Any) -> Iterator[tuple[Any, int, int]]:
 def _embed(index: QdrantSimilarityIndex, samples: Any) -> tuple[Any, Any, Any]:
     config = index.config
     if config.embeddings_field is not None:
-        return tuple(  # type: ignore[return-value]
-            fbu.get_embeddings(
-                samples,
-                patches_field=config.patches_field,
-                embeddings_field=config.embeddings_field,
-            )
+        found: tuple[Any, Any, Any] = fbu.get_embeddings(
+            samples,
+            patches_field=config.patches_field,
+            embeddings_field=config.embeddings_field,
         )
+        return found
 
     if config.model is None:
         raise ConfigError(
@@ -197,7 +196,8 @@ def _embed(index: QdrantSimilarityIndex, samples: Any) -> tuple[Any, Any, Any]:
             "samples. Add them with index.add_to_index(embeddings, sample_ids)"
         )
 
-    return index.compute_embeddings(samples, progress=False)  # type: ignore[no-any-return]
+    computed: tuple[Any, Any, Any] = index.compute_embeddings(samples, progress=False)
+    return computed
 
 
 def _present(index: QdrantSimilarityIndex, ids: list[str]) -> set[str]:

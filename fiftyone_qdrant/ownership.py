@@ -128,5 +128,5 @@ def _dataset_exists(dataset_id: Any) -> bool:
     if not ObjectId.is_valid(str(dataset_id)):
         return False
 
-    found = foo.get_db_conn().datasets.find_one({"_id": ObjectId(dataset_id)}, {"_id": 1})
-    return found is not None
+    datasets = foo.get_db_conn().datasets
+    return datasets.find_one({"_id": ObjectId(dataset_id)}, {"_id": 1}) is not None

@@ -367,6 +367,13 @@ _QUANTIZATION_REQUIRED = {
 
 GROUPS = (HNSW, OPTIMIZERS, WAL)
 
+PARAMETERS = (
+    *(p.name for p in COLLECTION),
+    *(g.name for g in GROUPS),
+    "quantization_config",
+)
+"""The keyword arguments in which all of these are given."""
+
 
 @dataclass(frozen=True)
 class CollectionParameters:
@@ -427,17 +434,17 @@ class CollectionParameters:
 
     def for_embedded(self) -> CollectionParameters:
         """Returns only the parameters that the embedded engine honours."""
-        values: dict[str, Any] = {}
-        for name, value in self.values.items():
-            if not isinstance(value, dict) or name == "quantization_config":
-                if name == "quantization_config" or _top(name).embedded:
-                    values[name] = value
-                continue
-
-            group = next(g for g in GROUPS if g.name == name)
-            embedded = {p.name for p in group.parameters if p.embedded}
-            values[name] = {k: v for k, v in value.items() if k in embedded}
-
+        lacks = {p.name for p in COLLECTION if not p.embedded}
+        lacks_in = {
+            g.name: {p.name for p in g.parameters if not p.embedded} for g in GROUPS
+        }
+        values = {
+            name: {k: v for k, v in value.items() if k not in lacks_in[name]}
+            if name in lacks_in
+            else value
+            for name, value in self.values.items()
+            if name not in lacks
+        }
         return CollectionParameters({k: v for k, v in values.items() if v != {}})
 
     def to_arguments(self) -> dict[str, Any]:
@@ -473,10 +480,6 @@ class CollectionParameters:
         for p in COLLECTION:
             if p.name in self.values:
                 yield p.name, p, self.values[p.name]
-
-
-def _top(name: str) -> Parameter:
-    return next(p for p in COLLECTION if p.name == name)
 
 
 def _to_dict(value: Any) -> Any:

@@ -106,9 +106,7 @@ def to_matrix(embeddings: Any, size: int | None = None) -> Matrix:
         with np.errstate(over="ignore"):  # what overflows float32 is told below
             matrix = source.astype(np.float32, copy=False)
     except (TypeError, ValueError) as e:
-        raise VectorError(
-            "Embeddings must be numbers, all vectors of one size"
-        ) from e
+        raise VectorError("Embeddings must be numbers, all vectors of one size") from e
 
     if matrix.ndim == 1:
         matrix = matrix[np.newaxis, :]
@@ -146,8 +144,7 @@ def to_payloads(
 
     norms = np.linalg.norm(vectors.astype(np.float64), axis=1).tolist()
     return [
-        {SAMPLE_ID: str(s), NORM: n}
-        for s, n in zip(sample_ids, norms, strict=True)
+        {SAMPLE_ID: str(s), NORM: n} for s, n in zip(sample_ids, norms, strict=True)
     ]
 
 

@@ -11,10 +11,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 import fiftyone.core.media as fom
 import fiftyone.core.patches as fop
+import numpy as np
 
 from .collection import Collection, Hits
 from .points import Matrix
@@ -51,7 +50,8 @@ class Restriction:
 
     def holds(self, hits: Sequence[Hits]) -> list[list[bool]]:
         """Returns which hits of each query it holds, in one question to MongoDB."""
-        held = set(self._read_ids(self._select(hits)) if self._few(hits) else self.ids())
+        few = self._few(hits)
+        held = set(self._read_ids(self._select(hits)) if few else self.ids())
         return [[i in held for i in h.ids] for h in hits]
 
     def _few(self, hits: Sequence[Hits]) -> bool:

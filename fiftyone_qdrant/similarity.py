@@ -9,27 +9,20 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 import fiftyone.core.utils as fou
+import numpy as np
 from fiftyone.brain.similarity import (
     Similarity,
     SimilarityConfig,
     SimilarityIndex,
 )
 
-from . import ownership, points
-from .collection import Collection, Hits, list_collections
+from . import index_collection, ownership, points
+from .collection import Collection, Hits
 from .connection import EMBEDDED, KEYWORDS, Connection, resolve
 from .contents import Batch, Contents, to_list
-from .errors import (
-    CollectionExists,
-    CollectionMismatch,
-    CollectionNotFound,
-    CollectionShared,
-    ConfigError,
-)
-from .parameters import CollectionParameters
+from .errors import CollectionNotFound, CollectionShared, ConfigError
+from .parameters import PARAMETERS, CollectionParameters
 from .points import Matrix
 from .search import Restriction, move_to_front, nearest
 
@@ -60,14 +53,6 @@ class QdrantSimilarityConfig(SimilarityConfig):
             a new name made from the dataset's
         metric (None): ``"cosine"`` (default), ``"dotproduct"``, ``"euclidean"`` or
             ``"manhattan"``
-        replication_factor (None): copies of each shard (server only)
-        shard_number (None): number of shards (server only)
-        write_consistency_factor (None): copies that confirm a write (server only)
-        hnsw_config (None): a dict of HNSW parameters
-        optimizers_config (None): a dict of optimizer parameters
-        wal_config (None): a dict of write-ahead-log parameters (server only)
-        quantization_config (None): a dict such as ``{"scalar": {"quantile": 0.99}}``
-        on_disk (None): whether to serve vectors from disk
         url (None): the URL of a Qdrant server
         api_key (None): the server's API key
         grpc_port (None): the server's gRPC port
@@ -75,7 +60,9 @@ class QdrantSimilarityConfig(SimilarityConfig):
         path (None): the directory of an embedded store
         timeout (None): seconds a call may take
         engine (None): set by the index itself: ``"embedded"`` or ``"server"``
-        **kwargs: arguments of :class:`fiftyone.brain.similarity.SimilarityConfig`
+        **kwargs: the parameters of the collection, declared and documented in
+            :mod:`fiftyone_qdrant.parameters`, and the arguments of
+            :class:`fiftyone.brain.similarity.SimilarityConfig`
 
     Raises:
         ConfigError: if an argument is unknown or its value is wrong
@@ -85,14 +72,6 @@ class QdrantSimilarityConfig(SimilarityConfig):
         self,
         collection_name: str | None = None,
         metric: str | None = None,
-        replication_factor: int | None = None,
-        shard_number: int | None = None,
-        write_consistency_factor: int | None = None,
-        hnsw_config: dict[str, Any] | None = None,
-        optimizers_config: dict[str, Any] | None = None,
-        wal_config: dict[str, Any] | None = None,
-        quantization_config: dict[str, Any] | None = None,
-        on_disk: bool | None = None,
         url: str | None = None,
         api_key: str | None = None,
         grpc_port: int | None = None,
@@ -102,6 +81,9 @@ class QdrantSimilarityConfig(SimilarityConfig):
         engine: str | None = None,
         **kwargs: Any,
     ) -> None:
+        parameters = CollectionParameters.parse(
+            **{name: kwargs.pop(name, None) for name in PARAMETERS}
+        )
         unknown = sorted(set(kwargs) - set(_BASE_KEYWORDS))
         if unknown:
             raise ConfigError(
@@ -114,26 +96,8 @@ class QdrantSimilarityConfig(SimilarityConfig):
         super().__init__(**kwargs)
         self.collection_name = collection_name
         self.metric = metric
-
-        parameters = CollectionParameters.parse(
-            replication_factor=replication_factor,
-            shard_number=shard_number,
-            write_consistency_factor=write_consistency_factor,
-            hnsw_config=hnsw_config,
-            optimizers_config=optimizers_config,
-            wal_config=wal_config,
-            quantization_config=quantization_config,
-            on_disk=on_disk,
-        )
-        given = parameters.values
-        self.replication_factor = given.get("replication_factor")
-        self.shard_number = given.get("shard_number")
-        self.write_consistency_factor = given.get("write_consistency_factor")
-        self.hnsw_config = given.get("hnsw_config")
-        self.optimizers_config = given.get("optimizers_config")
-        self.wal_config = given.get("wal_config")
-        self.quantization_config = given.get("quantization_config")
-        self.on_disk = given.get("on_disk")
+        for name in PARAMETERS:
+            setattr(self, name, parameters.values.get(name))
 
         # Where the run was made. A path without an engine is the caller's keyword
         self.engine = engine
@@ -217,7 +181,11 @@ class QdrantSimilarity(Similarity):
         self.ensure_requirements()
 
     def register_run(
-        self, samples: Any, key: str | None, overwrite: bool = True, cleanup: bool = True
+        self,
+        samples: Any,
+        key: str | None,
+        overwrite: bool = True,
+        cleanup: bool = True,
     ) -> None:
         """Checks that the run may be registered; saving its results does it."""
         if key is not None:
@@ -271,9 +239,9 @@ class QdrantSimilarityIndex(SimilarityIndex):
         connection = config.connection()
         self._named_here = config.collection_name is None
         if self._named_here:
-            config.collection_name = self._free_name(connection)
+            config.collection_name = index_collection.choose_name(samples, connection)
 
-        self._bind(Collection(connection, config.collection_name))
+        self._bind(Collection(connection, str(config.collection_name)))
 
     def _bind(self, collection: Collection) -> None:
         self._collection = collection
@@ -283,13 +251,6 @@ class QdrantSimilarityIndex(SimilarityIndex):
     def _patches(self) -> bool:
         return self.config.patches_field is not None
 
-    def _free_name(self, connection: Connection) -> str:
-        import fiftyone.brain.internal.core.utils as fbu
-
-        root = "fiftyone-" + fou.to_slug(self.samples._root_dataset.name)
-        taken = ownership.claimed_names().union(list_collections(connection))
-        return str(fbu.get_unique_name(root, taken))
-
     def check(self) -> None:
         """Checks that the collection can be used, before embeddings are computed.
 
@@ -297,22 +258,8 @@ class QdrantSimilarityIndex(SimilarityIndex):
             CollectionMismatch: if it exists with another metric or foreign ids
             ConnectionFailed: if Qdrant cannot be reached
         """
-        if not self._collection.exists():
+        if not index_collection.check(self._collection, self.config):
             self._warn_of_ignored()
-            return
-
-        metric = self._collection.schema().metric
-        if self.config.metric not in (None, metric):
-            raise CollectionMismatch(
-                f"Collection '{self._collection.name}' exists with metric '{metric}', "
-                f"not '{self.config.metric}'. Use metric='{metric}', or another "
-                "collection_name"
-            )
-
-        self.config.metric = metric
-        for page in self._collection.scroll():
-            points.from_point_id(page[0].id)
-            break
 
     @property
     def ignored_parameters(self) -> list[str]:
@@ -320,7 +267,8 @@ class QdrantSimilarityIndex(SimilarityIndex):
         if self.config.engine != EMBEDDED:
             return []
 
-        return self.config.parameters.ignored_by_embedded()
+        parameters: CollectionParameters = self.config.parameters
+        return parameters.ignored_by_embedded()
 
     def _warn_of_ignored(self) -> None:
         ignored = self.ignored_parameters
@@ -418,39 +366,19 @@ class QdrantSimilarityIndex(SimilarityIndex):
 
     def _ensure_collection(self, size: int) -> bool:
         """Creates the collection if need be; returns whether it did."""
-        if not self._collection.exists():
-            self._create_collection(size)
-            return True
+        if index_collection.check(self._collection, self.config):
+            index_collection.check_size(self._collection, size)
+            return False
 
-        found = self._collection.schema()
-        if found.size != size:
-            raise CollectionMismatch(
-                f"The embeddings have {size} dimensions, but collection "
-                f"'{self._collection.name}' has {found.size}. Use embeddings of "
-                f"{found.size} dimensions, or another collection_name"
-            )
-
-        self.config.metric = found.metric
-        return False
-
-    def _create_collection(self, size: int) -> None:
-        config = self.config
-        config.metric = config.metric or points.DEFAULT_METRIC
-        parameters = config.parameters
-        if config.engine == EMBEDDED:
-            parameters = parameters.for_embedded()
-
-        metadata = ownership.to_metadata(self.samples, config, self.key)
-        try:
-            self._collection.create(size, config.metric, parameters, metadata)
-        except CollectionExists:
-            if not self._named_here:
-                raise
-
-            # Another process took the name between our look and our try
-            config.collection_name = self._free_name(self._collection.connection)
-            self._bind(Collection(self._collection.connection, config.collection_name))
-            self._collection.create(size, config.metric, parameters, metadata)
+        made = index_collection.create(
+            self._collection,
+            size,
+            self.config,
+            ownership.to_metadata(self.samples, self.config, self.key),
+            samples=self.samples if self._named_here else None,
+        )
+        self._bind(made)
+        return True
 
     def remove_from_index(
         self,
@@ -587,9 +515,7 @@ class QdrantSimilarityIndex(SimilarityIndex):
             return points.to_matrix(array, self._collection.schema().size), None
 
         ids = to_list(query)
-        vectors, _, _ = self._contents.embeddings(
-            **{f"{self._contents.kind}_ids": ids}, allow_missing=False
-        )
+        vectors = self._contents.vectors(ids)
         return vectors, ids[0] if len(ids) == 1 else None
 
     def cleanup(self, force: bool = False) -> None:

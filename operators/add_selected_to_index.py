@@ -70,4 +70,3 @@ class AddSelectedToIndex(QdrantOperator):
             of new, replaced and skipped points
         """
         return self._run(samples, {"brain_key": brain_key}, delegate, selected, labels)
-

@@ -6,7 +6,7 @@ import fiftyone.operators.types as types
 
 from fiftyone_qdrant.errors import QdrantPluginError
 from fiftyone_qdrant.ingest import create_index
-from fiftyone_qdrant.parameters import COLLECTION, GROUPS, QUANTIZATIONS
+from fiftyone_qdrant.parameters import COLLECTION, GROUPS, PARAMETERS, QUANTIZATIONS
 from fiftyone_qdrant.points import DISTANCES
 from fiftyone_qdrant.runs import check_new_key
 
@@ -14,13 +14,7 @@ from .forms import mark_invalid, parameter_inputs
 from .qdrant_operator import ICONS, QdrantOperator, connection_keywords
 
 _PATCHES = (fo.Detection, fo.Detections, fo.Polyline, fo.Polylines)
-_CONFIG = (
-    "collection_name",
-    "metric",
-    "quantization_config",
-    *(p.name for p in COLLECTION),
-    *(g.name for g in GROUPS),
-)
+_CONFIG = ("collection_name", "metric", *PARAMETERS)
 
 
 class CreateQdrantIndex(QdrantOperator):

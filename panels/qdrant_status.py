@@ -112,8 +112,8 @@ def _row(status):
     row = {"brain_key": status.brain_key, "collection": status.collection}
     row["engine"] = status.engine
     row["state"] = status.state
-    row["points"] = "–" if status.points is None else f"{status.points:,}"
-    row["coverage"] = "–"
+    row["points"] = "-" if status.points is None else f"{status.points:,}"
+    row["coverage"] = "-"
     if status.total is not None:
         row["coverage"] = f"{status.indexed:,} of {status.total:,}"
         if status.coverage is not None:

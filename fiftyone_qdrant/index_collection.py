@@ -1,0 +1,101 @@
+"""The collection of one similarity index: named, checked against the config, made."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import fiftyone.brain.internal.core.utils as fbu
+import fiftyone.core.utils as fou
+
+from . import ownership, points
+from .collection import Collection, list_collections
+from .connection import EMBEDDED, Connection
+from .errors import CollectionExists, CollectionMismatch
+
+
+def choose_name(samples: Any, connection: Connection) -> str:
+    """Returns a name made from the dataset's that no collection or run has."""
+    root = "fiftyone-" + fou.to_slug(samples._root_dataset.name)
+    taken = ownership.claimed_names().union(list_collections(connection))
+    return str(fbu.get_unique_name(root, taken))
+
+
+def check(collection: Collection, config: Any) -> bool:
+    """Checks an existing collection before it is used; returns whether it exists.
+
+    ``config.metric`` becomes the collection's.
+
+    Raises:
+        CollectionMismatch: if it has another metric than the config asks for, or
+            points that were not made from FiftyOne ids
+    """
+    if not collection.exists():
+        return False
+
+    metric = collection.schema().metric
+    if config.metric not in (None, metric):
+        raise CollectionMismatch(
+            f"Collection '{collection.name}' exists with metric '{metric}', not "
+            f"'{config.metric}'. Use metric='{metric}', or another collection_name"
+        )
+
+    config.metric = metric
+    collection.check_ids()
+    return True
+
+
+def check_size(collection: Collection, size: int) -> None:
+    """Checks that vectors fit an existing collection.
+
+    Raises:
+        CollectionMismatch: if it has another vector size
+    """
+    expected = collection.schema().size
+    if expected != size:
+        raise CollectionMismatch(
+            f"The embeddings have {size} dimensions, but collection "
+            f"'{collection.name}' has {expected}. Use embeddings of {expected} "
+            "dimensions, or another collection_name"
+        )
+
+
+def create(
+    collection: Collection,
+    size: int,
+    config: Any,
+    metadata: dict[str, Any],
+    samples: Any = None,
+) -> Collection:
+    """Creates the collection as the config asks for.
+
+    Args:
+        collection: the collection, which does not exist
+        size: dimensions of its vectors
+        config: the index's config
+        metadata: what to store with it
+        samples (None): if given, the name was made from this dataset's, and another
+            one is made if some process has taken it meanwhile
+
+    Returns:
+        the collection that was made
+
+    Raises:
+        CollectionExists: if the name is taken
+    """
+    parameters = config.parameters
+    if config.engine == EMBEDDED:
+        parameters = parameters.for_embedded()
+
+    config.metric = config.metric or points.DEFAULT_METRIC
+    try:
+        collection.create(size, config.metric, parameters, metadata)
+    except CollectionExists:
+        if samples is None:
+            raise
+
+        connection = collection.connection
+        collection = Collection(connection, choose_name(samples, connection))
+        collection.create(size, config.metric, parameters, metadata)
+
+    config.collection_name = collection.name
+    return collection
