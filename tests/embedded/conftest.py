@@ -1,0 +1,100 @@
+"""A store of its own for each test, or for each module; every owner is ended."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import textwrap
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+REPO = Path(__file__).resolve().parents[2]
+_numbers = count()
+
+# lets a child process use the client without paying for FiftyOne
+_PRELUDE = """
+import sys, types
+package = types.ModuleType("fiftyone_qdrant")
+package.__path__ = [sys.argv[1]]
+sys.modules["fiftyone_qdrant"] = package
+from fiftyone_qdrant import errors
+from fiftyone_qdrant.embedded import EmbeddedClient, launcher
+from qdrant_client.http import models
+store = sys.argv[2]
+"""
+
+
+@contextlib.contextmanager
+def temporary_store():
+    """Yield the path of a store that does not exist yet; end its owner."""
+    from fiftyone_qdrant.embedded import launcher
+
+    # short: the path of a socket is limited to about 100 characters
+    root = Path(tempfile.mkdtemp(prefix="fqe-", dir="/tmp"))
+    path = root / f"store{next(_numbers)}"
+    try:
+        yield path
+    finally:
+        with contextlib.suppress(Exception):
+            launcher.stop(path)
+        shutil.rmtree(root, ignore_errors=True)
+
+
+@pytest.fixture
+def store():
+    """The path of a store that does not exist yet."""
+    with temporary_store() as path:
+        yield path
+
+
+@pytest.fixture
+def client(store):
+    """A client of a new store."""
+    from fiftyone_qdrant.embedded import EmbeddedClient
+
+    with EmbeddedClient(store) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def shared_client():
+    """A client of a store that the tests of a module share."""
+    from fiftyone_qdrant.embedded import EmbeddedClient
+
+    with temporary_store() as path, EmbeddedClient(path) as client:
+        yield client
+
+
+@pytest.fixture
+def start_process(store):
+    """``start_process(code)`` -> a Python process that has the client's names."""
+    started = []
+
+    def start(code: str, **environment: str) -> subprocess.Popen[str]:
+        script = _PRELUDE + textwrap.dedent(code)
+        process = subprocess.Popen(
+            [
+                sys.executable,
+                "-c",
+                script,
+                str(REPO / "fiftyone_qdrant"),
+                str(store),
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **environment},
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
