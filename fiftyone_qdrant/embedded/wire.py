@@ -6,7 +6,7 @@ import datetime
 import itertools
 import json
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Sized
 from typing import Any
 
 import numpy as np
@@ -247,14 +247,13 @@ def vector_matrix(given: Any, size: int, collection: str) -> Matrix:
     return matrix
 
 
-def payload_list(given: Iterable[Any] | None, count: int) -> list[Any] | None:
-    """Returns payloads, one for each point, or None."""
-    if given is None:
-        return None
+def as_many(given: Iterable[Any], count: int, what: str) -> list[Any]:
+    """Returns as many items as there are vectors; generators may have more."""
+    number = len(given) if isinstance(given, Sized) else None
     found = list(itertools.islice(given, count))
-    if len(found) != count:
+    if number not in (None, count) or len(found) != count:
         raise errors.ConfigError(
-            f"{count} points have {len(found)} payloads: nothing was written"
+            f"{count} vectors have {number or len(found)} {what}: nothing was written"
         )
     return found
 

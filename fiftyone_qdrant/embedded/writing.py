@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
 import uuid
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from qdrant_client.http import models
 
-from fiftyone_qdrant import errors
 from fiftyone_qdrant.embedded import wire
 from fiftyone_qdrant.embedded.session import Caller, check
 
@@ -95,12 +93,8 @@ class PointWriter(Caller):
         count = len(matrix)
         if ids is None:
             ids = (str(uuid.uuid4()) for _ in range(count))
-        keys = list(itertools.islice(ids, count))
-        if len(keys) != count:
-            raise errors.ConfigError(
-                f"{count} vectors have {len(keys)} ids: nothing was written"
-            )
-        payloads = wire.payload_list(payload, count)
+        keys = wire.as_many(ids, count, "ids")
+        payloads = None if payload is None else wire.as_many(payload, count, "payloads")
         step = min(_POINTS_PER_MESSAGE, max(1, _BYTES_PER_MESSAGE // (4 * size)))
         messages: list[tuple[dict[str, Any], wire.Request]] = []
         for start in range(0, count, step):  # everything is checked before it is sent

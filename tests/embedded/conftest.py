@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import subprocess
 import sys
@@ -23,10 +22,12 @@ import sys, types
 package = types.ModuleType("fiftyone_qdrant")
 package.__path__ = [sys.argv[1]]
 sys.modules["fiftyone_qdrant"] = package
-from fiftyone_qdrant import errors
-from fiftyone_qdrant.embedded import EmbeddedClient, launcher
-from qdrant_client.http import models
+from fiftyone_qdrant.embedded import launcher
 store = sys.argv[2]
+"""
+_CLIENT = """
+from fiftyone_qdrant.embedded import EmbeddedClient
+from qdrant_client.http import models
 """
 
 
@@ -76,8 +77,8 @@ def start_process(store):
     """``start_process(code)`` -> a Python process that has the client's names."""
     started = []
 
-    def start(code: str, **environment: str) -> subprocess.Popen[str]:
-        script = _PRELUDE + textwrap.dedent(code)
+    def start(code: str, client: bool = True) -> subprocess.Popen[str]:
+        script = _PRELUDE + (_CLIENT if client else "") + textwrap.dedent(code)
         process = subprocess.Popen(
             [
                 sys.executable,
@@ -89,7 +90,6 @@ def start_process(store):
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, **environment},
         )
         started.append(process)
         return process
