@@ -102,7 +102,7 @@ def nearest(
 
     found: dict[int, Hits] = {}
     pending = list(range(len(queries)))
-    limit = k if restriction.whole else max(4 * k, _FIRST_PROBE)
+    limit = k if restriction.whole else max(_FIRST_PROBE, 10 * k)
     while pending and 0 < limit <= max(k, _LARGEST_PROBE // len(pending)):
         hits = collection.nearest(
             queries[pending], limit, reverse=reverse, with_samples=with_samples

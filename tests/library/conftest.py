@@ -1,0 +1,58 @@
+"""The library on each engine: embedded, qdrant-client's in-memory mode, a server."""
+
+import os
+import uuid
+
+import pytest
+
+import fiftyone_qdrant  # noqa: F401  (registers the backend)
+from fiftyone_qdrant import connection
+
+IN_MEMORY_SAYS = (
+    "ignore:Payload indexes have no effect",
+    "ignore:Local mode performs exact",
+)
+ENGINES = [
+    "embedded",
+    pytest.param(
+        "stand-in", marks=[pytest.mark.filterwarnings(w) for w in IN_MEMORY_SAYS]
+    ),
+    pytest.param("server", marks=pytest.mark.server),
+    pytest.param("server-grpc", marks=pytest.mark.server),
+]
+
+
+@pytest.fixture(params=ENGINES)
+def place(request, monkeypatch):
+    """Keyword arguments that put a new index on an engine."""
+    if request.param == "embedded":
+        return {"path": os.environ["FIFTYONE_BRAIN_SIMILARITY_QDRANT_PATH"]}
+
+    if request.param == "stand-in":
+        from qdrant_client import QdrantClient
+
+        client = QdrantClient(":memory:")
+        monkeypatch.setattr(connection, "_open_server", lambda c: client)
+        return {"url": f"http://{uuid.uuid4().hex}:6333"}
+
+    url = request.getfixturevalue("server_url")
+    return {"url": url, "prefer_grpc": request.param == "server-grpc"}
+
+
+@pytest.fixture
+def make_index(place):
+    """``make_index(samples, **compute_similarity arguments)`` -> an index."""
+    import fiftyone.brain as fob
+
+    made = []
+
+    def make(samples, brain_key="index", **kwargs):
+        index = fob.compute_similarity(
+            samples, backend="qdrant", brain_key=brain_key, **{**place, **kwargs}
+        )
+        made.append(index)
+        return index
+
+    yield make
+    for index in made:
+        index.collection.drop()

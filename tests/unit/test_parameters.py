@@ -1,0 +1,140 @@
+"""Collection parameters: one declaration, checked against qdrant_client's models."""
+
+import pytest
+from qdrant_client import models
+
+from fiftyone_qdrant.errors import ConfigError
+from fiftyone_qdrant.parameters import (
+    COLLECTION,
+    GROUPS,
+    HNSW,
+    OPTIMIZERS,
+    PARAMETERS,
+    QUANTIZATIONS,
+    WAL,
+    CollectionParameters,
+)
+
+# `memory` replaces on_disk and always_ram in qdrant-client 1.17; servers accept both
+LEFT_OUT = {"memory", "encoding", "query_encoding"}
+ALL = [(g.name, p) for g in (*GROUPS, *QUANTIZATIONS.values()) for p in g.parameters]
+
+
+@pytest.mark.parametrize(
+    ("group", "model"),
+    [
+        (HNSW, models.HnswConfigDiff),
+        (OPTIMIZERS, models.OptimizersConfigDiff),
+        (WAL, models.WalConfigDiff),
+        (QUANTIZATIONS["scalar"], models.ScalarQuantizationConfig),
+        (QUANTIZATIONS["product"], models.ProductQuantizationConfig),
+        (QUANTIZATIONS["binary"], models.BinaryQuantizationConfig),
+    ],
+    ids=lambda x: getattr(x, "name", None),
+)
+def test_every_field_of_the_clients_models_is_declared(group, model):
+    declared = {p.name for p in group.parameters}
+    assert declared == set(model.model_fields) - LEFT_OUT
+
+
+def test_a_partial_dict_sends_only_what_it_says():
+    sent = CollectionParameters.parse(hnsw_config={"m": 8, "on_disk": None})
+    arguments = sent.to_arguments()
+    assert list(arguments) == ["hnsw_config"]
+    assert arguments["hnsw_config"].model_dump(exclude_none=True) == {"m": 8}
+
+
+def test_nothing_given_sends_nothing():
+    empty = dict.fromkeys(PARAMETERS)
+    assert CollectionParameters.parse(**empty).to_arguments() == {}
+
+
+@pytest.mark.parametrize(
+    ("keywords", "words"),
+    [
+        ({"hnsw_config": {"mm": 1}}, "no parameter 'mm'"),
+        ({"hnsw_config": {"m": "16"}}, "hnsw_config.m must be a whole number"),
+        ({"hnsw_config": {"m": 1.5}}, "hnsw_config.m must be a whole number"),
+        ({"hnsw_config": {"m": -1}}, "hnsw_config.m must be between 0 and 1024"),
+        ({"hnsw_config": {"on_disk": 1}}, "hnsw_config.on_disk must be true or false"),
+        ({"hnsw_config": 3}, "hnsw_config must be a dict"),
+        ({"optimizers_config": {"deleted_threshold": 2}}, "between 0 and 1"),
+        ({"shard_number": 0}, "shard_number must be at least 1"),
+        ({"on_disk": "yes"}, "on_disk must be true or false"),
+        ({"quantization_config": {"quaternary": {}}}, "Unknown quantization"),
+        ({"quantization_config": {}}, "one of scalar, product, binary"),
+        (
+            {"quantization_config": {"product": {"compression": "x5"}}},
+            "compression must be one of x4",
+        ),
+        ({"replication_factor": 1, "write_consistency_factor": 2}, "no write could"),
+        ({"speed": 9}, "Unknown parameter 'speed'"),
+    ],
+)
+def test_a_wrong_parameter_is_named(keywords, words):
+    with pytest.raises(ConfigError, match=words):
+        CollectionParameters.parse(**keywords)
+
+
+@pytest.mark.parametrize(
+    ("given", "kind"),
+    [
+        ({"scalar": {"quantile": 0.9}}, models.ScalarQuantization),
+        ({"product": {"compression": "x32"}}, models.ProductQuantization),
+        ({"binary": {"always_ram": True}}, models.BinaryQuantization),
+    ],
+)
+def test_quantization_is_given_in_qdrants_own_form(given, kind):
+    parsed = CollectionParameters.parse(quantization_config=given).to_arguments()
+    assert isinstance(parsed["quantization_config"], kind)
+
+
+def test_models_of_qdrant_client_are_accepted_as_well():
+    given = models.HnswConfigDiff(m=4)
+    parsed = CollectionParameters.parse(hnsw_config=given)
+    assert parsed.values == {"hnsw_config": {"m": 4}}
+
+
+def test_what_the_embedded_engine_lacks_is_named_and_left_out():
+    parsed = CollectionParameters.parse(
+        shard_number=2,
+        replication_factor=1,
+        on_disk=True,
+        hnsw_config={"m": 8},
+        optimizers_config={"indexing_threshold": 5, "flush_interval_sec": 5},
+        wal_config={"wal_capacity_mb": 32},
+    )
+    assert sorted(parsed.ignored_by_embedded()) == [
+        "optimizers_config.flush_interval_sec",
+        "shard_number",
+        "wal_config.wal_capacity_mb",
+    ]
+    assert parsed.for_embedded().values == {
+        "on_disk": True,
+        "hnsw_config": {"m": 8},
+        "optimizers_config": {"indexing_threshold": 5},
+    }
+
+
+@pytest.mark.parametrize(
+    ("group", "parameter"), ALL, ids=[f"{g}.{p.name}" for g, p in ALL]
+)
+def test_every_parameter_says_what_it_is(group, parameter):
+    assert len(parameter.description) > 10
+    assert not parameter.description.endswith(".")
+
+
+def test_thresholds_in_kilobytes_say_so():
+    for name in ("full_scan_threshold", "indexing_threshold", "memmap_threshold"):
+        (found,) = (p for _, p in ALL if p.name == name)
+        assert "kilobytes" in found.description
+
+
+def test_collection_settings_are_arguments_of_create_collection():
+    import inspect
+
+    from qdrant_client import QdrantClient
+
+    known = inspect.signature(QdrantClient.create_collection).parameters
+    names = {p.name for p in COLLECTION} - {"on_disk"}  # it belongs to the vectors
+    assert names <= set(known)
