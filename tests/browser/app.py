@@ -1,0 +1,224 @@
+"""The FiftyOne App as a person uses it: a page object over Playwright.
+
+Every method waits for what it names; nothing sleeps. What is clicked too early is
+clicked again, as a person would.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from playwright.sync_api import (
+    Browser,
+    Locator,
+    Page,
+    TimeoutError,
+    expect,
+    sync_playwright,
+)
+
+expect.set_options(timeout=15_000)
+_FLAGS = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
+_TILE = '[data-cy="looker"]'
+_SHOWN = """field => [...document.querySelectorAll('[data-cy="looker"]')]
+    .map(tile => [tile.getBoundingClientRect(),
+                  tile.querySelector(`[data-cy="tag-${field}"]`)])
+    .sort(([a], [b]) => Math.abs(a.top - b.top) > 5 ? a.top - b.top : a.left - b.left)
+    .map(([, tag]) => tag && tag.textContent)"""
+_PROMPT = '[data-cy="operators-prompt-modal"]'
+
+
+@contextlib.contextmanager
+def open_browser(program: str) -> Iterator[Browser]:
+    """Run Chromium. While it runs, this thread counts as an asyncio one."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=_FLAGS)
+        yield browser
+        browser.close()
+
+
+@contextlib.contextmanager
+def open_app(browser: Browser, url: str) -> Iterator[App]:
+    """A fresh page with nothing remembered, and no way out of this machine."""
+    context = browser.new_context(viewport={"width": 1500, "height": 900})
+    context.set_default_timeout(15_000)
+    context.add_init_script("window.IS_PLAYWRIGHT = true")  # no pop-ups, no analytics
+    elsewhere = re.compile(r"^https?://(?!127\.0\.0\.1[:/])")
+    context.route(elsewhere, lambda route: route.fulfill(status=204))
+    yield App(context.new_page(), url)
+    context.close()
+
+
+class App:
+    """One page of the App.
+
+    Attributes:
+        page: Playwright's page
+        complaints: uncaught exceptions and errors in the browser's console
+    """
+
+    def __init__(self, page: Page, url: str):
+        self.page = page
+        self.complaints: list[str] = []
+        self._url = url
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("console", self._listen)
+
+    def _listen(self, message) -> None:
+        if message.type == "error":
+            self.complaints.append(message.text)
+
+    # --- the grid ---------------------------------------------------------------
+
+    def open_dataset(self, name: str) -> None:
+        """Open a dataset and wait for its first image."""
+        self.page.goto(f"{self._url}/datasets/{name}", wait_until="domcontentloaded")
+        self.page.locator(f'{_TILE} canvas[canvas-loaded="true"]').first.wait_for()
+
+    @property
+    def tiles(self) -> Locator:
+        """The images that the grid shows, in the order of the page's source."""
+        return self.page.locator(_TILE)
+
+    def shown(self, field: str) -> list[str]:
+        """A field's values as the grid shows them, row by row."""
+        return self.page.evaluate(_SHOWN, field)
+
+    def expect_shown(self, field: str, values: list) -> None:
+        """Wait until the grid shows exactly these values of a field, in order."""
+        wanted = [str(value) for value in values]
+        same = f"([field, wanted]) => String(({_SHOWN})(field)) === String(wanted)"
+        with contextlib.suppress(TimeoutError):
+            self.page.wait_for_function(same, arg=[field, wanted])
+        assert self.shown(field) == wanted
+
+    def select(self, field: str, *values) -> None:
+        """Tick the images that show these values of a field."""
+        for value in values:
+            tag = self.page.locator(
+                f'[data-cy="tag-{field}"][title="{field}: {value}"]'
+            )
+            tile = self.tiles.filter(has=tag)
+            tile.locator('canvas[canvas-loaded="true"]').wait_for()
+            box = tile.locator("input[type=checkbox]")
+            for _ in range(5):  # the grid may not listen yet
+                tile.hover()
+                if not (box.count() and box.is_checked()):
+                    tile.locator('[data-cy="looker-checkbox-"]').click()
+                with contextlib.suppress(AssertionError):
+                    expect(box).to_be_checked(timeout=2500)
+                    break
+        tab = self.page.locator('[data-cy="panel-tab-samples"]')
+        expect(tab).to_contain_text(str(len(values)))
+
+    # --- operators --------------------------------------------------------------
+
+    def run_operator(self, label: str) -> Form:
+        """Start an operator from the operator browser; returns its form."""
+        search = self.page.get_by_placeholder("Search operations by name...")
+        for _ in range(5):
+            self.page.keyboard.press("`")
+            with contextlib.suppress(AssertionError):
+                expect(search).to_be_visible(timeout=2500)
+                break
+        search.fill(label)
+        browser = self.page.locator('[data-cy="operators-browser"]')
+        browser.get_by_text(label, exact=True).click()
+        return Form(self.page)
+
+    @property
+    def toast(self) -> Locator:
+        """The message that slides in when something went wrong."""
+        return self.page.locator("#notistack-snackbar")
+
+    # --- panels -----------------------------------------------------------------
+
+    def open_panel(self, name: str) -> Locator:
+        """Open a panel from the + beside the tabs, or go to it."""
+        tab = self.page.locator(f'[data-cy="panel-tab-{name}"]')
+        if tab.count():
+            tab.click()
+        else:
+            self.page.locator('[data-cy="new-panel-btn"]').first.click()
+            self.page.locator(f'[data-cy="new-panel-option-{name}"]').click()
+        panel = self.page.locator(f'[data-cy="panel-content-{name}"]')
+        panel.wait_for()
+        return panel
+
+    def screenshot(self, path: Path) -> Path:
+        """Save what the page shows."""
+        self.page.screenshot(path=path)
+        return path
+
+
+class Form:
+    """The form of an operator, then its result."""
+
+    def __init__(self, page: Page):
+        self.page = page
+        self.box = page.locator(_PROMPT)
+        self.execute_button.wait_for()
+
+    @property
+    def execute_button(self) -> Locator:
+        """The button that runs the operator."""
+        return self.box.get_by_role("button", name="Execute", exact=True)
+
+    def _after(self, label: str, what: str) -> Locator:
+        text = f'.//p[normalize-space(text())="{label}"]'
+        return self.box.locator(f"xpath={text}/following::{what}[1]")
+
+    def fill(self, label: str, text: str) -> None:
+        """Type into a text or number field."""
+        field = self._after(label, "input")
+        field.fill(text)
+        expect(field).to_have_value(text)
+
+    def choose(self, label: str, option: str) -> None:
+        """Pick an entry of a dropdown."""
+        dropdown = self._after(label, '*[@role="combobox"]')
+        dropdown.click()
+        self.page.get_by_role("option", name=option, exact=True).click()
+        expect(dropdown).to_have_text(option)
+
+    def tick(self, label: str) -> None:
+        """Tick a checkbox."""
+        self.box.locator("label").filter(has_text=label).locator("input").check()
+
+    def open_tab(self, label: str) -> None:
+        """Go to a tab of the form."""
+        tab = self.box.get_by_role("tab", name=label)
+        tab.click()
+        expect(tab).to_have_attribute("aria-selected", "true")
+
+    def execute(self) -> None:
+        """Run the operator, as soon as the form allows."""
+        expect(self.execute_button).to_be_enabled()
+        self.execute_button.click()
+        expect(self.execute_button).to_have_count(0, timeout=60_000)
+
+    def expect_refused(self, sentence: str | re.Pattern) -> None:
+        """Wait until the form shows why it cannot be sent."""
+        expect(self.box.get_by_text(sentence)).to_be_visible()
+        expect(self.execute_button).to_be_disabled()
+
+    def result(self, title: str) -> dict[str, str]:
+        """Wait for the result; returns its lines as ``{label: value}``."""
+        expect(self.box.get_by_text(title, exact=True)).to_be_visible(timeout=60_000)
+        lines = self.box.locator("xpath=.//p[substring(., string-length(.)) = ':']")
+        lines.first.wait_for()
+        return dict(
+            lines.evaluate_all(
+                """lines => lines.map(line => [
+                    line.textContent.slice(0, -1),
+                    line.nextElementSibling.textContent])"""
+            )
+        )
+
+    def close(self) -> None:
+        """Close the result."""
+        self.box.get_by_role("button", name="Close").click()
+        expect(self.box).to_have_count(0)

@@ -1,0 +1,225 @@
+"""A person indexes, searches and cleans up in the App."""
+
+import re
+
+import fiftyone as fo
+import fiftyone.brain as fob
+import numpy as np
+import pytest
+from playwright.sync_api import expect
+
+from fiftyone_qdrant.runs import load_index
+
+KEY = "near"
+COUNT = 60
+
+
+@pytest.fixture
+def dataset(make_shown):
+    """60 digits, not indexed."""
+    return make_shown(COUNT)
+
+
+def index_of(dataset, samples=None):
+    """Indexes some samples, all by default, by their pixels."""
+    return fob.compute_similarity(
+        dataset if samples is None else samples,
+        embeddings="embedding",
+        backend="qdrant",
+        brain_key=KEY,
+    )
+
+
+def by_similarity(digits, number):
+    """The numbers of all digits, the nearest to one of them first."""
+    vectors = digits.vectors[:COUNT]
+    units = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.argsort(-(units @ units[number]), kind="stable").tolist()
+
+
+# --- create ---------------------------------------------------------------------
+
+
+def test_create_index_from_the_form_indexes_every_sample(app, dataset):
+    app.open_dataset(dataset.name)
+    form = app.run_operator("Create Qdrant Index")
+    form.fill("Brain key", "made_here")
+    form.choose("Embeddings field", "embedding")
+    form.execute()
+
+    result = form.result("Index created")
+    dataset.reload()
+    index = load_index(dataset, "made_here")
+    assert result["Brain key"] == "made_here"
+    assert result["Points in the index"] == str(COUNT)
+    assert result["Samples without an embedding"] == "0"
+    assert result["Engine"] == "embedded"
+    assert result["Collection"] == index.config.collection_name
+    assert index.total_index_size == COUNT
+
+
+@pytest.mark.parametrize(
+    ("key", "sentence"),
+    [
+        ("1bad", "'1bad' cannot be a brain key"),
+        (KEY, f"has a brain run '{KEY}' already"),
+    ],
+    ids=["no identifier", "taken"],
+)
+def test_create_index_says_what_is_wrong_with_the_key(app, dataset, key, sentence):
+    index_of(dataset, dataset[:1])
+    app.open_dataset(dataset.name)
+    form = app.run_operator("Create Qdrant Index")
+    form.choose("Embeddings field", "embedding")
+    form.fill("Brain key", key)
+    form.expect_refused(sentence)
+    form.fill("Brain key", "good")
+    expect(form.execute_button).to_be_enabled()
+
+
+# --- change ---------------------------------------------------------------------
+
+
+def test_add_selected_adds_what_is_new_and_replaces_the_rest(app, dataset):
+    index = index_of(dataset, dataset[:20])
+    app.open_dataset(dataset.name)
+    app.select("number", 0, 22, 23)
+    form = app.run_operator("Add Selected to Index")
+    form.execute()
+
+    assert form.result("Added to the index") == {
+        "New points": "2",
+        "Replaced points": "1",
+        "Samples without an embedding": "0",
+        "Points in the index": "22",
+    }
+    assert index.total_index_size == 22
+
+
+def test_remove_selected_removes_from_the_index_only(app, dataset):
+    index_of(dataset)
+    app.open_dataset(dataset.name)
+    app.select("number", 1, 4)
+    form = app.run_operator("Remove Selected")
+    form.execute()
+
+    assert form.result("Removed from the index") == {
+        "Removed points": "2",
+        "Points in the index": str(COUNT - 2),
+    }
+    numbers = load_index(dataset, KEY).view.values("number")
+    assert numbers == list(range(COUNT))
+
+
+def test_nothing_selected_cannot_be_sent(app, dataset):
+    index_of(dataset, dataset[:1])
+    app.open_dataset(dataset.name)
+    form = app.run_operator("Remove Selected")
+    form.expect_refused("Nothing is selected")
+
+
+# --- query ----------------------------------------------------------------------
+
+
+def test_query_similar_shows_the_nearest_in_order(app, dataset, digits):
+    index_of(dataset)
+    app.open_dataset(dataset.name)
+    app.select("number", 3)
+    form = app.run_operator("Query Similar")
+    form.fill("Number of matches", "5")
+    form.execute()
+    app.expect_shown("number", by_similarity(digits, 3)[:5])
+
+
+def test_query_similar_shows_the_least_similar_first(app, dataset, digits):
+    index_of(dataset)
+    app.open_dataset(dataset.name)
+    app.select("number", 3)
+    form = app.run_operator("Query Similar")
+    form.fill("Number of matches", "5")
+    form.tick("Least similar first")
+    form.execute()
+    app.expect_shown("number", by_similarity(digits, 3)[::-1][:5])
+
+
+def test_query_of_a_dropped_collection_says_so_and_the_app_lives_on(app, dataset):
+    index = index_of(dataset)
+    app.open_dataset(dataset.name)
+    index.collection.drop()
+    app.select("number", 3)
+    form = app.run_operator("Query Similar")
+    form.execute()
+    expect(app.toast).to_contain_text(index.config.collection_name)
+    form.close()
+    app.select("number", 3, 4)
+    assert app.complaints.pop(0).startswith("Error executing operator")
+    assert app.complaints.pop(0).startswith("Traceback")
+
+
+# --- look -----------------------------------------------------------------------
+
+
+def rows_of(panel):
+    """The panel's table as a list of dicts."""
+    columns, *rows = [
+        row.locator("th, td").all_inner_texts() for row in panel.locator("tr").all()
+    ]
+    return [dict(zip(columns, row, strict=True)) for row in rows]
+
+
+def test_status_panel_shows_the_truth(app, dataset):
+    index = index_of(dataset, dataset[:45])
+    app.open_dataset(dataset.name)
+    panel = app.open_panel("qdrant_status")
+    expect(panel.get_by_role("cell", name=KEY, exact=True)).to_be_visible()
+    (row,) = rows_of(panel)
+    assert row == {
+        "Brain key": KEY,
+        "Collection": index.config.collection_name,
+        "Engine": "embedded",
+        "Points": "45",
+        "Coverage": "45 of 60 (75 %)",
+        "Status": "ready",
+    }
+
+
+def test_status_panel_refresh_shows_lower_coverage(app, dataset, digit_images):
+    index_of(dataset)
+    app.open_dataset(dataset.name)
+    panel = app.open_panel("qdrant_status")
+    expect(panel.get_by_text("60 of 60 (100 %)")).to_be_visible()
+    more = digit_images[COUNT : COUNT + 10]
+    dataset.add_samples([fo.Sample(str(path)) for path in more])
+    panel.get_by_role("button", name="Refresh").click()
+    expect(panel.get_by_text("60 of 70 (85.7 %)")).to_be_visible()
+
+
+def test_status_panel_of_a_dropped_collection_warns_and_stays(app, dataset):
+    index = index_of(dataset)
+    index.collection.drop()
+    app.open_dataset(dataset.name)
+    panel = app.open_panel("qdrant_status")
+    expect(panel.get_by_role("cell", name="gone", exact=True)).to_be_visible()
+    expect(panel.get_by_text("Uncaught Operator Error")).to_have_count(0)
+    expect(panel.get_by_role("button", name="Refresh")).to_be_visible()
+
+
+# --- clean up -------------------------------------------------------------------
+
+
+def test_cleanup_needs_the_name_and_deletes_collection_and_run(app, dataset):
+    index = index_of(dataset)
+    name = index.config.collection_name
+    app.open_dataset(dataset.name)
+    form = app.run_operator("Cleanup Collection")
+    form.fill("Confirm", name + "x")
+    form.expect_refused(re.compile("^Type the collection's name to confirm"))
+    assert index.collection.exists()
+
+    form.fill("Confirm", name)
+    form.execute()
+    result = form.result("Cleanup Collection")
+    assert f"'{name}' with {COUNT} points" in result["Result"]
+    dataset.reload()
+    assert not index.collection.exists()
+    assert dataset.list_brain_runs() == []
