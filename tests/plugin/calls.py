@@ -1,0 +1,52 @@
+"""Calling the plugin's operators, and what is in the world before and after."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import fiftyone.core.odm as foo_odm
+import fiftyone.operators as foo
+
+URI = "@community/qdrant/"
+
+
+def call(name: str, ctx: Any, **params: Any) -> dict[str, Any]:
+    """Runs an operator on a dataset (or a context) and returns its result."""
+    if not isinstance(ctx, dict):
+        ctx = {"dataset": ctx}
+    result = foo.execute_operator(URI + name, ctx, params=params).result
+    json.dumps(result)  # raises for what is not plain JSON
+    return result
+
+
+def operator(name: str) -> Any:
+    """Returns an operator, to be called as a typed function."""
+    return foo.get_operator(URI + name)
+
+
+def sentence(error: BaseException) -> str:
+    """Returns what an error tells the user: an operator's ends its traceback."""
+    last = str(error).strip().splitlines()[-1]
+    _, found, said = last.partition("Error: ")
+    return said if found else last
+
+
+def snapshot(client: Any) -> dict[str, Any]:
+    """Returns the runs of the database, and the collections with their sizes."""
+    db = foo_odm.get_db_conn()
+    names = [c.name for c in client.get_collections().collections]
+    return {
+        "runs": sorted(str(run) for run in db.runs.find()),
+        "results": db["fs.files"].count_documents({}),
+        "keys": sorted(str(d.get("brain_methods")) for d in db.datasets.find()),
+        "collections": {name: client.count(name).count for name in sorted(names)},
+    }
+
+
+def database() -> str:
+    """Returns everything in FiftyOne's database, as text."""
+    db = foo_odm.get_db_conn()
+    found = [doc for name in db.list_collection_names() for doc in db[name].find()]
+    files = [doc["data"] for doc in db["fs.chunks"].find()]
+    return " ".join(map(str, [*found, *files]))
