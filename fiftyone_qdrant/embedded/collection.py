@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import struct
 import threading
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import qdrant_edge as qe
@@ -25,9 +21,8 @@ from fiftyone_qdrant.embedded.conversions import (
 )
 from fiftyone_qdrant.embedded.engine import engine_call
 from fiftyone_qdrant.embedded.files import write_json
+from fiftyone_qdrant.embedded.live_shard import LiveShard
 from fiftyone_qdrant.embedded.queries import Planned, Planner
-
-logger = logging.getLogger(__name__)
 
 SIDECAR = "collection.json"
 SHARD = "shard"
@@ -42,9 +37,6 @@ Reply = tuple[protocol.Message, list[protocol.Buffer]]
 class Collection:
     """A collection: its directory, its settings and its shard.
 
-    The shard is loaded on first use. Any number of threads may use it at a time;
-    closing waits for them.
-
     Args:
         directory: the collection's directory
         config: the content of its sidecar file
@@ -54,14 +46,10 @@ class Collection:
         self.directory = directory
         self.config = config
         self.name: str = config["name"]
-        self.written_at: float | None = None
-        self._shard: Any = None
-        self._gone = False
-        self._users = 0
-        self._state = threading.Condition()
-        self._writing = threading.Lock()
-
-    # -- life -----------------------------------------------------------------
+        self.live = LiveShard(self.name, os.path.join(directory, SHARD))
+        self.building = False
+        self.build_error: str | None = None
+        self._saving = threading.Lock()
 
     @staticmethod
     def build(directory: str, config: dict[str, Any]) -> None:
@@ -75,60 +63,6 @@ class Collection:
             shard.close()
         write_json(os.path.join(directory, SIDECAR), config)
 
-    @contextmanager
-    def shard(self) -> Iterator[Any]:
-        """Yields the loaded shard, which stays open meanwhile."""
-        with self._state:
-            if self._gone:
-                raise errors.CollectionNotFound(f"no collection '{self.name}'")
-            if self._shard is None:
-                started = time.perf_counter()
-                with engine_call(self.name):
-                    self._shard = qe.EdgeShard.load(os.path.join(self.directory, SHARD))
-                logger.info(
-                    "loaded '%s' in %.3f s", self.name, time.perf_counter() - started
-                )
-            self._users += 1
-            shard = self._shard
-        try:
-            with engine_call(self.name):
-                yield shard
-        finally:
-            with self._state:
-                self._users -= 1
-                self._state.notify_all()
-
-    def close(self, *, for_good: bool = False) -> None:
-        """Flushes and closes the shard when nobody uses it any more.
-
-        Args:
-            for_good: whether the collection is being deleted
-        """
-        with self._state:
-            self._gone = self._gone or for_good
-            self._state.wait_for(lambda: self._users == 0)
-            shard, self._shard = self._shard, None
-            if shard is not None:
-                with engine_call(self.name):
-                    if not for_good:
-                        shard.flush()
-                    shard.close()
-            self.written_at = None
-
-    def flush(self) -> None:
-        """Makes all acknowledged writes survive a power failure."""
-        if self._shard is None:
-            return
-        with self.shard() as shard:
-            self.written_at = None
-            shard.flush()
-
-    @contextmanager
-    def _write(self) -> Iterator[Any]:
-        with self.shard() as shard, self._writing:
-            yield shard
-            self.written_at = time.monotonic()
-
     # -- settings -------------------------------------------------------------
 
     def describe(self) -> dict[str, Any]:
@@ -137,7 +71,7 @@ class Collection:
 
     def info(self) -> dict[str, Any]:
         """Returns settings and counts."""
-        with self.shard() as shard:
+        with self.live.use() as shard:
             found = shard.info()
             schema = {
                 field: {
@@ -152,14 +86,22 @@ class Collection:
             "indexed_vectors_count": found.indexed_vectors_count,
             "segments_count": found.segments_count,
             "payload_schema": schema,
-            "status": "green",
+            "status": "yellow" if self.building else "green",
+            "build_error": self.build_error,
+        }
+
+    def counts(self) -> dict[str, int]:
+        """Returns how many points there are, and how many of them are indexed."""
+        with self.live.use() as shard:
+            found = shard.info()
+        return {
+            "points_count": found.points_count,
+            "indexed_vectors_count": found.indexed_vectors_count,
         }
 
     def update_settings(self, changes: dict[str, Any]) -> None:
         """Merges changes into the settings, and saves them."""
-        with self._state:
-            if self._gone:
-                raise errors.CollectionNotFound(f"no collection '{self.name}'")
+        with self._saving:
             config = dict(self.config)
             for name, value in changes.items():
                 if name == "metadata":
@@ -168,8 +110,21 @@ class Collection:
                     config[name] = value
                 else:
                     config[name] = {**(config.get(name) or {}), **value}
-            write_json(os.path.join(self.directory, SIDECAR), config)
-            self.config = config
+            self._save(config)
+
+    def built(self, about: dict[str, Any]) -> None:
+        """Notes what the index was built with, and that none is due."""
+        with self._saving:
+            self._save({**self.config, "built": about, "index_due": False})
+
+    def index_is_due(self) -> None:
+        """Notes that an index is to be built, for an owner that comes after."""
+        with self._saving:
+            self._save({**self.config, "index_due": True})
+
+    def _save(self, config: dict[str, Any]) -> None:
+        write_json(os.path.join(self.directory, SIDECAR), config)
+        self.config = config
 
     # -- writing --------------------------------------------------------------
 
@@ -199,8 +154,8 @@ class Collection:
                     )
                     for i in range(start, stop)
                 ]
-            with self._write() as shard:
-                shard.update(qe.UpdateOperation.upsert_points(points))
+                operation = qe.UpdateOperation.upsert_points(points)
+            self.live.write(operation, (stop - start) * (size * 4 + 256))
 
     def delete(self, message: protocol.Message, buffers: Buffers) -> None:
         """Deletes points by ids or by a filter."""
@@ -226,20 +181,18 @@ class Collection:
             else:
                 who = filter_from_wire(message["filter"], buffers)
                 operation = getattr(qe.UpdateOperation, f"{how}_by_filter")(who, *args)
-        with self._write() as shard:
-            shard.update(operation)
+        self.live.write(operation)
 
     def create_payload_index(self, field: str, schema: dict[str, Any]) -> None:
         """Indexes a payload field."""
         with engine_call(self.name):
             wanted = settings.payload_index(schema)
-        with self._write() as shard:
-            shard.update(qe.UpdateOperation.create_field_index(field, wanted))
+            operation = qe.UpdateOperation.create_field_index(field, wanted)
+        self.live.write(operation)
 
     def delete_payload_index(self, field: str) -> None:
         """Drops the index of a payload field."""
-        with self._write() as shard:
-            shard.update(qe.UpdateOperation.delete_field_index(field))
+        self.live.write(qe.UpdateOperation.delete_field_index(field))
 
     # -- reading --------------------------------------------------------------
 
@@ -247,7 +200,7 @@ class Collection:
         """Returns the points of the given ids, in the order asked for."""
         ids = ids_from_wire(message["ids"], buffers)
         vectors = message["with_vectors"]
-        with self.shard() as shard:
+        with self.live.use() as shard:
             found = shard.retrieve(
                 ids, payload_selector(message["with_payload"]), vectors
             )
@@ -257,7 +210,7 @@ class Collection:
         """Returns one page of points, and the id the next one starts with."""
         offset = message.get("offset")
         order = message.get("order_by")
-        with self.shard() as shard:
+        with self.live.use() as shard:
             found, following = shard.scroll(
                 qe.ScrollRequest(
                     offset=ids_from_wire(offset, buffers)[0] if offset else None,
@@ -280,7 +233,7 @@ class Collection:
 
     def count(self, message: protocol.Message, buffers: Buffers) -> int:
         """Counts points."""
-        with self.shard() as shard:
+        with self.live.use() as shard:
             found: int = shard.count(
                 qe.CountRequest(
                     exact=message["exact"],
@@ -291,7 +244,7 @@ class Collection:
 
     def facet(self, message: protocol.Message, buffers: Buffers) -> list[list[Any]]:
         """Counts the values of an indexed payload field."""
-        with self.shard() as shard:
+        with self.live.use() as shard:
             found = shard.facet(
                 qe.FacetRequest(
                     message["key"],
@@ -309,12 +262,12 @@ class Collection:
         out: list[protocol.Buffer] = []
         for start in range(0, len(wires), _QUERIES_PER_CALL):
             part = wires[start : start + _QUERIES_PER_CALL]
-            with self.shard() as shard:
+            with self.live.use() as shard:
                 planner = Planner(
                     lambda ids: self._stored(shard, ids),
                     buffers,
                     self.config["vectors"]["distance"],
-                    quantized=False,
+                    quantized=self._is_quantized(),
                 )
                 plans = [planner.plan(wire) for wire in part]
                 found = self._search(shard, plans)
@@ -332,6 +285,10 @@ class Collection:
                 results.append(reply)
                 out.extend(more)
         return {"results": results}, out
+
+    def _is_quantized(self) -> bool:
+        built = self.config.get("built") or {}
+        return built.get("quantization_config") is not None
 
     @staticmethod
     def _search(shard: Any, plans: list[Planned]) -> list[list[Any]]:

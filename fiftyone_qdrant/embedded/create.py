@@ -17,7 +17,6 @@ _OPTIMIZER_SETTINGS = (
     "default_segment_number",
     "max_segment_size",
     "indexing_threshold",
-    "prevent_unoptimized",
 )
 _ONE_IS_FINE = ("shard_number", "replication_factor", "write_consistency_factor")
 

@@ -46,7 +46,7 @@ class Dispatcher:
             "describe": lambda c, m, b: {"vectors": c.describe()},
             "info": lambda c, m, b: {"info": c.info()},
             "settings": lambda c, m, b: c.update_settings(m["changes"]),
-            "flush": lambda c, m, b: c.flush(),
+            "flush": lambda c, m, b: c.live.flush(),
             "count": lambda c, m, b: {"count": c.count(m, b)},
             "facet": lambda c, m, b: {"hits": c.facet(m, b)},
             "delete": lambda c, m, b: c.delete(m, b),
@@ -88,7 +88,10 @@ class Dispatcher:
             self._store.check_space(sum(map(len, buffers)))
             return self._growing[op](collection, message, buffers) or {}, []
         if op in self._on_collection:
-            return self._on_collection[op](collection, message, buffers) or {}, []
+            reply = self._on_collection[op](collection, message, buffers) or {}
+            if op in ("flush", "settings"):
+                self._store.index_if_due(collection.name)
+            return reply, []
         raise errors.EngineError(f"the owner knows no request {op!r}")
 
     def close(self) -> None:

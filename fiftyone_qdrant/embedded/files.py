@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from typing import IO, Any
@@ -12,6 +13,8 @@ except ImportError:  # Windows
     HAS_LOCKS = False
 else:
     HAS_LOCKS = True
+
+_CHUNK = 1 << 20
 
 
 def write_json(path: str, content: Any) -> None:
@@ -33,6 +36,49 @@ def write_bytes(path: str, data: bytes) -> None:
     except BaseException:
         os.unlink(partial)
         raise
+
+
+def tree_size(path: str) -> int:
+    """Returns how many bytes of the disk a directory takes."""
+    return sum(
+        os.lstat(os.path.join(folder, name)).st_blocks * 512
+        for folder, _, names in os.walk(path)
+        for name in names
+    )
+
+
+def copy_tree(source: str, target: str) -> None:
+    """Copies a directory. Files with holes keep them: the engine's are mostly hole."""
+    os.mkdir(target, 0o700)
+    for entry in os.scandir(source):
+        place = os.path.join(target, entry.name)
+        if entry.is_dir(follow_symlinks=False):
+            copy_tree(entry.path, place)
+        else:
+            _copy_sparse(entry.path, place)
+
+
+def _copy_sparse(source: str, target: str) -> None:
+    with open(source, "rb") as old, open(target, "xb") as new:
+        size = os.fstat(old.fileno()).st_size
+        new.truncate(size)
+        at = 0
+        while at < size:
+            try:
+                at = os.lseek(old.fileno(), at, os.SEEK_DATA)
+                end = os.lseek(old.fileno(), at, os.SEEK_HOLE)
+            except OSError as exc:
+                if exc.errno == errno.ENXIO:  # no more data
+                    break
+                end = size  # a file system that knows no holes
+            old.seek(at)
+            new.seek(at)
+            while at < end:
+                data = old.read(min(_CHUNK, end - at))
+                if not data:
+                    return
+                new.write(data)
+                at += len(data)
 
 
 def read_json(path: str) -> Any:

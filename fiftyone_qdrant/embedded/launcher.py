@@ -23,6 +23,7 @@ from fiftyone_qdrant.embedded.files import HAS_LOCKS, FileLock, read_json
 _START_SECONDS = 60.0
 _HANDSHAKE_SECONDS = 30.0
 _POLL_SECONDS = 0.01
+_MAX_LOG_BYTES = 1 << 20
 _HERE = os.path.dirname(os.path.abspath(__file__))
 _OWN_FILES = frozenset(
     ("start.lock", "owner.lock", "owner.log", "owner.key", "owner.sock", "lost+found")
@@ -205,10 +206,13 @@ def _start_and_connect(path: str) -> socket.socket:
             continue
         try:
             sock = _try_connect(path)
-            if sock is None and owning.acquire():
-                owning.release()
-                _start(path)
-                sock = _try_connect(path)
+            if sock is None:
+                if owning.acquire():
+                    owning.release()
+                    _start(path)
+                    sock = _try_connect(path)
+                else:
+                    _check_user(path)
         finally:
             starting.release()
         if sock is not None:
@@ -221,16 +225,28 @@ def _start_and_connect(path: str) -> socket.socket:
     )
 
 
+def _check_user(path: str) -> None:
+    uid = os.stat(os.path.join(path, "owner.lock")).st_uid
+    if uid != os.getuid():
+        raise errors.StoreUnavailable(
+            f"another user (uid {uid}) has the store {path} open: a store "
+            "serves one user, use a path of your own or a Qdrant server (url=)"
+        )
+
+
 def _start(path: str) -> None:
     """Starts the owner and waits until it answers or has failed."""
     receiving, sending = os.pipe()
     log = os.path.join(path, "owner.log")
     fd = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    if os.fstat(fd).st_size > _MAX_LOG_BYTES:
+        os.ftruncate(fd, 0)
     try:
         subprocess.run(
             [
                 sys.executable,
                 os.path.join(_HERE, "run_owner.py"),
+                "serve",
                 path,
                 str(sending),
                 *_import_paths(),

@@ -142,6 +142,7 @@ class Owner:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         logger.info("serving %s at %s", self._path, self._address)
+        self._store.resume_indexing()
         with selectors.DefaultSelector() as selector:
             selector.register(self._listener, selectors.EVENT_READ)
             while not self._leaving.is_set():
@@ -168,6 +169,7 @@ class Owner:
         with self._count_lock:
             return (
                 self._connections == 0
+                and not self._store.is_indexing()
                 and time.monotonic() - self._last_seen > self._idle
             )
 

@@ -28,6 +28,7 @@ class PointReader(Caller):
     ) -> list[models.Record]:
         """Returns points in the order of ``ids``, without those there are not."""
         check(kwargs)
+        ids = list(ids)
         found: list[models.Record] = []
         for start in range(0, len(ids), _POINTS_PER_MESSAGE):
             request = wire.Request()

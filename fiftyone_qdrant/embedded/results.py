@@ -97,7 +97,11 @@ def collection_info(info: dict[str, Any]) -> models.CollectionInfo:
     optimizers = config.get("optimizers_config") or {}
     return models.CollectionInfo(
         status=models.CollectionStatus(info["status"]),
-        optimizer_status=models.OptimizersStatusOneOf.OK,
+        optimizer_status=(
+            models.OptimizersStatusOneOf1(error=info["build_error"])
+            if info.get("build_error")
+            else models.OptimizersStatusOneOf.OK
+        ),
         points_count=info["points_count"],
         indexed_vectors_count=info["indexed_vectors_count"],
         segments_count=info["segments_count"],

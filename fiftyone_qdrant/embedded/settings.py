@@ -7,6 +7,7 @@ collection's sidecar file.
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import qdrant_edge as qe
@@ -37,6 +38,7 @@ def edge_config(config: dict[str, Any], *, indexed: bool) -> Any:
             datatype=_datatype(vectors.get("datatype")),
         ),
         "on_disk_payload": config.get("on_disk_payload"),
+        "max_search_threads": min(8, os.cpu_count() or 1),
     }
     if indexed:
         hnsw = {**HNSW_DEFAULTS, **(config.get("hnsw_config") or {})}

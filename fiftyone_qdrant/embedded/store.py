@@ -25,6 +25,7 @@ from typing import Any
 from fiftyone_qdrant import errors
 from fiftyone_qdrant.embedded.collection import SIDECAR, Collection
 from fiftyone_qdrant.embedded.files import read_json, write_json
+from fiftyone_qdrant.embedded.indexing import IndexBuilder, is_due
 
 logger = logging.getLogger(__name__)
 
@@ -64,6 +65,8 @@ class Store:
         self._trash = os.path.join(path, "trash")
         self._lock = threading.Lock()
         self._collections: dict[str, Collection] = {}
+        self._builders: dict[str, IndexBuilder] = {}
+        self._turn = threading.Lock()
         self._min_free = int(
             os.environ.get("FIFTYONE_QDRANT_MIN_FREE_BYTES", _MIN_FREE_BYTES)
         )
@@ -94,7 +97,9 @@ class Store:
                 config = read_json(os.path.join(directory, SIDECAR))
                 if config is None:
                     raise ValueError("it has no settings file")
-                self._collections[config["name"]] = Collection(directory, config)
+                collection = Collection(directory, config)
+                collection.live.finish_replacing()
+                self._collections[config["name"]] = collection
             except (OSError, ValueError, KeyError, TypeError) as exc:
                 logger.error("left out %s: %s", directory, exc)
 
@@ -139,33 +144,69 @@ class Store:
                 os.mkdir(half, 0o700)
                 Collection.build(half, config)
                 os.rename(half, place)
-            except OSError as exc:
+            except BaseException as exc:
                 shutil.rmtree(half, ignore_errors=True)
-                raise errors.StoreUnavailable(
-                    f"cannot create collection '{name}' in {place}: {exc.strerror}"
-                ) from exc
-            except BaseException:
-                shutil.rmtree(half, ignore_errors=True)
+                if isinstance(exc, OSError) and exc.errno:
+                    raise errors.StoreUnavailable(
+                        f"cannot create collection '{name}' in {place}: {exc.strerror}"
+                    ) from exc
                 raise
             self._collections[name] = Collection(place, config)
 
     def delete(self, name: str) -> bool:
         """Deletes a collection, and returns whether there was one."""
         with self._lock:
-            collection = self._collections.pop(name, None)
+            collection = self._collections.get(name)
             if collection is None:
                 return False
+            self._cancel_index(name)
             gone = os.path.join(self._trash, uuid.uuid4().hex)
+            # closed first: the engine knows its files by their paths, which the
+            # next collection of this name will have too
+            collection.live.close(for_good=True)
             try:
                 os.rename(collection.directory, gone)
             except OSError as exc:
-                self._collections[name] = collection
+                self._collections[name] = Collection(
+                    collection.directory, collection.config
+                )
                 raise errors.StoreUnavailable(
                     f"cannot delete collection '{name}': {exc.strerror}"
                 ) from exc
-        collection.close(for_good=True)
+            del self._collections[name]
         shutil.rmtree(gone, ignore_errors=True)
         return True
+
+    # -- indexes --------------------------------------------------------------
+
+    def index_if_due(self, name: str) -> None:
+        """Begins to build the index of a collection if it should have one."""
+        collection = self.get(name)
+        with self._lock:
+            if self._collections.get(name) is collection and is_due(collection):
+                collection.index_is_due()
+                self._builders[name] = IndexBuilder(
+                    collection,
+                    self._making,
+                    self._trash,
+                    self.check_space,
+                    self._turn,
+                )
+
+    def resume_indexing(self) -> None:
+        """Begins to build what an earlier owner did not finish."""
+        for collection in self.collections():
+            if collection.config.get("index_due"):
+                self.index_if_due(collection.name)
+
+    def is_indexing(self) -> bool:
+        """Returns whether an index is being built."""
+        return any(collection.building for collection in self.collections())
+
+    def _cancel_index(self, name: str) -> None:
+        builder = self._builders.pop(name, None)
+        if builder is not None:
+            builder.cancel()
 
     # -- upkeep ---------------------------------------------------------------
 
@@ -195,17 +236,20 @@ class Store:
         """Flushes the collections not written to for ``quiet`` seconds."""
         now = time.monotonic()
         for collection in self.collections():
-            written = collection.written_at
+            written = collection.live.written_at
             if written is not None and now - written >= quiet:
                 try:
-                    collection.flush()
+                    collection.live.flush()
                 except errors.QdrantPluginError:
                     logger.exception("cannot flush '%s'", collection.name)
 
     def close(self) -> None:
         """Flushes and closes everything."""
+        with self._lock:
+            for name in list(self._builders):
+                self._cancel_index(name)
         for collection in self.collections():
             try:
-                collection.close()
+                collection.live.close()
             except errors.QdrantPluginError:
                 logger.exception("cannot close '%s'", collection.name)

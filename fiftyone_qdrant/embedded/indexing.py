@@ -1,0 +1,200 @@
+"""Building a collection's index beside it, while it is searched and written.
+
+The owner copies the shard, a child process indexes the copy, the owner applies to
+it what was written meanwhile, and the copy takes the shard's place. Until then
+searches are exact, and afterwards those of points written later.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import qdrant_edge as qe
+
+from fiftyone_qdrant import errors
+from fiftyone_qdrant.embedded.collection import Collection
+from fiftyone_qdrant.embedded.engine import engine_call
+from fiftyone_qdrant.embedded.files import copy_tree, tree_size, write_json
+from fiftyone_qdrant.embedded.live_shard import Journal
+
+logger = logging.getLogger(__name__)
+
+EXACT_POINTS = 200_000
+"""Up to how many points searches are quick enough without an index."""
+
+_SMALL_JOURNAL = 20
+_HERE = os.path.dirname(os.path.abspath(__file__))
+
+
+def is_due(collection: Collection) -> bool:
+    """Returns whether a collection should be indexed, or indexed anew.
+
+    It should when more of its points than the threshold are not in an index, or when
+    the settings of the index it has were changed.
+    """
+    config = collection.config
+    optimizers = config.get("optimizers_config") or {}
+    threshold = optimizers.get("indexing_threshold")
+    if threshold == 0 or collection.building:
+        return False
+    hnsw, quantization = config.get("hnsw_config"), config.get("quantization_config")
+    if (hnsw or {}).get("m") == 0 and quantization is None:
+        return False
+    counts = collection.counts()
+    missing = counts["points_count"] - counts["indexed_vectors_count"]
+    if threshold is None:
+        large = missing > EXACT_POINTS
+    else:
+        large = missing * config["vectors"]["size"] * 4 / 1024 > threshold
+    built = config.get("built")
+    changed = built is not None and built != wanted(config)
+    unchanged_since = built is not None and built.get("points") == missing
+    return changed or (large and not unchanged_since)
+
+
+def wanted(config: dict[str, Any]) -> dict[str, Any]:
+    """Returns the settings that an index is built with."""
+    return {
+        "hnsw_config": config.get("hnsw_config"),
+        "quantization_config": config.get("quantization_config"),
+    }
+
+
+class IndexBuilder:
+    """Builds the index of one collection, once, in a thread of its own.
+
+    Args:
+        collection: the collection
+        making: a directory on the same file system for the copy
+        trash: a directory on the same file system for the old shard
+        check_space: refuses a number of bytes for which the disk is too small
+        turn: held while building: one index is built at a time
+    """
+
+    def __init__(
+        self,
+        collection: Collection,
+        making: str,
+        trash: str,
+        check_space: Callable[[int], None],
+        turn: threading.Lock,
+    ) -> None:
+        self._collection = collection
+        self._copy = os.path.join(making, uuid.uuid4().hex)
+        self._trash = trash
+        self._check_space = check_space
+        self._turn = turn
+        self._cancelled = threading.Event()
+        self._child: subprocess.Popen[bytes] | None = None
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        collection.building = True
+        collection.build_error = None
+        self._thread.start()
+
+    def cancel(self) -> None:
+        """Gives up, and waits until nothing is left of it."""
+        self._cancelled.set()
+        child = self._child
+        if child is not None:
+            with contextlib.suppress(OSError):
+                child.kill()
+        self._thread.join()
+
+    def _run(self) -> None:
+        name = self._collection.name
+        try:
+            while not self._cancelled.is_set():
+                if self._turn.acquire(timeout=0.1):
+                    try:
+                        self._build()
+                    finally:
+                        self._turn.release()
+                    break
+        except (errors.QdrantPluginError, OSError) as exc:
+            if not self._cancelled.is_set():
+                logger.exception("cannot index '%s'", name)
+                self._collection.build_error = str(exc)
+        finally:
+            self._collection.live.stop_journal()
+            self._collection.building = False
+            shutil.rmtree(self._copy, ignore_errors=True)
+
+    def _build(self) -> None:
+        collection = self._collection
+        started = time.perf_counter()
+        live = collection.live
+        self._check_space(tree_size(live.directory))
+        config = dict(collection.config)
+        os.makedirs(self._copy, 0o700)
+        shard_dir = os.path.join(self._copy, "shard")
+        with live.frozen() as journal:
+            copy_tree(live.directory, shard_dir)
+        self._index(shard_dir, config)
+        if self._cancelled.is_set():
+            return
+        with engine_call(collection.name):
+            built = qe.EdgeShard.load(shard_dir)
+            try:
+                while len(journal) > _SMALL_JOURNAL:
+                    _apply(built, journal)
+                with live.writes_stopped():
+                    _apply(built, journal)
+                    indexed = built.info()
+                    built.flush()
+                    built.close()
+                    missing = indexed.points_count - indexed.indexed_vectors_count
+                    live.replace(
+                        shard_dir,
+                        self._trash,
+                        lambda: collection.built({**wanted(config), "points": missing}),
+                    )
+            finally:
+                built.close()
+        logger.info(
+            "indexed '%s' in %.1f s", collection.name, time.perf_counter() - started
+        )
+
+    def _index(self, shard_dir: str, config: dict[str, Any]) -> None:
+        sidecar = os.path.join(self._copy, "collection.json")
+        write_json(sidecar, config)
+        self._child = subprocess.Popen(
+            [
+                sys.executable,
+                os.path.join(_HERE, "run_owner.py"),
+                "build",
+                shard_dir,
+                sidecar,
+                *sys.path,
+            ],
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
+        if self._cancelled.is_set():
+            self._child.kill()
+        _, said = self._child.communicate()
+        if self._child.returncode != 0 and not self._cancelled.is_set():
+            words = said.decode(errors="replace").strip().splitlines() or ["it died"]
+            raise errors.EngineError(
+                f"indexing collection '{self._collection.name}' failed: {words[-1]}"
+            )
+
+
+def _apply(shard: Any, journal: Journal) -> None:
+    for operation in journal.take():
+        try:
+            shard.update(operation)
+        except Exception as exc:  # noqa: BLE001
+            # it failed for the live shard too, and was reported then
+            logger.info("replayed an operation that fails: %s", exc)

@@ -1,0 +1,194 @@
+"""The shard of a collection: opened on first use, shared, closed, replaced."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import qdrant_edge as qe
+
+from fiftyone_qdrant import errors
+from fiftyone_qdrant.embedded.engine import engine_call
+
+logger = logging.getLogger(__name__)
+
+_MAX_JOURNAL = 512 << 20
+
+
+class Journal:
+    """The operations on a shard since it was copied."""
+
+    def __init__(self) -> None:
+        self._operations: list[Any] = []
+        self._lock = threading.Lock()
+        self.size = 0
+
+    def __len__(self) -> int:
+        return len(self._operations)
+
+    def add(self, operation: Any, size: int) -> None:
+        """Adds an operation of about ``size`` bytes."""
+        with self._lock:
+            self._operations.append(operation)
+            self.size += size
+
+    def take(self) -> list[Any]:
+        """Removes and returns the operations so far."""
+        with self._lock:
+            taken, self._operations = self._operations, []
+            self.size = 0
+        return taken
+
+
+class LiveShard:
+    """A shard that any number of threads use at a time.
+
+    Closing and replacing it wait for those who use it, and keep others waiting.
+
+    Args:
+        name: the collection's name
+        directory: the shard's directory
+    """
+
+    def __init__(self, name: str, directory: str) -> None:
+        self.name = name
+        self.directory = directory
+        self.written_at: float | None = None
+        self._following = f"{directory}.next"
+        self._shard: Any = None
+        self._journal: Journal | None = None
+        self._gone = False
+        self._closing = False
+        self._users = 0
+        self._state = threading.Condition()
+        self._writing = threading.Lock()
+
+    @contextmanager
+    def use(self) -> Iterator[Any]:
+        """Yields the engine's shard, which stays open meanwhile."""
+        with self._state:
+            self._state.wait_for(lambda: not self._closing)
+            if self._gone:
+                raise errors.CollectionNotFound(f"collection '{self.name}' was deleted")
+            if self._shard is None:
+                started = time.perf_counter()
+                with engine_call(self.name):
+                    self._shard = qe.EdgeShard.load(self.directory)
+                logger.info(
+                    "loaded '%s' in %.3f s", self.name, time.perf_counter() - started
+                )
+            self._users += 1
+            shard = self._shard
+        try:
+            with engine_call(self.name):
+                yield shard
+        finally:
+            with self._state:
+                self._users -= 1
+                self._state.notify_all()
+
+    def write(self, operation: Any, size: int = 1024) -> None:
+        """Applies an ``UpdateOperation`` of about ``size`` bytes."""
+        with self._writing, self.use() as shard:
+            journal = self._journal
+            if journal is not None:
+                journal.add(operation, size)
+                if journal.size > _MAX_JOURNAL:
+                    self._journal = None
+            self.written_at = time.monotonic()
+            shard.update(operation)
+
+    def flush(self) -> None:
+        """Makes all acknowledged writes survive a power failure."""
+        if self._shard is None:
+            return
+        with self.use() as shard:
+            self.written_at = None
+            shard.flush()
+
+    def close(self, *, for_good: bool = False) -> None:
+        """Closes the shard when nobody uses it any more.
+
+        Args:
+            for_good: whether the collection is being deleted. Then nothing is
+                flushed, and using the shard raises
+        """
+        with self._closed(flush=not for_good):
+            self._gone = self._gone or for_good
+
+    @contextmanager
+    def _closed(self, *, flush: bool) -> Iterator[None]:
+        with self._state:
+            self._state.wait_for(lambda: not self._closing)
+            self._closing = True
+            try:
+                self._state.wait_for(lambda: self._users == 0)
+                shard, self._shard = self._shard, None
+                if shard is not None:
+                    with engine_call(self.name):
+                        if flush:
+                            shard.flush()
+                        shard.close()
+                self.written_at = None
+                yield
+            finally:
+                self._closing = False
+                self._state.notify_all()
+
+    # -- replacing it by an indexed copy --------------------------------------
+
+    @contextmanager
+    def writes_stopped(self) -> Iterator[None]:
+        """Keeps writers waiting. Reading goes on."""
+        with self._writing:
+            yield
+
+    @contextmanager
+    def frozen(self) -> Iterator[Journal]:
+        """Keeps the files as they are, and yields a journal of what follows."""
+        with self._writing, self.use() as shard:
+            shard.flush()
+            self._journal = journal = Journal()
+            yield journal
+
+    def stop_journal(self) -> None:
+        """Ends the journal."""
+        self._journal = None
+
+    def replace(self, built: str, trash: str, done: Callable[[], None]) -> None:
+        """Puts an indexed copy in place of the shard. Writes must be stopped.
+
+        Args:
+            built: the directory of the copy, closed and complete
+            trash: a directory for the old one
+            done: called while nobody can use the shard
+        """
+        if self._journal is None:
+            raise errors.EngineError(
+                f"too much was written to collection '{self.name}' while it was indexed"
+            )
+        old = os.path.join(trash, uuid.uuid4().hex)
+        with self._closed(flush=False):
+            if self._gone:
+                return
+            os.rename(built, self._following)
+            os.rename(self.directory, old)
+            os.rename(self._following, self.directory)
+            done()
+        shutil.rmtree(old, ignore_errors=True)
+
+    def finish_replacing(self) -> None:
+        """Clears up after an owner that ended within :meth:`replace`."""
+        if not os.path.isdir(self._following):
+            return
+        if os.path.isdir(self.directory):
+            shutil.rmtree(self._following)  # as good as the one in place, not better
+        else:
+            os.rename(self._following, self.directory)
