@@ -117,10 +117,10 @@ class Collection:
         with self._saving:
             self._save({**self.config, "built": about, "index_due": False})
 
-    def index_is_due(self) -> None:
-        """Notes that an index is to be built, for an owner that comes after."""
+    def index_is_due(self, due: bool) -> None:
+        """Notes whether an index is to be built, for an owner that comes after."""
         with self._saving:
-            self._save({**self.config, "index_due": True})
+            self._save({**self.config, "index_due": due})
 
     def _save(self, config: dict[str, Any]) -> None:
         write_json(os.path.join(self.directory, SIDECAR), config)

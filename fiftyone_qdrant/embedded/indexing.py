@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 EXACT_POINTS = 200_000
 """Up to how many points searches are quick enough without an index."""
 
-_SMALL_JOURNAL = 20
+_ROUNDS = 4
 _HERE = os.path.dirname(os.path.abspath(__file__))
 
 
@@ -124,6 +124,7 @@ class IndexBuilder:
             if not self._cancelled.is_set():
                 logger.exception("cannot index '%s'", name)
                 self._collection.build_error = str(exc)
+                self._collection.index_is_due(False)
         finally:
             self._collection.live.stop_journal()
             self._collection.building = False
@@ -145,7 +146,7 @@ class IndexBuilder:
         with engine_call(collection.name):
             built = qe.EdgeShard.load(shard_dir)
             try:
-                while len(journal) > _SMALL_JOURNAL:
+                for _ in range(_ROUNDS):  # most of it while writing goes on
                     _apply(built, journal)
                 with live.writes_stopped():
                     _apply(built, journal)

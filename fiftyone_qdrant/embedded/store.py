@@ -184,7 +184,7 @@ class Store:
         collection = self.get(name)
         with self._lock:
             if self._collections.get(name) is collection and is_due(collection):
-                collection.index_is_due()
+                collection.index_is_due(True)
                 self._builders[name] = IndexBuilder(
                     collection,
                     self._making,

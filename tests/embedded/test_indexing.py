@@ -1,0 +1,232 @@
+"""Building an index while the collection is used."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from qdrant_client.http import models
+
+from fiftyone_qdrant.embedded import EmbeddedClient, files, launcher
+
+SIZE = 64
+COUNT = 8000
+RNG = np.random.default_rng(4)
+CENTRES = RNG.standard_normal((100, SIZE))
+VECTORS = (
+    CENTRES[RNG.integers(100, size=COUNT)] + 0.6 * RNG.standard_normal((COUNT, SIZE))
+).astype(np.float32)
+INT8 = models.ScalarQuantization(
+    scalar=models.ScalarQuantizationConfig(type=models.ScalarType.INT8)
+)
+THRESHOLD = 500  # kB; the collection has 2000 kB
+
+
+def create(client, name="a", threshold: int | None = THRESHOLD, **settings):
+    client.create_collection(
+        name,
+        models.VectorParams(size=SIZE, distance=models.Distance.EUCLID),
+        optimizers_config=models.OptimizersConfigDiff(indexing_threshold=threshold),
+        **settings,
+    )
+
+
+def fill(client, name="a"):
+    client.upload_collection(name, VECTORS, ids=range(COUNT))
+
+
+def wait_until_green(client, name="a", seconds=60.0):
+    until = time.monotonic() + seconds
+    while True:
+        info = client.get_collection(name)
+        if info.status == models.CollectionStatus.GREEN:
+            return info
+        assert time.monotonic() < until, "still not indexed"
+        time.sleep(0.05)
+
+
+def recall(client, name="a", **params):
+    queries = VECTORS[:50]
+    found = client.query_batch_points(
+        name,
+        [models.QueryRequest(query=q, limit=10, **params) for q in queries.tolist()],
+    )
+    hits = 0
+    for query, answer in zip(queries, found, strict=True):
+        nearest = np.argsort(np.linalg.norm(VECTORS - query, axis=1))[:10]
+        hits += len({p.id for p in answer.points} & set(nearest.tolist()))
+    return hits / 500
+
+
+def test_a_collection_over_its_threshold_is_indexed_after_a_flush(client):
+    create(client)
+    fill(client)
+    assert client.get_collection("a").indexed_vectors_count == 0
+
+    client.flush("a")
+
+    info = wait_until_green(client)
+    assert info.indexed_vectors_count == COUNT
+    assert info.points_count == COUNT
+    assert recall(client) > 0.95
+
+
+@pytest.mark.parametrize("threshold", [None, 0, 10_000])
+def test_a_collection_under_its_threshold_is_searched_exactly(client, threshold):
+    create(client, threshold=threshold)
+    fill(client)
+
+    client.flush("a")
+
+    info = client.get_collection("a")
+    assert info.status == models.CollectionStatus.GREEN
+    assert info.indexed_vectors_count == 0
+    assert recall(client) == 1.0
+
+
+def test_searches_with_a_filter_stay_exact(client):
+    create(client)
+    fill(client)
+    client.flush("a")
+    wait_until_green(client)
+    tenth = list(range(0, COUNT, 10))
+
+    found = client.query_points(
+        "a",
+        query=VECTORS[1],
+        limit=50,
+        query_filter=models.Filter(must=[models.HasIdCondition(has_id=tenth)]),
+    )
+
+    distances = np.linalg.norm(VECTORS[tenth] - VECTORS[1], axis=1)
+    nearest = [tenth[i] for i in np.argsort(distances)[:50]]
+    assert [p.id for p in found.points] == nearest
+
+
+def test_what_is_written_during_the_build_is_there_afterwards(client):
+    create(client)
+    fill(client)
+    client.flush("a")
+    assert client.get_collection("a").status == models.CollectionStatus.YELLOW
+
+    writes = 0
+    while client.get_collection("a").status == models.CollectionStatus.YELLOW:
+        new = COUNT + writes
+        client.upsert("a", [models.PointStruct(id=new, vector=[float(new)] * SIZE)])
+        client.delete("a", [writes])
+        client.set_payload("a", {"n": writes}, [COUNT - 1 - writes])
+        assert client.query_points("a", query=VECTORS[5], limit=1).points
+        writes += 1
+
+    assert writes > 5
+    assert client.count("a").count == COUNT
+    assert client.get_collection("a").indexed_vectors_count > 0
+    records = client.retrieve("a", list(range(COUNT + writes)), with_vectors=True)
+    assert [r.id for r in records] == list(range(writes, COUNT + writes))
+    by_id = {r.id: r for r in records}
+    for i in range(writes):
+        assert by_id[COUNT + i].vector[0] == COUNT + i
+        assert by_id[COUNT - 1 - i].payload["n"] == i
+
+
+def test_quantization_is_built_and_keeps_the_recall(client):
+    create(client, quantization_config=INT8, hnsw_config=models.HnswConfigDiff(m=8))
+    fill(client)
+
+    client.flush("a")
+
+    wait_until_green(client)
+    engine = files.read_json(f"{client.path}/collections/a/shard/edge_config.json")
+    assert "quantization_config" in engine
+    assert engine["hnsw_config"]["m"] == 8
+    assert recall(client) > 0.93
+
+
+def test_changed_settings_build_the_index_anew(client):
+    create(client, quantization_config=INT8)
+    fill(client)
+    client.flush("a")
+    wait_until_green(client)
+
+    client.update_collection(
+        "a",
+        hnsw_config=models.HnswConfigDiff(m=24),
+        quantization_config=models.Disabled.DISABLED,
+    )
+
+    wait_until_green(client)
+    engine = files.read_json(f"{client.path}/collections/a/shard/edge_config.json")
+    assert engine["hnsw_config"]["m"] == 24
+    assert engine.get("quantization_config") is None
+    assert client.get_collection("a").indexed_vectors_count == COUNT
+
+
+def test_a_killed_owner_leaves_a_good_store_and_the_next_one_goes_on(client):
+    create(client)
+    fill(client)
+    client.flush("a")
+
+    os.kill(client.store_info()["pid"], signal.SIGKILL)
+
+    assert client.count("a").count == COUNT
+    info = wait_until_green(client)
+    assert info.indexed_vectors_count == COUNT
+    assert os.listdir(f"{client.path}/making") == []
+
+
+def test_a_stop_gives_up_the_build_and_the_next_owner_goes_on(client):
+    create(client)
+    fill(client)
+    client.flush("a")
+
+    assert launcher.stop(client.path, timeout=5)
+
+    assert wait_until_green(client).indexed_vectors_count == COUNT
+
+
+def test_a_collection_can_be_deleted_while_it_is_indexed(client):
+    create(client)
+    fill(client)
+    client.flush("a")
+
+    assert client.delete_collection("a")
+
+    create(client)
+    assert client.count("a").count == 0
+
+
+@pytest.mark.parametrize("renamed", [0, 1], ids=["before", "between"])
+def test_an_owner_that_ended_while_swapping_leaves_all_points(client, renamed):
+    create(client)
+    fill(client)
+    launcher.stop(client.path)
+    shard = Path(client.path, "collections", "a", "shard")
+    if renamed == 0:
+        shutil.copytree(shard, f"{shard}.next")
+    else:
+        shard.rename(f"{shard}.next")
+
+    with EmbeddedClient(client.path) as other:
+        assert other.count("a").count == COUNT
+    assert not Path(f"{shard}.next").exists()
+
+
+def test_copies_keep_the_holes_of_files(tmp_path):
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    with open(tmp_path / "a" / "b" / "sparse", "wb") as file:
+        file.seek(10 << 20)
+        file.write(b"end of data")
+        file.truncate(50 << 20)
+    (tmp_path / "a" / "empty").touch()
+
+    files.copy_tree(str(tmp_path / "a"), str(tmp_path / "c"))
+
+    copy = tmp_path / "c" / "b" / "sparse"
+    assert copy.read_bytes() == (tmp_path / "a" / "b" / "sparse").read_bytes()
+    assert copy.stat().st_blocks * 512 < 1 << 20
+    assert (tmp_path / "c" / "empty").exists()
