@@ -9,7 +9,7 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fix clean
+.PHONY: help demo test check fix shots clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | \
@@ -32,6 +32,10 @@ check: $(VENV)/.installed-dev  ## lint, format, types, direction of imports
 fix: $(VENV)/.installed-dev  ## let ruff repair and format what it can
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
+
+shots: $(VENV)/.installed-dev  ## take docs/images/*.png anew, from the real App in Chromium
+	@$(PY) scripts/setup_mongod.py
+	@PYTHONPATH=examples exec $(PY) -m tests.browser.shots
 
 clean:  ## remove the environment, caches and builds
 	rm -rf $(VENV) build dist .hypothesis .import_linter_cache .mypy_cache \

@@ -96,12 +96,12 @@ class App:
         assert self.shown(field) == wanted
 
     def select(self, field: str, *values) -> None:
-        """Tick the images that show these values of a field."""
+        """Tick the first image that shows each of these values of a field."""
         for value in values:
             tag = self.page.locator(
                 f'[data-cy="tag-{field}"][title="{field}: {value}"]'
             )
-            tile = self.tiles.filter(has=tag)
+            tile = self.tiles.filter(has=tag).first
             tile.locator('canvas[canvas-loaded="true"]').wait_for()
             box = tile.locator("input[type=checkbox]")
             for _ in range(5):  # the grid may not listen yet
