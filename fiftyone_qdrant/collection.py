@@ -16,8 +16,9 @@ import numpy as np
 from . import points
 from .connection import Connection, connect, translated
 from .errors import CollectionMismatch, CollectionNotFound
+from .hits import Hits
 from .parameters import CollectionParameters
-from .points import Matrix, Scores
+from .points import Matrix
 
 if TYPE_CHECKING:
     from qdrant_client import models
@@ -46,45 +47,6 @@ class Schema:
     size: int
     metric: str
     metadata: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Hits:
-    """Points found for one query, best first.
-
-    Attributes:
-        ids: the sample or label ids
-        sample_ids: the sample of each hit, or ``None`` if not asked for
-        scores: float64, shape ``(num_hits,)``, as Qdrant gives them
-    """
-
-    ids: list[str]
-    sample_ids: list[str] | None
-    scores: Scores
-
-    def keep(self, mask: Sequence[bool] | np.ndarray[Any, Any]) -> Hits:
-        """Returns the hits where ``mask`` is true."""
-        rows = np.flatnonzero(np.asarray(mask, dtype=bool))
-        samples = self.sample_ids
-        return Hits(
-            [self.ids[i] for i in rows],
-            None if samples is None else [samples[i] for i in rows],
-            self.scores[rows],
-        )
-
-    def distances(self, metric: str, farthest: bool = False) -> Scores:
-        """Returns the distance of each hit to the query, smaller is nearer."""
-        if farthest:
-            return points.from_farthest_scores(self.scores, metric)
-
-        return points.to_distances(self.scores, metric)
-
-    def first(self, k: int) -> Hits:
-        """Returns the best ``k`` hits."""
-        samples = self.sample_ids
-        return Hits(
-            self.ids[:k], None if samples is None else samples[:k], self.scores[:k]
-        )
 
 
 class Collection:
@@ -351,7 +313,16 @@ class Collection:
             for q in queries.tolist()
         ]
         responses = self._call("query_batch_points", requests=requests)
-        return [_to_hits(r.points, with_samples) for r in responses]
+        return [self._to_hits(r.points, with_samples, reverse) for r in responses]
+
+    def _to_hits(
+        self, found: Sequence[models.ScoredPoint], with_samples: bool, reverse: bool
+    ) -> Hits:
+        ids = [points.from_point_id(p.id) for p in found]
+        samples = [_sample_id(p) for p in found] if with_samples else None
+        scores = np.array([p.score for p in found], dtype=np.float64)
+        to_distances = points.from_farthest_scores if reverse else points.to_distances
+        return Hits(ids, samples, scores, to_distances(scores, self.schema().metric))
 
 
 def _farthest(query: list[float]) -> models.RecommendQuery:
@@ -365,16 +336,8 @@ def _farthest(query: list[float]) -> models.RecommendQuery:
     )
 
 
-def _to_hits(found: Sequence[models.ScoredPoint], with_samples: bool) -> Hits:
-    samples = None
-    if with_samples:
-        samples = [str((p.payload or {}).get(points.SAMPLE_ID)) for p in found]
-
-    return Hits(
-        [points.from_point_id(p.id) for p in found],
-        samples,
-        np.array([p.score for p in found], dtype=np.float64),
-    )
+def _sample_id(point: models.ScoredPoint) -> str:
+    return str((point.payload or {}).get(points.SAMPLE_ID))
 
 
 def _batch_size(size: int, max_bytes: int, max_points: int) -> int:

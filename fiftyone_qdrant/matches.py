@@ -65,7 +65,7 @@ def find_similar(
             :meth:`fiftyone_qdrant.similarity.QdrantSimilarityIndex.search`
     """
     (hits,) = index.search(query, k=k, reverse=reverse)
-    distances = hits.distances(index.metric, reverse).tolist()
+    distances = hits.distances.tolist()
     field = index.config.patches_field
     samples = index.view
     if field is not None and not samples._is_patches:

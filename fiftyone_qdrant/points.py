@@ -192,15 +192,13 @@ def from_farthest_scores(scores: Any, metric: str) -> Scores:
     return s
 
 
-def to_score(distance: float, metric: str) -> float:
-    """Returns the Qdrant score that belongs to a distance."""
+def to_scores(distances: Any, metric: str) -> Scores:
+    """Returns the Qdrant scores that belong to distances."""
+    d = np.asarray(distances, dtype=np.float64)
     if metric == "cosine":
-        return 1.0 - distance
+        return 1.0 - d
 
-    if metric == "dotproduct":
-        return -distance
-
-    return distance
+    return -d if metric == "dotproduct" else d
 
 
 def pairwise_distances(query: Matrix, vectors: Matrix, metric: str) -> Scores:

@@ -8,19 +8,29 @@ are no longer in the dataset fall out on the way.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import fiftyone.core.media as fom
 import fiftyone.core.patches as fop
 import numpy as np
 
-from .collection import Collection, Hits
-from .points import Matrix
+from . import points
+from .collection import Collection
+from .hits import Hits
+from .points import Matrix, Scores
 
 _FIRST_PROBE = 100  # hits asked for at first, at least
 _LARGEST_PROBE = 5_000  # hits that MongoDB is asked about at most
 _MAX_ID_FILTER = 20_000  # ids sent to Qdrant at most; more are filtered here
+_QUERIES_PER_CALL = 128
+
+POST_AGGREGATIONS: dict[str, Callable[..., Scores]] = {
+    "post-mean": np.mean,
+    "post-min": np.min,
+    "post-max": np.max,
+}
+"""Ways to combine the distances to several queries, as FiftyOne's sklearn backend."""
 
 
 class Restriction:
@@ -30,6 +40,10 @@ class Restriction:
         samples: a :class:`fiftyone.core.collections.SampleCollection`
         patches_field: the label field, when the hits are labels
         whole: whether ``samples`` is everything that was indexed
+
+    Attributes:
+        samples: the flat collection that hits must be in
+        whole: as given
     """
 
     def __init__(self, samples: Any, patches_field: str | None, whole: bool) -> None:
@@ -37,29 +51,32 @@ class Restriction:
             samples = samples.select_group_slices(_allow_mixed=True)
 
         self.whole = whole
-        self._samples = samples
+        self.samples = samples
         self._patches_field = patches_field
         self._ids: list[str] | None = None
+        self._id_set: set[str] = set()
 
     def ids(self) -> list[str]:
         """Returns all its sample ids, or label ids when the hits are labels."""
         if self._ids is None:
-            self._ids = self._read_ids(self._samples)
+            self._ids = self._read_ids(self.samples)
+            self._id_set = set(self._ids)
 
         return self._ids
 
-    def holds(self, hits: Sequence[Hits]) -> list[list[bool]]:
-        """Returns which hits of each query it holds, in one question to MongoDB."""
-        few = self._few(hits)
-        held = set(self._read_ids(self._select(hits)) if few else self.ids())
-        return [[i in held for i in h.ids] for h in hits]
+    def keep(self, hits: Sequence[Hits]) -> list[Hits]:
+        """Returns the hits that it holds, with at most one question to MongoDB."""
+        if self._ids is None and sum(len(h.ids) for h in hits) <= _LARGEST_PROBE:
+            held = set(self._read_ids(self._select(hits)))
+        else:
+            self.ids()
+            held = self._id_set
 
-    def _few(self, hits: Sequence[Hits]) -> bool:
-        return self._ids is None and sum(len(h.ids) for h in hits) <= _LARGEST_PROBE
+        return [h.among(held) for h in hits]
 
     def _select(self, hits: Sequence[Hits]) -> Any:
         """The part of the samples in which the hits are, if they are in them."""
-        samples, field = self._samples, self._patches_field
+        samples, field = self.samples, self._patches_field
         if field is None and not samples._is_patches:
             return samples.select(_unique(i for h in hits for i in h.ids))
 
@@ -79,118 +96,119 @@ class Restriction:
         return [i for i in samples.values(path, unwind=True) if i is not None]
 
 
-def nearest(
-    collection: Collection,
-    queries: Matrix,
-    k: int | None,
-    restriction: Restriction,
-    reverse: bool = False,
-    with_samples: bool = False,
-) -> list[Hits]:
-    """Returns the best hits of each query that the restriction holds.
+class Search:
+    """Searches of one collection within one restriction.
 
     Args:
         collection: where to search
-        queries: float32, shape ``(num_queries, size)``
-        k: the number of hits per query, or ``None`` for all
-        restriction: what the hits must be in
-        reverse: return the farthest, farthest first
-        with_samples: whether to return the sample of each hit
+        restriction: what hits must be in
+        with_samples: whether hits need their sample
+        reverse: find the farthest, farthest first
     """
-    if k is None:
-        return _rank_all(collection, queries, None, restriction, reverse, with_samples)
 
-    found: dict[int, Hits] = {}
-    pending = list(range(len(queries)))
-    limit = k if restriction.whole else max(_FIRST_PROBE, 10 * k)
-    while pending and 0 < limit <= max(k, _LARGEST_PROBE // len(pending)):
-        hits = collection.nearest(
-            queries[pending], limit, reverse=reverse, with_samples=with_samples
+    def __init__(
+        self,
+        collection: Collection,
+        restriction: Restriction,
+        with_samples: bool = False,
+        reverse: bool = False,
+    ) -> None:
+        self._collection = collection
+        self._restriction = restriction
+        self._with_samples = with_samples
+        self._reverse = reverse
+
+    def nearest(self, queries: Matrix, k: int | None) -> list[Hits]:
+        """Returns the best hits of each query that the restriction holds.
+
+        Args:
+            queries: float32, shape ``(num_queries, size)``
+            k: the number of hits per query, or ``None`` for all
+        """
+        if k is None:
+            return [self._rank_all(q) for q in queries[:, np.newaxis]]
+
+        if len(queries) > 1:
+            self._restriction.ids()  # read once, for all queries
+
+        found: list[Hits] = []
+        for i in range(0, len(queries), _QUERIES_PER_CALL):
+            found.extend(self._probe(queries[i : i + _QUERIES_PER_CALL], k))
+
+        return found
+
+    def aggregated(self, queries: Matrix, k: int | None, aggregation: str) -> Hits:
+        """Ranks everything by its distances to several queries, combined.
+
+        Args:
+            queries: float32, shape ``(num_queries, size)``
+            k: the number of hits, or ``None`` for all
+            aggregation: one of :data:`POST_AGGREGATIONS`
+        """
+        ranked = [self._rank_all(q) for q in queries[:, np.newaxis]]
+        ids = sorted(ranked[0].ids)
+        rows = [np.argsort(np.array(h.ids)) for h in ranked]
+        distances = POST_AGGREGATIONS[aggregation](
+            [h.distances[r] for h, r in zip(ranked, rows, strict=True)], axis=0
         )
-        fewest = limit
-        for query, h, mask in zip(
-            list(pending), hits, restriction.holds(hits), strict=True
-        ):
-            kept = h.keep(mask)
-            if len(kept.ids) >= k or len(h.ids) < limit:
-                found[query] = kept.first(k)
-                pending.remove(query)
-            else:
-                fewest = min(fewest, len(kept.ids))
+        order = np.argsort(-distances if self._reverse else distances)
+        metric = self._collection.schema().metric
+        scores = points.to_scores(distances, metric)
+        samples = ranked[0].take(rows[0].tolist()).sample_ids
+        return Hits(ids, samples, scores, distances).take(order.tolist()).first(k)
 
-        if fewest == 0 and limit > k:
-            break  # a view so small that its ids are the quicker way
+    def _probe(self, queries: Matrix, k: int) -> list[Hits]:
+        found: dict[int, Hits] = {}
+        pending = list(range(len(queries)))
+        limit = k if self._restriction.whole else max(_FIRST_PROBE, 10 * k)
+        while pending and limit <= max(k, _LARGEST_PROBE):
+            hits = self._find(queries[pending], limit)
+            kept = self._restriction.keep(hits)
+            fewest = limit
+            for query, h, held in zip(list(pending), hits, kept, strict=True):
+                if len(held.ids) >= k or len(h.ids) < limit:
+                    found[query] = held.first(k)
+                    pending.remove(query)
+                else:
+                    fewest = min(fewest, len(held.ids))
 
-        limit = int(1.5 * limit * k / max(fewest, 1)) + 1
+            if fewest == 0 and limit > k:
+                break  # a view so small that its ids are the quicker way
 
-    if pending:
-        rest = _among_ids(
-            collection, queries[pending], k, restriction, reverse, with_samples
+            limit = int(1.5 * limit * k / max(fewest, 1)) + 1
+
+        if pending:
+            rest = self._among_ids(queries[pending], k)
+            found.update(zip(pending, rest, strict=True))
+
+        return [found[i] for i in range(len(queries))]
+
+    def _among_ids(self, queries: Matrix, k: int) -> list[Hits]:
+        ids = self._restriction.ids()
+        if not ids:
+            return [Hits.none(self._with_samples) for _ in queries]
+
+        if len(ids) > _MAX_ID_FILTER:
+            return [self._rank_all(q).first(k) for q in queries[:, np.newaxis]]
+
+        return self._find(queries, k, ids=ids)
+
+    def _find(self, queries: Matrix, k: int, **how: Any) -> list[Hits]:
+        return self._collection.nearest(
+            queries,
+            k,
+            reverse=self._reverse,
+            with_samples=self._with_samples,
+            **how,
         )
-        found.update(zip(pending, rest, strict=True))
 
-    return [found[i] for i in range(len(queries))]
-
-
-def _among_ids(
-    collection: Collection,
-    queries: Matrix,
-    k: int,
-    restriction: Restriction,
-    reverse: bool,
-    with_samples: bool,
-) -> list[Hits]:
-    ids = restriction.ids()
-    if not ids:
-        return [Hits([], [] if with_samples else None, np.empty(0)) for _ in queries]
-
-    if len(ids) > _MAX_ID_FILTER:
-        return _rank_all(collection, queries, k, restriction, reverse, with_samples)
-
-    return collection.nearest(
-        queries, k, ids=ids, reverse=reverse, with_samples=with_samples
-    )
+    def _rank_all(self, query: Matrix) -> Hits:
+        """Ranks the whole index exactly, and keeps what the restriction holds."""
+        total = max(1, self._collection.count())
+        self._restriction.ids()
+        hits = self._find(query, total, exact=True)
+        return self._restriction.keep(hits)[0]
 
 
-def _rank_all(
-    collection: Collection,
-    queries: Matrix,
-    k: int | None,
-    restriction: Restriction,
-    reverse: bool,
-    with_samples: bool,
-) -> list[Hits]:
-    """Ranks the whole index exactly, query by query, and filters it here."""
-    held = set(restriction.ids())
-    total = max(1, collection.count())
-    ranked = []
-    for query in queries:
-        (hits,) = collection.nearest(
-            query[np.newaxis], total, None, True, reverse, with_samples
-        )
-        kept = hits.keep([i in held for i in hits.ids])
-        ranked.append(kept if k is None else kept.first(k))
-
-    return ranked
-
-
-def move_to_front(hits: Hits, item: str) -> Hits:
-    """Returns the hits with ``item`` first, if it is among them.
-
-    Exact duplicates of a query tie with it; FiftyOne wants the query itself first.
-    """
-    if item not in hits.ids:
-        return hits
-
-    row = hits.ids.index(item)
-    order = [row, *(i for i in range(len(hits.ids)) if i != row)]
-    samples = hits.sample_ids
-    return Hits(
-        [hits.ids[i] for i in order],
-        None if samples is None else [samples[i] for i in order],
-        hits.scores[order],
-    )
-
-
-def _unique(ids: Any) -> list[str]:
+def _unique(ids: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(ids))

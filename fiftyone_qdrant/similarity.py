@@ -9,22 +9,26 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
+import fiftyone.brain.internal.core.utils as fbu
 import fiftyone.core.utils as fou
 import numpy as np
 from fiftyone.brain.similarity import (
+    DuplicatesMixin,
     Similarity,
     SimilarityConfig,
     SimilarityIndex,
 )
 
 from . import index_collection, ownership, points
-from .collection import Collection, Hits
+from .all_pairs import AllPairs
+from .collection import Collection
 from .connection import EMBEDDED, KEYWORDS, Connection, resolve
 from .contents import Batch, Contents, to_list
 from .errors import CollectionNotFound, CollectionShared, ConfigError
+from .hits import Hits
 from .parameters import PARAMETERS, CollectionParameters
 from .points import Matrix
-from .search import Restriction, move_to_front, nearest
+from .search import POST_AGGREGATIONS, Restriction, Search
 
 if TYPE_CHECKING:
     from .connection import Client
@@ -132,7 +136,7 @@ class QdrantSimilarityConfig(SimilarityConfig):
     @property
     def supported_aggregations(self) -> tuple[str, ...]:
         """The supported ways to combine several queries."""
-        return ("mean",)
+        return ("mean", *POST_AGGREGATIONS)
 
     @property
     def parameters(self) -> CollectionParameters:
@@ -215,7 +219,7 @@ class QdrantSimilarity(Similarity):
         return index
 
 
-class QdrantSimilarityIndex(SimilarityIndex):
+class QdrantSimilarityIndex(SimilarityIndex, DuplicatesMixin):
     """A similarity index whose vectors are in a Qdrant collection.
 
     Nothing is kept in memory but the connection: every call sees what other
@@ -235,7 +239,8 @@ class QdrantSimilarityIndex(SimilarityIndex):
         brain_key: str | None,
         backend: QdrantSimilarity | None = None,
     ) -> None:
-        super().__init__(samples, config, brain_key, backend=backend)
+        SimilarityIndex.__init__(self, samples, config, brain_key, backend=backend)
+        DuplicatesMixin.__init__(self)
         connection = config.connection()
         self._named_here = config.collection_name is None
         if self._named_here:
@@ -469,14 +474,16 @@ class QdrantSimilarityIndex(SimilarityIndex):
             )
 
         vectors, itself = self._to_queries(self._parse_query(query))
+        search = Search(self._collection, self.restriction(), self._patches, reverse)
+        if aggregation in POST_AGGREGATIONS:
+            return [search.aggregated(vectors, k, str(aggregation))]
+
         if aggregation is not None:
             vectors = vectors.mean(axis=0, keepdims=True)
 
-        found = nearest(
-            self._collection, vectors, k, self.restriction(), reverse, self._patches
-        )
+        found = search.nearest(vectors, k)
         if itself is not None and not reverse:
-            found = [move_to_front(found[0], itself)]
+            found = [found[0].with_first(itself)]
 
         return found
 
@@ -497,16 +504,64 @@ class QdrantSimilarityIndex(SimilarityIndex):
         Distances are true ones, smaller is nearer, for every metric; ``reverse``
         returns the farthest first.
         """
+        if query is None:
+            if k is None or reverse or aggregation is not None:
+                raise ConfigError(
+                    "To get the neighbors of all points give k, and nothing else"
+                )
+
+            rows, distances = self._all_pairs().neighbors(k)
+            return (rows, distances) if return_dists else rows
+
         found = self.search(query, k, reverse, aggregation)
-        metric = self.metric
         ids: Any = [h.ids for h in found]
         samples: Any = [h.sample_ids for h in found] if self._patches else ids
-        dists: Any = [h.distances(metric, reverse).tolist() for h in found]
+        dists: Any = [h.distances.tolist() for h in found]
         if aggregation is not None or _is_single(query):
             ids, samples, dists = ids[0], samples[0], dists[0]
 
         labels = ids if self._patches else None
         return (samples, labels, dists) if return_dists else (samples, labels)
+
+    def _radius_neighbors(
+        self, query: Any = None, thresh: float | None = None, return_dists: bool = False
+    ) -> Any:
+        """See :class:`fiftyone.brain.similarity.DuplicatesMixin`.
+
+        Only for all points at once (``query=None``), which is what finding
+        duplicates asks for.
+        """
+        if query is not None or thresh is None:
+            raise ConfigError("Give thresh, and no query: all points are compared")
+
+        rows, distances = self._all_pairs().within(thresh)
+        return (rows, distances) if return_dists else rows
+
+    def _remove_duplicates_thresh(self, thresh: float, ids: Any) -> list[str]:
+        """The mixin's greedy choice, without holding all pairs in memory."""
+        return list(np.asarray(ids)[self._all_pairs().unique(thresh)])
+
+    def _all_pairs(self) -> AllPairs:
+        ids = self.current_label_ids if self._patches else self.current_sample_ids
+        schema = self._collection.schema()
+        return AllPairs(self._contents, ids, schema.size, schema.metric)
+
+    def _apply_view(self) -> None:
+        """Finds the points of the current view, in its order.
+
+        Unlike the base class it never counts points whose sample or label is gone.
+        """
+        sample_ids, label_ids = self.all_ids()
+        self._curr_sample_ids, self._curr_label_ids, keep, good = fbu.filter_ids(
+            self.restriction().samples,
+            sample_ids,
+            label_ids,
+            patches_field=self.config.patches_field,
+            allow_missing=self._curr_view_allow_missing,
+            warn_missing=self._curr_view_warn_missing,
+        )
+        self._curr_keep_inds = keep
+        self._curr_missing_size = None if good is None else int((~good).sum())
 
     def _to_queries(self, query: Any) -> tuple[Matrix, str | None]:
         """Returns query vectors and, if the query is a single id, that id."""

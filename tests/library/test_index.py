@@ -173,7 +173,7 @@ def test_missing_embeddings_are_skipped_or_refused(
     index = make_index(samples, embeddings=vectors)
     index.remove_from_index(sample_ids=ids[:2])
 
-    found, sample_ids, _ = index.get_embeddings(sample_ids=ids[:4], warn_missing=True)
+    _, sample_ids, _ = index.get_embeddings(sample_ids=ids[:4], warn_missing=True)
     assert list(sample_ids) == list(ids[2:4])
     assert "2 ids" in caplog.text
     with pytest.raises(MissingIDs, match="2 ids"):

@@ -1,0 +1,66 @@
+"""What was found for one query: ids with their scores and distances, best first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .points import Scores
+
+
+@dataclass(frozen=True)
+class Hits:
+    """Points found for one query, best first; one entry per hit in each list.
+
+    Attributes:
+        ids: the sample or label ids
+        sample_ids: the sample of each hit, or ``None`` if not asked for
+        scores: float64, as Qdrant gives them
+        distances: float64, true distances: smaller is nearer, for every metric
+    """
+
+    ids: list[str]
+    sample_ids: list[str] | None
+    scores: Scores
+    distances: Scores
+
+    @classmethod
+    def none(cls, with_samples: bool) -> Hits:
+        """Returns no hits."""
+        return cls([], [] if with_samples else None, np.empty(0), np.empty(0))
+
+    def take(self, rows: Sequence[int]) -> Hits:
+        """Returns the hits at ``rows``, in that order."""
+        samples = self.sample_ids
+        order = np.asarray(rows, dtype=np.int64)
+        return Hits(
+            [self.ids[i] for i in rows],
+            None if samples is None else [samples[i] for i in rows],
+            self.scores[order],
+            self.distances[order],
+        )
+
+    def among(self, ids: set[str]) -> Hits:
+        """Returns the hits whose id is one of ``ids``."""
+        return self.take([row for row, i in enumerate(self.ids) if i in ids])
+
+    def first(self, k: int | None) -> Hits:
+        """Returns the best ``k`` hits, or all."""
+        if k is None or k >= len(self.ids):
+            return self
+
+        return self.take(range(k))
+
+    def with_first(self, item: str) -> Hits:
+        """Returns the hits with ``item`` first, if it is among them.
+
+        Exact duplicates of a query tie with it; FiftyOne wants the query itself
+        first.
+        """
+        if item not in self.ids:
+            return self
+
+        row = self.ids.index(item)
+        return self.take([row, *(i for i in range(len(self.ids)) if i != row)])
