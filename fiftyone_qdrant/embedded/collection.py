@@ -82,6 +82,7 @@ class Collection:
             }
         return {
             "config": self.config,
+            "hnsw_config": settings.hnsw(self.config),
             "points_count": found.points_count,
             "indexed_vectors_count": found.indexed_vectors_count,
             "segments_count": found.segments_count,

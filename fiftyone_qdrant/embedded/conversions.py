@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Any
 
-import numpy as np
 import qdrant_edge as qe
 
 from fiftyone_qdrant import errors
@@ -152,11 +151,30 @@ def _field_condition(wire: dict[str, Any]) -> Any:
     return qe.FieldCondition(**parts)
 
 
+class _Bool:
+    """A bool that the engine takes for one.
+
+    The engine first tries whether a value is an integer, which Python's bool is, and
+    NumPy's too in some versions. This has no ``__index__``, and the name under which
+    PyO3 knows NumPy's.
+    """
+
+    def __init__(self, value: bool) -> None:
+        self._value = value
+
+    def __bool__(self) -> bool:
+        return self._value
+
+
+_Bool.__module__, _Bool.__name__ = "numpy", "bool"
+
+
 def _match(wire: dict[str, Any]) -> Any:
     ((name, value),) = wire.items()
     if name == "value":
         # a plain bool would be taken for the integer 0 or 1
-        return qe.MatchValue(np.bool_(value) if isinstance(value, bool) else value)  # type: ignore[arg-type]
+        exactly: Any = _Bool(value) if isinstance(value, bool) else value
+        return qe.MatchValue(exactly)
     kinds = {
         "text": qe.MatchText,
         "text_any": qe.MatchTextAny,

@@ -11,8 +11,6 @@ from qdrant_client.http import models
 
 from fiftyone_qdrant.embedded import protocol
 
-_HNSW = {"m": 16, "ef_construct": 100, "full_scan_threshold": 10_000}
-
 
 def _maker(model: Any) -> Callable[..., Any]:
     """Returns a quick ``model_construct`` for when all fields are given.
@@ -110,9 +108,7 @@ def collection_info(info: dict[str, Any]) -> models.CollectionInfo:
                 vectors=models.VectorParams(**config["vectors"]),
                 on_disk_payload=config.get("on_disk_payload"),
             ),
-            hnsw_config=models.HnswConfig(
-                **{**_HNSW, **(config.get("hnsw_config") or {})}
-            ),
+            hnsw_config=models.HnswConfig(**info["hnsw_config"]),
             optimizer_config=models.OptimizersConfig(
                 **{
                     "deleted_threshold": 0.2,

@@ -14,7 +14,7 @@ import qdrant_edge as qe
 
 from fiftyone_qdrant import errors
 
-HNSW_DEFAULTS: dict[str, Any] = {
+_HNSW_DEFAULTS: dict[str, Any] = {
     "m": 16,
     "ef_construct": 100,
     "full_scan_threshold": 10_000,
@@ -41,13 +41,17 @@ def edge_config(config: dict[str, Any], *, indexed: bool) -> Any:
         "max_search_threads": min(8, os.cpu_count() or 1),
     }
     if indexed:
-        hnsw = {**HNSW_DEFAULTS, **(config.get("hnsw_config") or {})}
-        parts["hnsw_config"] = qe.HnswIndexConfig(**hnsw)
+        parts["hnsw_config"] = qe.HnswIndexConfig(**hnsw(config))
         parts["quantization_config"] = quantization(config.get("quantization_config"))
         parts["optimizers"] = qe.EdgeOptimizersConfig(
             **(config.get("optimizers_config") or {})
         )
     return qe.EdgeConfig(**parts)
+
+
+def hnsw(config: dict[str, Any]) -> dict[str, Any]:
+    """Returns a collection's HNSW settings, the defaults included."""
+    return {**_HNSW_DEFAULTS, **(config.get("hnsw_config") or {})}
 
 
 def _datatype(name: str | None) -> Any:

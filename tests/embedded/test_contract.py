@@ -557,6 +557,7 @@ def test_recommending_by_best_score_finds_the_same(both, metric):
     assert [p.id for p in found] == [p.id for p in wanted]
 
 
+@pytest.mark.filterwarnings("ignore:Local mode performs exact")
 @pytest.mark.parametrize("metric", METRICS)
 def test_recommending_against_a_vector_ranks_the_farthest_first(both, metric):
     query = models.RecommendQuery(

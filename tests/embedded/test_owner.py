@@ -125,7 +125,7 @@ def test_nothing_acknowledged_is_lost_when_the_owner_is_killed(client):
     )
 
 
-@pytest.mark.parametrize("round_", range(3))
+@pytest.mark.parametrize("round_", range(2))
 def test_an_upload_goes_on_when_the_owner_is_killed_in_between(
     client, start_process, store, round_
 ):
@@ -275,6 +275,19 @@ def test_a_silent_connection_does_not_keep_others_out(client):
 
         with EmbeddedClient(client.path) as other:
             assert other.get_collections().collections == []
+
+
+def test_an_owner_that_does_not_answer_in_time_is_an_error_in_words(client):
+    fill(client)
+    pid = client.store_info()["pid"]
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        with pytest.raises(errors.ConnectionFailed, match="did not answer 'count'"):
+            client.count("a", timeout=0.2)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+    assert client.count("a").count == 500
 
 
 def test_another_protocol_version_is_refused_in_words(client, monkeypatch):
