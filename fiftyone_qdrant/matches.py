@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import fiftyone.core.labels as fol
+import fiftyone.core.patches as fop
+
+from .hits import Hits
 from .similarity import QdrantSimilarityIndex
 
 
@@ -65,26 +69,26 @@ def find_similar(
             :meth:`fiftyone_qdrant.similarity.QdrantSimilarityIndex.search`
     """
     (hits,) = index.search(query, k=k, reverse=reverse)
-    distances = hits.distances.tolist()
-    field = index.config.patches_field
-    samples = index.view
-    if field is not None and not samples._is_patches:
-        samples = samples.to_patches(field)
-
     if dist_field is not None:
-        values = dict(zip(hits.ids, distances, strict=True))
-        samples.set_values(
-            dist_field if field is None else f"{field}.{dist_field}",
-            values,
-            key_field="id",
-            dynamic=True,
-        )
+        index.store_distances(hits, dist_field)
 
     return Matches(
         ids=hits.ids,
         sample_ids=hits.sample_ids or hits.ids,
-        distances=distances,
+        distances=hits.distances.tolist(),
         scores=hits.scores.tolist(),
-        patches=field is not None,
-        view=samples.select(hits.ids, ordered=True),
+        patches=index.config.patches_field is not None,
+        view=_view(index, hits),
     )
+
+
+def _view(index: QdrantSimilarityIndex, hits: Hits) -> Any:
+    samples, field = index.view, index.config.patches_field
+    if field is None or isinstance(samples, fop.PatchesView):
+        return samples.select(hits.ids, ordered=True)
+
+    label_type, _ = samples._get_label_field_path(field)
+    if issubclass(label_type, fol._LABEL_LIST_FIELDS):
+        return samples.to_patches(field).select(hits.ids, ordered=True)
+
+    return samples.select(hits.sample_ids, ordered=True)

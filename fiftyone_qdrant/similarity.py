@@ -487,6 +487,41 @@ class QdrantSimilarityIndex(SimilarityIndex, DuplicatesMixin):
 
         return found
 
+    def sort_by_similarity(
+        self,
+        query: Any,
+        k: int | None = None,
+        reverse: bool = False,
+        aggregation: str = "mean",
+        dist_field: str | None = None,
+        _mongo: bool = False,
+    ) -> Any:
+        """See :class:`fiftyone.brain.similarity.SimilarityIndex`.
+
+        Distances of patches are stored with their labels, unless the current view
+        is of patches.
+        """
+        if dist_field is not None and self._patches and not self.view._is_patches:
+            # FiftyOne 1.22 cannot store values of labels that are in lists
+            (hits,) = self.search(query, k, reverse, aggregation)
+            self.store_distances(hits, dist_field)
+            dist_field = None
+
+        return super().sort_by_similarity(
+            query, k, reverse, aggregation, dist_field, _mongo
+        )
+
+    def store_distances(self, hits: Hits, dist_field: str) -> None:
+        """Writes the distances of hits to a field of the samples, or of the labels."""
+        values = dict(zip(hits.ids, hits.distances.tolist(), strict=True))
+        dataset = self.view._root_dataset
+        if not self._patches:
+            self.view.set_values(dist_field, values, key_field="id")
+            return
+
+        _, path = dataset._get_label_field_path(self.config.patches_field, dist_field)
+        dataset.set_label_values(path, values, dynamic=True)
+
     def restriction(self) -> Restriction:
         """Returns what hits must be in: the current view."""
         return Restriction(self.view, self.config.patches_field, not self.has_view)

@@ -33,6 +33,7 @@ def place(request, monkeypatch):
 
         client = QdrantClient(":memory:")
         monkeypatch.setattr(connection, "_open_server", lambda c: client)
+        monkeypatch.setattr(connection, "_clients", {})
         return {"url": f"http://{uuid.uuid4().hex}:6333"}
 
     url = request.getfixturevalue("server_url")
