@@ -73,9 +73,10 @@ class App:
 
     # --- the grid ---------------------------------------------------------------
 
-    def open_dataset(self, name: str) -> None:
-        """Open a dataset and wait for its first image."""
-        self.page.goto(f"{self._url}/datasets/{name}", wait_until="domcontentloaded")
+    def open_dataset(self, name: str, view: str | None = None) -> None:
+        """Open a dataset, or a saved view of it, and wait for its first image."""
+        address = f"{self._url}/datasets/{name}" + (f"?view={view}" if view else "")
+        self.page.goto(address, wait_until="domcontentloaded")
         self.page.locator(f'{_TILE} canvas[canvas-loaded="true"]').first.wait_for()
 
     @property

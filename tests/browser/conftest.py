@@ -22,15 +22,18 @@ def pytest_runtest_makereport(item, call):
     report = yield
     app = item.stash.get(_shown, None)
     if report.failed and app is not None:
-        log, folder = item.funcargs["app_log"], item.funcargs["tmp_path"]
+        log = item.funcargs["app_log"]
         tail = log.read_text(errors="replace").splitlines()[-40:]
         report.sections.append(("App server", "\n".join([str(log), "...", *tail])))
-        try:
-            saved = app.screenshot(folder / f"{report.when}.png")
-        except Exception as e:  # noqa: BLE001  the page itself may be what broke
-            saved = f"no screenshot: {e}"
-        lines = [str(saved), *app.complaints]
-        report.sections.append(("Browser", "\n".join(lines)))
+        if report.when == "call":  # afterwards the page is closed
+            picture = item.funcargs["tmp_path"] / "page.png"
+            try:
+                app.screenshot(picture)
+            except Exception as e:  # noqa: BLE001  the page may be what broke
+                picture = f"no picture of the page: {e}"
+            said = "\n".join([str(picture), *app.complaints])
+            report.sections.append(("Browser", said))
+            app.complaints.clear()  # one failure is enough
     return report
 
 
@@ -84,4 +87,3 @@ def app(request, app_url, app_log, browser, make_shown, tmp_path):
         request.node.stash[_shown] = app
         yield app
         assert app.complaints == []
-        del request.node.stash[_shown]

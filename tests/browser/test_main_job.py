@@ -30,9 +30,9 @@ def index_of(dataset, samples=None):
     )
 
 
-def by_similarity(digits, number):
-    """The numbers of all digits, the nearest to one of them first."""
-    vectors = digits.vectors[:COUNT]
+def by_similarity(digits, number, count=COUNT):
+    """The numbers of the first digits, the nearest to one of them first."""
+    vectors = digits.vectors[:count]
     units = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     return np.argsort(-(units @ units[number]), kind="stable").tolist()
 
@@ -56,6 +56,24 @@ def test_create_index_from_the_form_indexes_every_sample(app, dataset):
     assert result["Engine"] == "embedded"
     assert result["Collection"] == index.config.collection_name
     assert index.total_index_size == COUNT
+
+
+def test_create_index_keeps_what_was_entered_on_each_tab(app, dataset):
+    app.open_dataset(dataset.name)
+    form = app.run_operator("Create Qdrant Index")
+    form.fill("Brain key", "tuned")
+    form.choose("Embeddings field", "embedding")
+    form.open_tab("HNSW")
+    form.fill("m", "24")
+    form.open_tab("Basic")
+    form.choose("Metric", "euclidean")
+    form.execute()
+
+    form.result("Index created")
+    dataset.reload()
+    config = load_index(dataset, "tuned").collection.info().config
+    assert config.hnsw_config.m == 24
+    assert config.params.vectors.distance == "Euclid"
 
 
 @pytest.mark.parametrize(
@@ -140,6 +158,32 @@ def test_query_similar_shows_the_least_similar_first(app, dataset, digits):
     form.tick("Least similar first")
     form.execute()
     app.expect_shown("number", by_similarity(digits, 3)[::-1][:5])
+
+
+def test_query_similar_in_a_patches_view_shows_the_nearest_patches(
+    app, make_dataset, digits
+):
+    scenes = make_dataset(20, patches=True)
+    ids = scenes.values("detections.detections.id", unwind=True)
+    vectors = dict(zip(ids, digits.vectors, strict=False))
+    scenes.set_label_values("detections.detections.embedding", vectors, dynamic=True)
+    fob.compute_similarity(
+        scenes,
+        patches_field="detections",
+        embeddings="embedding",
+        backend="qdrant",
+        brain_key=KEY,
+    )
+    scenes.app_config.active_fields = fo.ActiveFields(paths=["id"])
+    scenes.save_view("patches", scenes.to_patches("detections"))
+
+    app.open_dataset(scenes.name, view="patches")
+    app.select("id", ids[2])
+    form = app.run_operator("Query Similar")
+    form.fill("Number of matches", "4")
+    form.execute()
+    nearest = by_similarity(digits, 2, len(ids))[:4]
+    app.expect_shown("id", [ids[number] for number in nearest])
 
 
 def test_query_of_a_dropped_collection_says_so_and_the_app_lives_on(app, dataset):
