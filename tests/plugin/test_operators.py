@@ -148,6 +148,21 @@ def test_create_gives_the_parameters_to_the_collection(dataset, client):
     assert "optimizers_config.flush_interval_sec" in made["ignored"]
 
 
+@pytest.mark.parametrize("kind", ["binary", "scalar"])
+def test_create_gives_the_quantization_to_the_collection(dataset, client, kind):
+    """``{"binary": {}}`` is Qdrant's way to say: with all defaults."""
+    made = call(
+        "create_qdrant_index",
+        dataset,
+        brain_key="mine",
+        embeddings="pixels",
+        quantization_config={kind: {}},
+    )
+    config = client.get_collection(made["collection_name"]).config
+    assert config.quantization_config is not None
+    assert getattr(config.quantization_config, kind) is not None
+
+
 def test_create_equals_compute_similarity(indexed):
     library = fob.compute_similarity(
         indexed, embeddings="pixels", backend="qdrant", brain_key="library"
