@@ -55,9 +55,7 @@ def config(
     hnsw.update(own.pop("hnsw_config", {}))
     quantization = own.pop("quantization_config", quantization)
     unsupported |= {f"vectors_config.{k}" for k in own if k not in _VECTOR_SETTINGS}
-    unsupported |= {
-        f"optimizers_config.{k}" for k in optimizers if k not in _OPTIMIZER_SETTINGS
-    }
+    unsupported |= _unsupported_optimizers(optimizers)
     if "memory" in hnsw:
         unsupported.add("hnsw_config.memory")
     if quantization and "memory" in next(iter(quantization.values())):
@@ -96,12 +94,17 @@ def changes(
             found["quantization_config"] = wire.dumped(quantization_config)
     if optimizers_config is not None:
         optimizers = wire.dumped(optimizers_config)
-        unsupported |= {
-            f"optimizers_config.{k}" for k in optimizers if k not in _OPTIMIZER_SETTINGS
-        }
+        unsupported |= _unsupported_optimizers(optimizers)
         found["optimizers_config"] = optimizers
     wire.refuse(unsupported, "update_collection")
     return found
+
+
+def _unsupported_optimizers(given: dict[str, Any]) -> set[str]:
+    names = {k for k in given if k not in _OPTIMIZER_SETTINGS}
+    if not given.get("prevent_unoptimized"):
+        names.discard("prevent_unoptimized")  # searches never wait for an index
+    return {f"optimizers_config.{name}" for name in names}
 
 
 def _unsupported(others: dict[str, Any]) -> set[str]:

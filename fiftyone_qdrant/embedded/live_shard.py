@@ -60,7 +60,8 @@ class LiveShard:
     def __init__(self, name: str, directory: str) -> None:
         self.name = name
         self.directory = directory
-        self.written_at: float | None = None
+        self.written_at: float | None = None  # None: all is flushed
+        self.grown_at: float | None = None  # None: looked whether an index is due
         self._following = f"{directory}.next"
         self._shard: Any = None
         self._journal: Journal | None = None
@@ -102,7 +103,7 @@ class LiveShard:
                 journal.add(operation, size)
                 if journal.size > _MAX_JOURNAL:
                     self._journal = None
-            self.written_at = time.monotonic()
+            self.written_at = self.grown_at = time.monotonic()
             shard.update(operation)
 
     def flush(self) -> None:

@@ -31,7 +31,6 @@ from fiftyone_qdrant.embedded.files import FileLock, write_bytes, write_json
 logger = logging.getLogger(__name__)
 
 IDLE_SECONDS = 60.0
-_QUIET_SECONDS = 1.0
 _TICK_SECONDS = 0.25
 _HANDSHAKE_SECONDS = 10.0
 _MAX_SOCKET_PATH = 100
@@ -148,7 +147,7 @@ class Owner:
             while not self._leaving.is_set():
                 if selector.select(_TICK_SECONDS):
                     self._accept()
-                self._store.flush_quiet(_QUIET_SECONDS)
+                self._store.flush_quiet()
                 if not self._lock.is_in_place():
                     logger.info("the store was removed")
                     break

@@ -32,6 +32,8 @@ logger = logging.getLogger(__name__)
 FORMAT = 1
 """Version of the layout on disk."""
 
+_FLUSH_AFTER_SECONDS = 1.0
+_INDEX_AFTER_SECONDS = 3.0
 _MIN_FREE_BYTES = 256 << 20
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_-")
 
@@ -232,16 +234,22 @@ class Store:
                 f"write needs {needed}: make room, or use another path"
             )
 
-    def flush_quiet(self, quiet: float) -> None:
-        """Flushes the collections not written to for ``quiet`` seconds."""
+    def flush_quiet(self) -> None:
+        """Flushes the collections not written to for a while, and indexes them."""
         now = time.monotonic()
         for collection in self.collections():
-            written = collection.live.written_at
-            if written is not None and now - written >= quiet:
-                try:
-                    collection.live.flush()
-                except errors.QdrantPluginError:
-                    logger.exception("cannot flush '%s'", collection.name)
+            live = collection.live
+            written, grown = live.written_at, live.grown_at
+            try:
+                if written is not None and now - written >= _FLUSH_AFTER_SECONDS:
+                    live.flush()
+                if grown is not None and now - grown >= _INDEX_AFTER_SECONDS:
+                    live.grown_at = None
+                    self.index_if_due(collection.name)
+            except errors.CollectionNotFound:
+                pass  # deleted just now
+            except errors.QdrantPluginError:
+                logger.exception("cannot look after '%s'", collection.name)
 
     def close(self) -> None:
         """Flushes and closes everything."""

@@ -76,6 +76,16 @@ def test_a_collection_over_its_threshold_is_indexed_after_a_flush(client):
     assert recall(client) > 0.95
 
 
+def test_a_collection_is_indexed_some_seconds_after_the_last_write(client):
+    create(client)
+    fill(client)
+
+    until = time.monotonic() + 30
+    while client.get_collection("a").indexed_vectors_count < COUNT:
+        assert time.monotonic() < until, "still not indexed"
+        time.sleep(0.1)
+
+
 @pytest.mark.parametrize("threshold", [None, 0, 10_000])
 def test_a_collection_under_its_threshold_is_searched_exactly(client, threshold):
     create(client, threshold=threshold)
