@@ -29,6 +29,9 @@ check: $(VENV)/.installed-dev  ## lint, format, types, direction of imports
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 
+docs: $(VENV)/.installed-dev  ## write docs/parameters.md
+	@$(PY) scripts/document_parameters.py
+
 fix: $(VENV)/.installed-dev  ## let ruff repair and format what it can
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .

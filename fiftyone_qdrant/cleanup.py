@@ -20,6 +20,7 @@ class Cleanup:
         points: the number of its points
         users: the runs that use it, this one included
         obstacle: why it should not be deleted, if so
+        exists: whether the collection is there
         deleted: whether it has been deleted
     """
 
@@ -28,11 +29,15 @@ class Cleanup:
     points: int
     users: tuple[str, ...]
     obstacle: str | None
+    exists: bool = True
     deleted: bool = False
 
     @property
     def summary(self) -> str:
         """The same as one sentence."""
+        if not self.exists:
+            return f"Collection '{self.collection_name}' is gone already"
+
         verb = "Deleted" if self.deleted else "Deletes"
         used = f", used by {', '.join(self.users)}" if self.users else ""
         return (
@@ -50,9 +55,9 @@ def plan_cleanup(index: QdrantSimilarityIndex) -> Cleanup:
     collection = index.collection
     try:
         points = collection.count()
-        metadata = collection.schema().metadata
+        metadata, exists = collection.schema().metadata, True
     except CollectionNotFound:
-        points, metadata = 0, {"owner": ownership.OWNER}
+        points, metadata, exists = 0, {"owner": ownership.OWNER}, False
 
     connection = collection.connection
     return Cleanup(
@@ -63,6 +68,7 @@ def plan_cleanup(index: QdrantSimilarityIndex) -> Cleanup:
         obstacle=ownership.why_not_delete(
             index.samples, index.key, connection, collection.name, metadata
         ),
+        exists=exists,
     )
 
 

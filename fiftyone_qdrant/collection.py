@@ -68,8 +68,15 @@ class Collection:
         return connect(self.connection)
 
     def _call(self, method: str, *args: Any, **kwargs: Any) -> Any:
-        with translated(self.connection.location, self.name):
-            return getattr(self.client, method)(self.name, *args, **kwargs)
+        place = self.connection.location
+        try:
+            with translated(place, self.name):
+                return getattr(self.client, method)(self.name, *args, **kwargs)
+        except CollectionNotFound as e:
+            raise CollectionNotFound(
+                f"There is no collection '{self.name}' at {place}. If it was deleted, "
+                "delete the brain run as well and create the index again"
+            ) from e
 
     def exists(self) -> bool:
         """Whether the collection exists now."""

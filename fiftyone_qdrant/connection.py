@@ -80,7 +80,7 @@ class Connection:
     """
 
     engine: str
-    url: str | None = None
+    url: str | None = field(default=None, repr=False)  # may hold a password
     path: str | None = None
     api_key: str | None = field(default=None, repr=False)
     grpc_port: int = DEFAULT_GRPC_PORT

@@ -154,7 +154,7 @@ class Contents:
         missing: list[str] = []
         if sample_ids is not None and self._patches:
             wanted = to_list(sample_ids)
-            labels, samples = self._of_samples(wanted)
+            labels, samples = self.of_samples(wanted)
             ids.extend(labels)
             missing.extend(i for i in wanted if i not in set(samples))
         elif sample_ids is not None:
@@ -246,7 +246,8 @@ class Contents:
 
         return ids, samples, np.concatenate(vectors or [np.empty((0, 0), np.float32)])
 
-    def _of_samples(self, sample_ids: Sequence[str]) -> tuple[list[str], list[str]]:
+    def of_samples(self, sample_ids: Sequence[str]) -> tuple[list[str], list[str]]:
+        """Returns the ids of the points of samples, and the sample of each."""
         records = [
             r for page in self._collection.scroll(sample_ids=sample_ids) for r in page
         ]
@@ -264,9 +265,15 @@ class Contents:
 
     def _tell_missing(self, missing: Sequence[str], allow: bool, warn: bool) -> None:
         if missing and not allow:
+            what = f"{self.kind} ids"
+            if len(missing) == 1:
+                raise MissingIDs(
+                    f"{missing[0]} is not in the index, which holds {what}"
+                )
+
             raise MissingIDs(
                 f"{len(missing)} ids (such as {missing[0]}) are not in the index, "
-                f"which holds {self.kind} ids"
+                f"which holds {what}"
             )
 
         if missing and warn:

@@ -14,6 +14,7 @@ import fiftyone.brain as fob
 import fiftyone.brain.internal.core.utils as fbu
 import fiftyone.core.utils as fou
 
+from . import points
 from .errors import CollectionNotFound, ConfigError, MissingIDs
 from .runs import check_new_key
 from .similarity import QdrantSimilarityIndex
@@ -122,6 +123,7 @@ def selected_samples(
     """
     field = index.config.patches_field
     wanted = sample_ids if label_ids is None else label_ids
+    points.to_point_ids(wanted or ())
     if label_ids is not None:
         view = dataset.select_labels(ids=label_ids, fields=field)
         _, path = dataset._get_label_field_path(field, "id")

@@ -8,6 +8,7 @@ from typing import Any
 import fiftyone.core.labels as fol
 import fiftyone.core.patches as fop
 
+from .errors import MissingIDs
 from .hits import Hits
 from .similarity import QdrantSimilarityIndex
 
@@ -80,6 +81,29 @@ def find_similar(
         patches=index.config.patches_field is not None,
         view=_view(index, hits),
     )
+
+
+def ids_of_selection(
+    index: QdrantSimilarityIndex,
+    sample_ids: list[str] | None = None,
+    label_ids: list[str] | None = None,
+) -> list[str]:
+    """Returns the ids to query an index with: of patches, those of the samples too.
+
+    Raises:
+        MissingIDs: if the index has no patches of the samples
+    """
+    if label_ids is not None:
+        return label_ids
+
+    if index.config.patches_field is None:
+        return list(sample_ids or ())
+
+    labels = index.label_ids_of(sample_ids or [])
+    if not labels:
+        raise MissingIDs("The index holds no patches of the selected samples")
+
+    return labels
 
 
 def _view(index: QdrantSimilarityIndex, hits: Hits) -> Any:

@@ -276,6 +276,7 @@ OPTIMIZERS = Group(
             bool,
             "Hold new points back from search until they are indexed",
             default=False,
+            embedded=False,
         ),
     ),
 )

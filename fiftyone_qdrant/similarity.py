@@ -312,6 +312,10 @@ class QdrantSimilarityIndex(SimilarityIndex, DuplicatesMixin):
         """The label of every point, or ``None`` for an index of samples."""
         return self.all_ids()[1] if self._patches else None
 
+    def label_ids_of(self, sample_ids: Any) -> list[str]:
+        """Returns the label ids of all points of samples, for an index of patches."""
+        return self._contents.of_samples(to_list(sample_ids))[0]
+
     def all_ids(self) -> tuple[Any, Any]:
         """Returns the sample ids and, of patches, the label ids of all points."""
         return self._contents.ids()

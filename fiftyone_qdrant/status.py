@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .collection import version
-from .connection import Connection, resolve
+from .connection import Connection, connect, resolve
 from .errors import CollectionNotFound, QdrantPluginError
 from .runs import list_indexes, load_index
 from .similarity import QdrantSimilarityIndex
@@ -78,8 +78,9 @@ def engine_status(connection: Connection | None = None) -> EngineStatus:
         connection (None): where it is; by default where a new index would go
     """
     place = connection or resolve({})
-    start = time.perf_counter()
     try:
+        connect(place)  # opening it the first time does not count as latency
+        start = time.perf_counter()
         number = version(place)
     except QdrantPluginError as e:
         return EngineStatus(place.engine, place.location, problem=str(e))

@@ -4,10 +4,9 @@ import fiftyone.operators as foo
 import fiftyone.operators.types as types
 
 from fiftyone_qdrant.ingest import add_samples, selected_samples
-from fiftyone_qdrant.runs import load_index
 
 from .forms import brain_key_input, selection_notice
-from .qdrant_operator import ICONS, QdrantOperator, selected_ids
+from .qdrant_operator import ICONS, QdrantOperator, chosen_index, selected_ids
 
 
 class AddSelectedToIndex(QdrantOperator):
@@ -26,14 +25,12 @@ class AddSelectedToIndex(QdrantOperator):
             **ICONS,
         )
 
-    def resolve_input(self, ctx):
-        inputs = types.Object()
+    def form(self, ctx, inputs):
         brain_key_input(ctx, inputs)
         selection_notice(ctx, inputs)
-        return types.Property(inputs, view=types.View(label="Add Selected to Index"))
 
     def execute(self, ctx):
-        index = load_index(ctx.dataset, ctx.params["brain_key"])
+        index = chosen_index(ctx)
 
         def progress(done, total):
             ctx.set_progress(done / total, label=f"Added {done:,} of {total:,}")

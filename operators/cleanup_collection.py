@@ -8,7 +8,7 @@ from fiftyone_qdrant.errors import QdrantPluginError
 from fiftyone_qdrant.runs import load_index
 
 from .forms import brain_key_input, mark_invalid
-from .qdrant_operator import ICONS, QdrantOperator
+from .qdrant_operator import ICONS, QdrantOperator, chosen_index
 
 
 class CleanupCollection(QdrantOperator):
@@ -27,8 +27,7 @@ class CleanupCollection(QdrantOperator):
             **ICONS,
         )
 
-    def resolve_input(self, ctx):
-        inputs = types.Object()
+    def form(self, ctx, inputs):
         key = brain_key_input(ctx, inputs)
         if key is not None:
             try:
@@ -36,12 +35,10 @@ class CleanupCollection(QdrantOperator):
             except QdrantPluginError as e:
                 inputs.view("failure", types.Error(label=str(e)))
 
-        return types.Property(inputs, view=types.View(label="Cleanup Collection"))
-
     def execute(self, ctx):
         params = ctx.params
         plan = clean_up(
-            load_index(ctx.dataset, params["brain_key"]),
+            chosen_index(ctx),
             confirm=params.get("confirm"),
             delete_run=params.get("delete_run", True),
             force=params.get("force", False),

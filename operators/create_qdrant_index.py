@@ -10,7 +10,7 @@ from fiftyone_qdrant.parameters import COLLECTION, GROUPS, PARAMETERS, QUANTIZAT
 from fiftyone_qdrant.points import DISTANCES
 from fiftyone_qdrant.runs import check_new_key
 
-from .forms import mark_invalid, parameter_inputs
+from .forms import dropdown, mark_invalid, parameter_inputs
 from .qdrant_operator import ICONS, QdrantOperator, connection_keywords
 
 _PATCHES = (fo.Detection, fo.Detections, fo.Polyline, fo.Polylines)
@@ -32,8 +32,7 @@ class CreateQdrantIndex(QdrantOperator):
             **ICONS,
         )
 
-    def resolve_input(self, ctx):
-        inputs = types.Object()
+    def form(self, ctx, inputs):
         ctx.target_view()
         tab = _tabs(inputs, ctx)
         if tab == "basic":
@@ -46,25 +45,22 @@ class CreateQdrantIndex(QdrantOperator):
             group = next(g for g in GROUPS if g.name == tab)
             parameter_inputs(inputs.obj(tab, label=group.label).type, group.parameters)
 
-        return types.Property(inputs, view=types.View(label="Create Qdrant Index"))
-
     def execute(self, ctx):
         params = ctx.params
-        config = {name: _given(params[name]) for name in _CONFIG if name in params}
 
         def progress(done, total):
             ctx.set_progress(done / total, label=f"Indexed {done:,} of {total:,}")
 
         index, ingested = create_index(
             ctx.target_view(),
-            params["brain_key"],
+            params.get("brain_key"),
             embeddings=params.get("embeddings") or None,
             model=params.get("model") or None,
             patches_field=params.get("patches_field") or None,
             connect=bool(params.get("connect")),
             progress=progress,
             **connection_keywords(ctx),
-            **{name: value for name, value in config.items() if value is not None},
+            **_config(params),
         )
         ctx.ops.reload_dataset()
         return {
@@ -84,8 +80,10 @@ class CreateQdrantIndex(QdrantOperator):
         outputs.int("skipped", label="Samples without an embedding")
         outputs.str("collection_name", label="Collection")
         outputs.str("engine", label="Engine")
-        outputs.str("location", label="Place")
-        outputs.str("ignored", label="Parameters this engine does not have")
+        outputs.str("location", label="Location")
+        if (ctx.results or {}).get("ignored"):
+            outputs.str("ignored", label="Parameters this engine does not have")
+
         return types.Property(outputs, view=types.View(label="Index created"))
 
     def __call__(
@@ -128,13 +126,23 @@ class CreateQdrantIndex(QdrantOperator):
         return self._run(samples, params, delegate)
 
 
-def _given(value):
-    """A form sends empty fields as None, and a group as a dict of such."""
+def _config(params):
+    """Returns the config keywords; a form sends empty fields as ``None`` or ``""``."""
+    config = {name: _without_empty(params.get(name)) for name in _CONFIG}
+    kind = params.get("quantization")  # the form's choice; Python gives the dict
+    if kind is not None:
+        settings = (config["quantization_config"] or {}).get(kind) or {}
+        config["quantization_config"] = None if kind == "none" else {kind: settings}
+
+    return {name: value for name, value in config.items() if value not in (None, "")}
+
+
+def _without_empty(value):
     if not isinstance(value, dict):
         return value
 
-    kept = {k: _given(v) for k, v in value.items()}
-    return {k: v for k, v in kept.items() if v is not None} or None
+    kept = {k: _without_empty(v) for k, v in value.items()}
+    return {k: v for k, v in kept.items() if v is not None}
 
 
 def _tabs(inputs, ctx):
@@ -163,17 +171,19 @@ def _basic(ctx, inputs):
         except QdrantPluginError as e:
             mark_invalid(inputs, "brain_key", str(e))
 
-    _fields(
-        inputs,
+    label_fields = _label_fields(ctx.dataset)
+    inputs.enum(
         "patches_field",
-        _label_fields(ctx.dataset),
+        label_fields,
+        view=dropdown(label_fields),
         label="Patches",
         description="A label field whose patches to index; empty indexes samples",
     )
-    _fields(
-        inputs,
+    vector_fields = _vector_fields(ctx.dataset, ctx.params.get("patches_field"))
+    inputs.enum(
         "embeddings",
-        _vector_fields(ctx.dataset, ctx.params.get("patches_field")),
+        vector_fields,
+        view=dropdown(vector_fields),
         label="Embeddings field",
         description="Take the embeddings from this field",
     )
@@ -181,16 +191,18 @@ def _basic(ctx, inputs):
         "model",
         label="Model",
         description=(
-            "Or compute them with this zoo model. Give the model as well if it made "
-            "the embeddings and you want to search by text"
+            "The zoo model that computes them, or that made those in the field: give "
+            "it to search by text"
         ),
     )
-    metrics = types.DropdownView()
-    for metric in DISTANCES:
-        metrics.add_choice(metric, label=metric)
+    sources = ("embeddings", "model", "connect")
+    if key and not any(ctx.params.get(name) for name in sources):
+        words = "Choose the embeddings field or the model, or connect to a collection"
+        mark_invalid(inputs, "embeddings", words)
 
+    metrics = list(DISTANCES)
     inputs.enum(
-        "metric", metrics.values(), default="cosine", label="Metric", view=metrics
+        "metric", metrics, default="cosine", label="Metric", view=dropdown(metrics)
     )
     inputs.str(
         "collection_name",
@@ -203,14 +215,6 @@ def _basic(ctx, inputs):
         label="Connect to an existing collection",
         description="Use the collection named above as it is, and write nothing",
     )
-
-
-def _fields(inputs, name, fields, **about):
-    choices = types.DropdownView()
-    for field in fields:
-        choices.add_choice(field, label=field)
-
-    inputs.enum(name, choices.values(), view=choices, **about)
 
 
 def _label_fields(dataset):
@@ -229,12 +233,16 @@ def _vector_fields(dataset, patches_field):
 
 
 def _quantization(ctx, inputs):
-    kinds = types.DropdownView()
-    for kind, group in QUANTIZATIONS.items():
-        kinds.add_choice(kind, label=group.label)
-
-    chosen = inputs.obj("quantization_config", label="Quantization").type
-    given = ctx.params.get("quantization_config") or {}
-    for kind, group in QUANTIZATIONS.items():
-        if given.get(kind) is not None or not given:
-            parameter_inputs(chosen.obj(kind, label=group.label).type, group.parameters)
+    labels = {"none": "None", **{k: g.label for k, g in QUANTIZATIONS.items()}}
+    inputs.enum(
+        "quantization",
+        list(labels),
+        default="none",
+        label="Quantization",
+        description="Search compressed copies of the vectors: less memory, less exact",
+        view=dropdown(labels, labels),
+    )
+    group = QUANTIZATIONS.get(ctx.params.get("quantization", "none"))
+    if group is not None:
+        chosen = inputs.obj("quantization_config").type
+        parameter_inputs(chosen.obj(group.key).type, group.parameters)

@@ -13,27 +13,24 @@ def brain_key_input(ctx, inputs):
     """
     keys = list_indexes(ctx.dataset)
     if not keys:
-        inputs.str(
-            "brain_key",
-            required=True,
-            view=types.Warning(
-                label="This dataset has no Qdrant index",
-                description="Create one with 'Create Qdrant Index' first",
-            ),
+        warning = types.Warning(
+            label="This dataset has no Qdrant index",
+            description="Create one with 'Create Qdrant Index' first",
         )
-        return None
+        inputs.str("brain_key", view=warning)
+        if ctx.params.get("brain_key"):
+            return None  # running it says which index is missing
 
-    dropdown = types.DropdownView()
-    for key in keys:
-        dropdown.add_choice(key, label=key)
+        mark_invalid(inputs, "brain_key", "This dataset has no Qdrant index")
+        return None
 
     inputs.enum(
         "brain_key",
-        dropdown.values(),
+        keys,
         default=keys[0],
         label="Index",
         description="The Qdrant index to use",
-        view=dropdown,
+        view=dropdown(keys),
     )
     key = ctx.params.get("brain_key", keys[0])
     if key in keys:
@@ -50,10 +47,9 @@ def selection_notice(ctx, inputs):
         inputs.view("selection", types.Notice(label=f"{count:,} selected"))
         return
 
-    warning = types.Warning(
-        label="Nothing is selected", description="Select samples or labels first"
-    )
-    inputs.str("selection", required=True, view=warning)
+    words = "Nothing is selected. Select samples or labels first"
+    inputs.str("selection", view=types.Warning(label=words))
+    mark_invalid(inputs, "selection", words)
 
 
 def mark_invalid(inputs, name, message):
@@ -63,22 +59,33 @@ def mark_invalid(inputs, name, message):
     field.error_message = message
 
 
+def dropdown(values, labels=None):
+    """Returns a dropdown of values."""
+    view = types.DropdownView()
+    for value in values:
+        view.add_choice(value, label=(labels or {}).get(value, value))
+
+    return view
+
+
 def parameter_inputs(inputs, parameters):
     """Adds a field for each collection parameter; empty means Qdrant's default."""
     for p in parameters:
-        add = {bool: inputs.bool, int: inputs.int, float: inputs.float}.get(p.type)
-        limits = {"min": p.minimum, "max": p.maximum} if p.type in (int, float) else {}
-        text = f"{p.description}. {p.advice}".rstrip(". ")
-        if p.default is not None:
-            text = f"{text}. Default: {p.default}"
+        about = {"label": p.name, "description": _description(p)}
+        if p.type is bool:
+            inputs.bool(p.name, **about)
+        elif p.type is str:
+            inputs.enum(p.name, p.choices, view=dropdown(p.choices), **about)
+        else:
+            limits = {"min": p.minimum, "max": p.maximum}
+            about.update((k, v) for k, v in limits.items() if v is not None)
+            (inputs.int if p.type is int else inputs.float)(p.name, **about)
 
-        about = {"label": p.name, "description": text}
-        if add is not None:
-            add(p.name, **about, **{k: v for k, v in limits.items() if v is not None})
-            continue
 
-        choices = types.DropdownView()
-        for choice in p.choices:
-            choices.add_choice(choice, label=choice)
+def _description(p):
+    text = f"{p.description}. {p.advice}".rstrip(". ")
+    if p.default is None:
+        return text
 
-        inputs.enum(p.name, choices.values(), view=choices, **about)
+    default = {True: "on", False: "off"}.get(p.default, p.default)
+    return f"{text}. Default: {default}"

@@ -1,20 +1,41 @@
-"""What all operators of this plugin share: secrets in, selections, Python calls."""
+"""What all operators of this plugin share: the form's frame, selections, secrets."""
 
 import fiftyone as fo
 import fiftyone.operators as foo
+import fiftyone.operators.types as types
 
 from fiftyone_qdrant.connection import ENVIRONMENT, KEYWORDS
 from fiftyone_qdrant.errors import ConfigError
+from fiftyone_qdrant.runs import list_indexes, load_index
+
+from .forms import mark_invalid
 
 ICONS = {
     "icon": "/assets/icon-light.svg",
     "light_icon": "/assets/icon-light.svg",
     "dark_icon": "/assets/icon-dark.svg",
 }
+API_KEY = (
+    "Do not give the api_key as a parameter: FiftyOne stores parameters. Set the "
+    f"environment variable or secret {ENVIRONMENT['api_key']}"
+)
 
 
 class QdrantOperator(foo.Operator):
     """Base class of the plugin's operators."""
+
+    def form(self, ctx, inputs):
+        """Adds the operator's fields to a form."""
+        raise NotImplementedError("subclass must implement form()")
+
+    def resolve_input(self, ctx):
+        inputs = types.Object()
+        if ctx.params.get("api_key") is not None:  # also before it is queued
+            inputs.str("api_key", label="API key")
+            mark_invalid(inputs, "api_key", API_KEY)
+
+        self.form(ctx, inputs)
+        return types.Property(inputs, view=types.View(label=self.config.label))
 
     def _run(self, samples, params, delegate=False, selected=None, labels=None):
         """Runs this operator from Python on a dataset or view."""
@@ -31,6 +52,25 @@ class QdrantOperator(foo.Operator):
         )
 
 
+def chosen_index(ctx, samples=None):
+    """Returns the index that the params name.
+
+    Args:
+        ctx: the execution context
+        samples (None): what its queries are restricted to, by default the dataset
+
+    Raises:
+        ConfigError: if they name none
+        IndexNotFound: if the dataset does not have it
+    """
+    key = ctx.params.get("brain_key")
+    if not key:
+        known = ", ".join(map(repr, list_indexes(ctx.dataset))) or "none yet"
+        raise ConfigError(f"Give the brain_key of a Qdrant index. There is {known}")
+
+    return load_index(ctx.dataset if samples is None else samples, key)
+
+
 def connection_keywords(ctx):
     """Returns where Qdrant is, from the params and the plugin's secrets.
 
@@ -38,16 +78,10 @@ def connection_keywords(ctx):
         ConfigError: if the params hold an API key: params are stored and shown
     """
     if ctx.params.get("api_key") is not None:
-        raise ConfigError(
-            "Do not give the api_key as a parameter: FiftyOne stores parameters. Set "
-            f"the environment variable or secret {ENVIRONMENT['api_key']}"
-        )
+        raise ConfigError(API_KEY)
 
     given = {name: ctx.params.get(name) for name in KEYWORDS if name != "api_key"}
-    secret = ctx.secrets.get(ENVIRONMENT["api_key"])
-    if secret:
-        given["api_key"] = secret
-
+    given["api_key"] = ctx.secrets.get(ENVIRONMENT["api_key"]) or None
     return {name: value for name, value in given.items() if value is not None}
 
 

@@ -3,11 +3,10 @@
 import fiftyone.operators as foo
 import fiftyone.operators.types as types
 
-from fiftyone_qdrant.matches import find_similar
-from fiftyone_qdrant.runs import load_index
+from fiftyone_qdrant.matches import find_similar, ids_of_selection
 
 from .forms import brain_key_input, selection_notice
-from .qdrant_operator import ICONS, QdrantOperator, selected_ids
+from .qdrant_operator import ICONS, QdrantOperator, chosen_index, selected_ids
 
 _DEFAULT_K = 25
 
@@ -28,20 +27,23 @@ class QuerySimilar(QdrantOperator):
         )
 
     def resolve_placement(self, ctx):
-        button = types.Button(label="Query Similar", icon=ICONS["icon"], prompt=True)
+        # FiftyOne draws one icon on both themes here: the brighter one
+        icon = ICONS["dark_icon"]
+        button = types.Button(label="Query Similar", icon=icon, prompt=True)
         return types.Placement(types.Places.SAMPLES_GRID_SECONDARY_ACTIONS, button)
 
-    def resolve_input(self, ctx):
-        inputs = types.Object()
+    def form(self, ctx, inputs):
         key = brain_key_input(ctx, inputs)
-        if key is not None and _prompts(ctx, key):
+        query = ctx.params.get("query")
+        listed = isinstance(query, list)  # ids or a vector, from Python
+        if key is not None and not listed and _supports_prompts(ctx, key):
             inputs.str(
                 "query",
                 label="Text",
                 description="What to look for; empty uses the selection",
             )
 
-        if not ctx.params.get("query"):
+        if not query:
             selection_notice(ctx, inputs)
 
         inputs.int("k", default=_DEFAULT_K, min=1, label="Number of matches")
@@ -51,15 +53,14 @@ class QuerySimilar(QdrantOperator):
             label="Distance field",
             description="Store the distances in this field of the samples or labels",
         )
-        return types.Property(inputs, view=types.View(label="Query Similar"))
 
     def execute(self, ctx):
         params = ctx.params
         samples = ctx.view if ctx.has_custom_view else ctx.dataset
-        index = load_index(samples, params["brain_key"])
+        index = chosen_index(ctx, samples)
         query = params.get("query")
         if query is None or query == "":
-            (query,) = selected_ids(ctx, index).values()
+            query = ids_of_selection(index, **selected_ids(ctx, index))
 
         matches = find_similar(
             index,
@@ -109,5 +110,5 @@ class QuerySimilar(QdrantOperator):
         return self._run(samples, params, delegate, selected)
 
 
-def _prompts(ctx, key):
+def _supports_prompts(ctx, key):
     return ctx.dataset.get_brain_info(key).config.supports_prompts

@@ -3,10 +3,8 @@
 import fiftyone.operators as foo
 import fiftyone.operators.types as types
 
-from fiftyone_qdrant.runs import load_index
-
 from .forms import brain_key_input, selection_notice
-from .qdrant_operator import ICONS, QdrantOperator, selected_ids
+from .qdrant_operator import ICONS, QdrantOperator, chosen_index, selected_ids
 
 
 class RemoveSelected(QdrantOperator):
@@ -25,14 +23,12 @@ class RemoveSelected(QdrantOperator):
             **ICONS,
         )
 
-    def resolve_input(self, ctx):
-        inputs = types.Object()
+    def form(self, ctx, inputs):
         brain_key_input(ctx, inputs)
         selection_notice(ctx, inputs)
-        return types.Property(inputs, view=types.View(label="Remove Selected"))
 
     def execute(self, ctx):
-        index = load_index(ctx.dataset, ctx.params["brain_key"])
+        index = chosen_index(ctx)
         before = index.total_index_size
         index.remove_from_index(**selected_ids(ctx, index))
         points = index.total_index_size

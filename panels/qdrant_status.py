@@ -1,5 +1,7 @@
 """Qdrant Status: which engine serves this dataset, and what is indexed."""
 
+from pathlib import Path
+
 import fiftyone.operators as foo
 import fiftyone.operators.types as types
 from fiftyone.operators.categories import Categories
@@ -8,9 +10,8 @@ from fiftyone_qdrant.errors import QdrantPluginError
 from fiftyone_qdrant.status import engine_status, index_statuses
 
 _COLUMNS = (
-    ("brain_key", "Brain key"),
+    ("brain_key", "Index"),
     ("collection", "Collection"),
-    ("engine", "Engine"),
     ("points", "Points"),
     ("coverage", "Coverage"),
     ("state", "Status"),
@@ -26,9 +27,7 @@ class QdrantStatus(foo.Panel):
             name="qdrant_status",
             label="Qdrant Status",
             category=Categories.CURATE,
-            icon="/assets/icon-light.svg",
-            light_icon="/assets/icon-light.svg",
-            dark_icon="/assets/icon-dark.svg",
+            icon="hub",  # FiftyOne 1.22 does not find a plugin's own icon for a panel
             surfaces="grid",
             help_markdown="Which Qdrant serves this dataset, and what is indexed",
         )
@@ -50,7 +49,8 @@ class QdrantStatus(foo.Panel):
 
         ctx.panel.set_state("problem", engine.problem)
         ctx.panel.set_state("engine", _engine_line(engine))
-        ctx.panel.set_state("problems", [r.problem for r in rows if r.problem])
+        problems = [[r.brain_key, r.problem] for r in rows if r.problem]
+        ctx.panel.set_state("problems", problems)
         ctx.panel.set_state("count", len(rows))
         ctx.panel.set_data("indexes", [_row(r) for r in rows])
 
@@ -72,8 +72,8 @@ class QdrantStatus(foo.Panel):
             )
             panel.view("problem_alert", alert)
 
-        for n, text in enumerate(ctx.panel.get_state("problems") or []):
-            alert = types.AlertView(severity="warning", label="Index", description=text)
+        for n, (key, text) in enumerate(ctx.panel.get_state("problems") or []):
+            alert = types.AlertView(severity="warning", label=key, description=text)
             panel.view(f"index_alert_{n}", alert)
 
         if ctx.panel.get_state("count"):
@@ -82,14 +82,15 @@ class QdrantStatus(foo.Panel):
             for key, label in _COLUMNS:
                 table.add_column(key, label=label)
 
-            panel.list("indexes", types.Object(), view=table, label="Indexes")
+            panel.list("indexes", types.Object(), view=table)
         elif ctx.panel.get_state("engine"):
             panel.md(
                 "No Qdrant index yet. Press ` and choose **Create Qdrant Index**.",
                 name="none",
             )
 
-        return types.Property(panel)
+        padding = {"container": {"sx": {"pt": 3, "pr": 2}}}
+        return types.Property(panel, view=types.ObjectView(componentsProps=padding))
 
 
 def _fresh(dataset):
@@ -100,24 +101,22 @@ def _fresh(dataset):
 
 def _engine_line(engine):
     kind = "Embedded Qdrant" if engine.engine == "embedded" else "Qdrant server"
+    place = engine.location.replace(str(Path.home()), "~", 1)
     if engine.version is None:
-        return f"**{kind}** · {engine.location}"
+        return f"**{kind}** · {place}"
 
-    return (
-        f"**{kind} {engine.version}** · {engine.location} · {engine.latency_ms:.0f} ms"
-    )
+    return f"**{kind} {engine.version}** · {place} · {engine.latency_ms:.0f} ms"
 
 
 def _row(status):
     row = {"brain_key": status.brain_key, "collection": status.collection}
-    row["engine"] = status.engine
     row["state"] = status.state
     row["points"] = "-" if status.points is None else f"{status.points:,}"
     row["coverage"] = "-"
     if status.total is not None:
         row["coverage"] = f"{status.indexed:,} of {status.total:,}"
         if status.coverage is not None:
-            row["coverage"] += f" ({_percent(status.coverage)} %)"
+            row["coverage"] += f" ({_percent(status.coverage)}\u00a0%)"
 
     return row
 

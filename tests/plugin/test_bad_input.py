@@ -491,7 +491,7 @@ QUERIES = {
     "nan": ([float("nan")] * 64, errors.VectorError, "NaN or infinite"),
     "infinity": ([float("inf")] * 64, errors.VectorError, "NaN or infinite"),
     "unknown-id": (UNKNOWN_ID, errors.MissingIDs, f"{UNKNOWN_ID}.*not in the index"),
-    "one-of-two-unknown": ([UNKNOWN_ID], errors.MissingIDs, "1 ids"),
+    "one-of-two-unknown": ([UNKNOWN_ID], errors.MissingIDs, UNKNOWN_ID),
     "text": ("a three", ValueError, "'a three'.*does not support prompts"),
 }
 

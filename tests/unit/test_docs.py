@@ -1,0 +1,43 @@
+"""The documentation says what the code does."""
+
+import re
+import runpy
+from pathlib import Path
+
+import pytest
+import yaml
+
+import fiftyone_qdrant
+
+REPO = Path(__file__).resolve().parents[2]
+MANIFEST = yaml.safe_load((REPO / "fiftyone.yml").read_text())
+README = (REPO / "README.md").read_text()
+
+
+def test_the_parameters_page_is_what_make_docs_writes():
+    script = runpy.run_path(str(REPO / "scripts" / "document_parameters.py"))
+    assert (REPO / "docs" / "parameters.md").read_text() == script["page"]() + "\n"
+
+
+@pytest.mark.parametrize("name", [*MANIFEST["operators"], *MANIFEST["panels"]])
+def test_the_readme_names_every_operator_and_panel(name):
+    label = re.search(
+        r'label="([^"]+)"',
+        next(REPO.glob(f"*/{name}.py")).read_text(),
+    )[1]
+    assert f"**{label}**" in README
+
+
+@pytest.mark.parametrize(
+    "page", ["README.md", "CONTRIBUTING.md", *map(str, REPO.glob("docs/**/*.md"))]
+)
+def test_links_between_pages_lead_somewhere(page):
+    path = REPO / page
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", path.read_text()):
+        assert (path.parent / target).exists(), target
+
+
+def test_one_version_everywhere():
+    version = fiftyone_qdrant.__version__
+    assert MANIFEST["version"] == version
+    assert f"## [{version}]" in (REPO / "CHANGELOG.md").read_text()
