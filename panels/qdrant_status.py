@@ -10,7 +10,7 @@ from fiftyone_qdrant.errors import QdrantPluginError
 from fiftyone_qdrant.status import engine_status, index_statuses
 
 _COLUMNS = (
-    ("brain_key", "Index"),
+    ("brain_key", "Brain key"),
     ("collection", "Collection"),
     ("points", "Points"),
     ("coverage", "Coverage"),

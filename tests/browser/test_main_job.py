@@ -220,9 +220,8 @@ def test_status_panel_shows_the_truth(app, dataset):
     assert row == {
         "Brain key": KEY,
         "Collection": index.config.collection_name,
-        "Engine": "embedded",
         "Points": "45",
-        "Coverage": "45 of 60 (75 %)",
+        "Coverage": "45 of 60 (75\u00a0%)",
         "Status": "ready",
     }
 
@@ -235,7 +234,7 @@ def test_status_panel_refresh_shows_lower_coverage(app, dataset, digit_images):
     more = digit_images[COUNT : COUNT + 10]
     dataset.add_samples([fo.Sample(str(path)) for path in more])
     panel.get_by_role("button", name="Refresh").click()
-    expect(panel.get_by_text("60 of 70 (85.7 %)")).to_be_visible()
+    expect(panel.get_by_text("60 of 70 (85.7\u00a0%)")).to_be_visible()
 
 
 def test_status_panel_of_a_dropped_collection_warns_and_stays(app, dataset):
