@@ -42,11 +42,15 @@ class Schema:
         size: dimensions of its vectors
         metric: FiftyOne's name of its distance
         metadata: what its maker stored with it
+        vector_name: the name of the vectors, or ``None`` if they have none
+        filterable: whether filters on the sample id are indexed
     """
 
     size: int
     metric: str
     metadata: dict[str, Any]
+    vector_name: str | None = None
+    filterable: bool = True
 
 
 class Collection:
@@ -55,11 +59,15 @@ class Collection:
     Args:
         connection: where Qdrant is
         name: the collection's name, which need not exist yet
+        vector_name (None): which vectors to use, if it has several per point
     """
 
-    def __init__(self, connection: Connection, name: str) -> None:
+    def __init__(
+        self, connection: Connection, name: str, vector_name: str | None = None
+    ) -> None:
         self.connection = connection
         self.name = name
+        self._vector_name = vector_name
         self._schema: Schema | None = None
 
     @property
@@ -91,28 +99,64 @@ class Collection:
         info: models.CollectionInfo = self._call("get_collection")
         return info
 
+    def refresh(self) -> None:
+        """Forgets what is known of the collection: others may have changed it."""
+        self._schema = None
+
     def schema(self) -> Schema:
-        """Returns size, metric and metadata, read once.
+        """Returns size, metric and metadata, read once until :meth:`refresh`.
 
         Raises:
             CollectionNotFound: if it does not exist
-            CollectionMismatch: if it has no single dense vector per point
+            CollectionMismatch: if it does not have one dense vector to use per point
         """
-        if self._schema is None:
-            config = self.info().config
-            vectors = config.params.vectors
-            size = getattr(vectors, "size", None)
-            if size is None:
+        schema = self._schema
+        if schema is None:
+            info = self.info()
+            name, vectors = self._choose_vectors(info.config.params.vectors)
+            metadata = dict(getattr(info.config, "metadata", None) or {})
+            schema = self._schema = Schema(
+                vectors.size,
+                points.METRICS[vectors.distance.value],
+                metadata,
+                name,
+                points.SAMPLE_ID in info.payload_schema,
+            )
+
+        return schema
+
+    def _choose_vectors(self, vectors: Any) -> tuple[str | None, models.VectorParams]:
+        name = self._vector_name
+        if not isinstance(vectors, dict):
+            if name is not None:
                 raise CollectionMismatch(
-                    f"Collection '{self.name}' has named vectors, which a similarity "
-                    "index cannot use yet. Choose a collection with one unnamed vector"
+                    f"The vectors of collection '{self.name}' have no name: leave out "
+                    f"vector_name='{name}'"
                 )
 
-            distance = str(getattr(vectors, "distance").value)  # noqa: B009
-            metadata = dict(getattr(config, "metadata", None) or {})
-            self._schema = Schema(size, points.METRICS[distance], metadata)
+            return None, vectors
 
-        return self._schema
+        if name is None and len(vectors) == 1:
+            (name,) = vectors
+
+        if name not in vectors:
+            raise CollectionMismatch(
+                f"Collection '{self.name}' has several vectors per point. Choose one "
+                f"with vector_name: {', '.join(sorted(vectors))}"
+            )
+
+        return name, vectors[name]
+
+    def make_filterable(self) -> None:
+        """Indexes the sample id: servers in strict mode refuse filters without."""
+        from qdrant_client import models
+
+        self._call(
+            "create_payload_index",
+            points.SAMPLE_ID,
+            field_schema=models.PayloadSchemaType.KEYWORD,
+            wait=True,
+        )
 
     def check_ids(self) -> None:
         """Looks at one point to see whether ids are FiftyOne's.
@@ -148,18 +192,15 @@ class Collection:
             metadata=metadata,
             **parameters.to_arguments(),
         )
-        # Servers in strict mode refuse filters on fields without an index
-        self._call(
-            "create_payload_index",
-            points.SAMPLE_ID,
-            field_schema=models.PayloadSchemaType.KEYWORD,
-            wait=True,
-        )
-        self._schema = Schema(size, metric, metadata)
+        try:
+            self.make_filterable()
+        except BaseException:
+            self.drop()
+            raise
 
     def drop(self) -> None:
         """Deletes the collection; one that is gone already is no error."""
-        self._schema = None
+        self.refresh()
         try:
             self._call("delete_collection")
         except CollectionNotFound:
@@ -183,9 +224,10 @@ class Collection:
             vectors: float32, shape ``(num_points, size)``
             payloads: one per point
         """
+        name = self.schema().vector_name
         self._call(
             "upload_collection",
-            vectors=vectors,
+            vectors=vectors if name is None else {name: vectors},
             payload=payloads,
             ids=points.to_point_ids(ids),
             batch_size=_batch_size(vectors.shape[1], _WRITE_BYTES, _WRITE_POINTS),
@@ -245,7 +287,7 @@ class Collection:
                 limit=limit,
                 offset=offset,
                 with_payload=True,
-                with_vectors=vectors,
+                with_vectors=vectors and self._with_vectors(),
             )
             if page:
                 yield page
@@ -261,8 +303,12 @@ class Collection:
                 "retrieve",
                 ids=points.to_point_ids(ids[i : i + limit]),
                 with_payload=True,
-                with_vectors=True,
+                with_vectors=self._with_vectors(),
             )
+
+    def _with_vectors(self) -> bool | list[str]:
+        name = self.schema().vector_name
+        return True if name is None else [name]
 
     def to_vectors(self, records: Sequence[models.Record]) -> Matrix:
         """Returns the vectors of records as they were put in.
@@ -274,7 +320,11 @@ class Collection:
         if not records:
             return np.empty((0, schema.size), dtype=np.float32)
 
-        matrix = np.asarray([r.vector for r in records], dtype=np.float32)
+        found: list[Any] = [r.vector for r in records]
+        if schema.vector_name is not None:
+            found = [v[schema.vector_name] for v in found]
+
+        matrix = np.asarray(found, dtype=np.float32)
         return points.restore(matrix, [r.payload for r in records], schema.metric)
 
     def nearest(
@@ -311,6 +361,7 @@ class Collection:
             models.QueryRequest.model_construct(
                 query=_farthest(q) if reverse else models.NearestQuery(nearest=q),
                 filter=condition,
+                using=self.schema().vector_name,
                 params=models.SearchParams(exact=exact or reverse or ids is not None),
                 limit=k,
                 score_threshold=score_threshold,

@@ -10,7 +10,7 @@ import fiftyone.core.utils as fou
 from . import ownership, points
 from .collection import Collection, list_collections
 from .connection import EMBEDDED, Connection
-from .errors import CollectionExists, CollectionMismatch
+from .errors import CollectionExists, CollectionMismatch, CollectionNotFound
 
 
 def choose_name(samples: Any, connection: Connection) -> str:
@@ -29,18 +29,24 @@ def check(collection: Collection, config: Any) -> bool:
         CollectionMismatch: if it has another metric than the config asks for, or
             points that were not made from FiftyOne ids
     """
-    if not collection.exists():
+    collection.refresh()
+    try:
+        schema = collection.schema()
+    except CollectionNotFound:
         return False
 
-    metric = collection.schema().metric
-    if config.metric not in (None, metric):
+    if config.metric not in (None, schema.metric):
         raise CollectionMismatch(
-            f"Collection '{collection.name}' exists with metric '{metric}', not "
-            f"'{config.metric}'. Use metric='{metric}', or another collection_name"
+            f"Collection '{collection.name}' exists with metric '{schema.metric}', not "
+            f"'{config.metric}'. Use metric='{schema.metric}', or another "
+            "collection_name"
         )
 
-    config.metric = metric
+    config.metric = schema.metric
     collection.check_ids()
+    if config.patches_field is not None and not schema.filterable:
+        collection.make_filterable()
+
     return True
 
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from .connection import SERVER
 from .errors import ConfigError, IndexNotFound
 from .similarity import QdrantSimilarityConfig, QdrantSimilarityIndex
+
+BUILTIN = "fiftyone.brain.internal.core.qdrant.QdrantSimilarityConfig"
 
 
 def list_indexes(samples: Any) -> list[str]:
@@ -29,6 +32,13 @@ def load_index(samples: Any, brain_key: str) -> QdrantSimilarityIndex:
     dataset = samples._root_dataset
     config = _config(dataset, brain_key)
     if config is None:
+        if _is_builtin(dataset, brain_key):
+            raise IndexNotFound(
+                f"Index '{brain_key}' was made by FiftyOne's built-in Qdrant backend. "
+                "Take it over, without embedding again, with "
+                f"fiftyone_qdrant.runs.adopt_run(dataset, '{brain_key}', url=...)"
+            )
+
         known = ", ".join(map(repr, list_indexes(dataset))) or "none yet"
         raise IndexNotFound(
             f"Dataset '{dataset.name}' has no Qdrant index '{brain_key}'. It has "
@@ -38,6 +48,41 @@ def load_index(samples: Any, brain_key: str) -> QdrantSimilarityIndex:
     config.load_credentials()
     index = QdrantSimilarityIndex(dataset, config, brain_key)
     index.use_view(samples)
+    return index
+
+
+def adopt_run(
+    dataset: Any, brain_key: str, **credentials: Any
+) -> QdrantSimilarityIndex:
+    """Takes over a run of FiftyOne's built-in Qdrant backend, vectors and all.
+
+    The collection stays as it is; from now on the run opens as an index of ours.
+
+    Args:
+        dataset: the dataset
+        brain_key: the run's key
+        **credentials: ``url``, ``api_key`` and so on, if not configured
+
+    Raises:
+        IndexNotFound: if there is no such run, or it is none of the built-in backend
+        CollectionNotFound: if its collection is gone
+        CollectionMismatch: if its collection has other ids
+    """
+    if not _is_builtin(dataset, brain_key):
+        raise IndexNotFound(
+            f"Dataset '{dataset.name}' has no index '{brain_key}' of FiftyOne's "
+            "built-in Qdrant backend"
+        )
+
+    stored = dataset.get_brain_info(brain_key).config.serialize()
+    values = {k: v for k, v in stored.items() if k not in ("cls", "type", "method")}
+    config = QdrantSimilarityConfig(**values, engine=SERVER)
+    config.load_credentials(**credentials)
+    index = QdrantSimilarityIndex(dataset, config, brain_key)
+    index.collection.schema()  # raises if it is gone
+    index.check()
+    index.save_config()
+    index.save()
     return index
 
 
@@ -61,6 +106,13 @@ def check_new_key(samples: Any, brain_key: Any) -> str:
         )
 
     return brain_key
+
+
+def _is_builtin(dataset: Any, brain_key: str) -> bool:
+    if not dataset.has_brain_run(brain_key):
+        return False
+
+    return bool(dataset.get_brain_info(brain_key).config.cls == BUILTIN)
 
 
 def _config(samples: Any, brain_key: str) -> QdrantSimilarityConfig | None:

@@ -57,6 +57,8 @@ class QdrantSimilarityConfig(SimilarityConfig):
             a new name made from the dataset's
         metric (None): ``"cosine"`` (default), ``"dotproduct"``, ``"euclidean"`` or
             ``"manhattan"``
+        vector_name (None): which vectors to use of an existing collection that has
+            several per point
         url (None): the URL of a Qdrant server
         api_key (None): the server's API key
         grpc_port (None): the server's gRPC port
@@ -76,6 +78,7 @@ class QdrantSimilarityConfig(SimilarityConfig):
         self,
         collection_name: str | None = None,
         metric: str | None = None,
+        vector_name: str | None = None,
         url: str | None = None,
         api_key: str | None = None,
         grpc_port: int | None = None,
@@ -100,6 +103,7 @@ class QdrantSimilarityConfig(SimilarityConfig):
         super().__init__(**kwargs)
         self.collection_name = collection_name
         self.metric = metric
+        self.vector_name = vector_name
         for name in PARAMETERS:
             setattr(self, name, parameters.values.get(name))
 
@@ -246,7 +250,8 @@ class QdrantSimilarityIndex(SimilarityIndex, DuplicatesMixin):
         if self._named_here:
             config.collection_name = index_collection.choose_name(samples, connection)
 
-        self._bind(Collection(connection, str(config.collection_name)))
+        name = str(config.collection_name)
+        self._bind(Collection(connection, name, config.vector_name))
 
     def _bind(self, collection: Collection) -> None:
         self._collection = collection
@@ -441,6 +446,7 @@ class QdrantSimilarityIndex(SimilarityIndex, DuplicatesMixin):
             ConfigError: if label ids are given for an index of samples
             MissingIDs: if ids are missing and may not be
         """
+        self._collection.refresh()
         return self._contents.embeddings(
             sample_ids, label_ids, allow_missing, warn_missing
         )
@@ -477,6 +483,7 @@ class QdrantSimilarityIndex(SimilarityIndex, DuplicatesMixin):
                 f"{', '.join(self.config.supported_aggregations)}"
             )
 
+        self._collection.refresh()
         vectors, itself = self._to_queries(self._parse_query(query))
         search = Search(self._collection, self.restriction(), self._patches, reverse)
         if aggregation in POST_AGGREGATIONS:
@@ -582,6 +589,7 @@ class QdrantSimilarityIndex(SimilarityIndex, DuplicatesMixin):
 
     def _all_pairs(self) -> AllPairs:
         ids = self.current_label_ids if self._patches else self.current_sample_ids
+        self._collection.refresh()
         schema = self._collection.schema()
         return AllPairs(self._contents, ids, schema.size, schema.metric)
 
