@@ -9,9 +9,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-import fiftyone.brain.internal.core.utils as fbu
 import fiftyone.core.utils as fou
-import numpy as np
 from fiftyone.brain.similarity import (
     DuplicatesMixin,
     Similarity,
@@ -20,15 +18,14 @@ from fiftyone.brain.similarity import (
 )
 
 from . import index_collection, ownership, points
-from .all_pairs import AllPairs
 from .collection import Collection
 from .connection import EMBEDDED, KEYWORDS, Connection, resolve
 from .contents import Batch, Contents, to_list
 from .errors import CollectionNotFound, CollectionShared, ConfigError
-from .hits import Hits
+from .neighbors import NeighborIndex
 from .parameters import PARAMETERS, CollectionParameters
 from .points import Matrix
-from .search import POST_AGGREGATIONS, Restriction, Search
+from .search import POST_AGGREGATIONS
 
 if TYPE_CHECKING:
     from .connection import Client
@@ -223,7 +220,7 @@ class QdrantSimilarity(Similarity):
         return index
 
 
-class QdrantSimilarityIndex(SimilarityIndex, DuplicatesMixin):
+class QdrantSimilarityIndex(NeighborIndex):
     """A similarity index whose vectors are in a Qdrant collection.
 
     Nothing is kept in memory but the connection: every call sees what other
@@ -256,10 +253,6 @@ class QdrantSimilarityIndex(SimilarityIndex, DuplicatesMixin):
     def _bind(self, collection: Collection) -> None:
         self._collection = collection
         self._contents = Contents(collection, self._patches)
-
-    @property
-    def _patches(self) -> bool:
-        return self.config.patches_field is not None
 
     def check(self) -> None:
         """Checks that the collection can be used, before embeddings are computed.
@@ -451,175 +444,6 @@ class QdrantSimilarityIndex(SimilarityIndex, DuplicatesMixin):
             sample_ids, label_ids, allow_missing, warn_missing
         )
 
-    def search(
-        self,
-        query: Any,
-        k: int | None = None,
-        reverse: bool = False,
-        aggregation: str | None = "mean",
-    ) -> list[Hits]:
-        """Returns the hits of a query within the current view, best first.
-
-        Args:
-            query: an id or ids, a vector or vectors, shape ``(size,)`` or
-                ``(num_queries, size)``, or text prompts
-            k (None): the number of hits, or ``None`` for all
-            reverse (False): return the farthest first; always exact
-            aggregation ("mean"): average several queries into one, or ``None`` to
-                answer each
-
-        Raises:
-            ConfigError: if an argument is wrong
-            MissingIDs: if a query id is not in the index
-            VectorError: if a query vector has a wrong size or bad values
-            CollectionNotFound: if the collection is gone
-        """
-        if k is not None and (isinstance(k, bool) or int(k) != k or k < 1):
-            raise ConfigError(f"k must be a whole number of 1 or more, not {k!r}")
-
-        if aggregation not in (None, *self.config.supported_aggregations):
-            raise ConfigError(
-                f"Unknown aggregation '{aggregation}'. Use one of "
-                f"{', '.join(self.config.supported_aggregations)}"
-            )
-
-        self._collection.refresh()
-        vectors, itself = self._to_queries(self._parse_query(query))
-        search = Search(self._collection, self.restriction(), self._patches, reverse)
-        if aggregation in POST_AGGREGATIONS:
-            return [search.aggregated(vectors, k, str(aggregation))]
-
-        if aggregation is not None:
-            vectors = vectors.mean(axis=0, keepdims=True)
-
-        found = search.nearest(vectors, k)
-        if itself is not None and not reverse:
-            found = [found[0].with_first(itself)]
-
-        return found
-
-    def sort_by_similarity(
-        self,
-        query: Any,
-        k: int | None = None,
-        reverse: bool = False,
-        aggregation: str = "mean",
-        dist_field: str | None = None,
-        _mongo: bool = False,
-    ) -> Any:
-        """See :class:`fiftyone.brain.similarity.SimilarityIndex`.
-
-        Distances of patches are stored with their labels, unless the current view
-        is of patches.
-        """
-        if dist_field is not None and self._patches and not self.view._is_patches:
-            # FiftyOne 1.22 cannot store values of labels that are in lists
-            (hits,) = self.search(query, k, reverse, aggregation)
-            self.store_distances(hits, dist_field)
-            dist_field = None
-
-        return super().sort_by_similarity(
-            query, k, reverse, aggregation, dist_field, _mongo
-        )
-
-    def store_distances(self, hits: Hits, dist_field: str) -> None:
-        """Writes the distances of hits to a field of the samples, or of the labels."""
-        values = dict(zip(hits.ids, hits.distances.tolist(), strict=True))
-        dataset = self.view._root_dataset
-        if not self._patches:
-            self.view.set_values(dist_field, values, key_field="id")
-            return
-
-        _, path = dataset._get_label_field_path(self.config.patches_field, dist_field)
-        dataset.set_label_values(path, values, dynamic=True)
-
-    def restriction(self) -> Restriction:
-        """Returns what hits must be in: the current view."""
-        return Restriction(self.view, self.config.patches_field, not self.has_view)
-
-    def _kneighbors(
-        self,
-        query: Any = None,
-        k: int | None = None,
-        reverse: bool = False,
-        aggregation: str | None = None,
-        return_dists: bool = False,
-    ) -> Any:
-        """See :class:`fiftyone.brain.similarity.SimilarityIndex`.
-
-        Distances are true ones, smaller is nearer, for every metric; ``reverse``
-        returns the farthest first.
-        """
-        if query is None:
-            if k is None or reverse or aggregation is not None:
-                raise ConfigError(
-                    "To get the neighbors of all points give k, and nothing else"
-                )
-
-            rows, distances = self._all_pairs().neighbors(k)
-            return (rows, distances) if return_dists else rows
-
-        found = self.search(query, k, reverse, aggregation)
-        ids: Any = [h.ids for h in found]
-        samples: Any = [h.sample_ids for h in found] if self._patches else ids
-        dists: Any = [h.distances.tolist() for h in found]
-        if aggregation is not None or _is_single(query):
-            ids, samples, dists = ids[0], samples[0], dists[0]
-
-        labels = ids if self._patches else None
-        return (samples, labels, dists) if return_dists else (samples, labels)
-
-    def _radius_neighbors(
-        self, query: Any = None, thresh: float | None = None, return_dists: bool = False
-    ) -> Any:
-        """See :class:`fiftyone.brain.similarity.DuplicatesMixin`.
-
-        Only for all points at once (``query=None``), which is what finding
-        duplicates asks for.
-        """
-        if query is not None or thresh is None:
-            raise ConfigError("Give thresh, and no query: all points are compared")
-
-        rows, distances = self._all_pairs().within(thresh)
-        return (rows, distances) if return_dists else rows
-
-    def _remove_duplicates_thresh(self, thresh: float, ids: Any) -> list[str]:
-        """The mixin's greedy choice, without holding all pairs in memory."""
-        return list(np.asarray(ids)[self._all_pairs().unique(thresh)])
-
-    def _all_pairs(self) -> AllPairs:
-        ids = self.current_label_ids if self._patches else self.current_sample_ids
-        self._collection.refresh()
-        schema = self._collection.schema()
-        return AllPairs(self._contents, ids, schema.size, schema.metric)
-
-    def _apply_view(self) -> None:
-        """Finds the points of the current view, in its order.
-
-        Unlike the base class it never counts points whose sample or label is gone.
-        """
-        sample_ids, label_ids = self.all_ids()
-        self._curr_sample_ids, self._curr_label_ids, keep, good = fbu.filter_ids(
-            self.restriction().samples,
-            sample_ids,
-            label_ids,
-            patches_field=self.config.patches_field,
-            allow_missing=self._curr_view_allow_missing,
-            warn_missing=self._curr_view_warn_missing,
-        )
-        self._curr_keep_inds = keep
-        self._curr_missing_size = None if good is None else int((~good).sum())
-
-    def _to_queries(self, query: Any) -> tuple[Matrix, str | None]:
-        """Returns query vectors and, if the query is a single id, that id."""
-        array = np.asarray(query)
-        if np.issubdtype(array.dtype, np.number):
-            return points.to_matrix(array, self._collection.schema().size), None
-
-        ids = to_list(query)
-        vectors = self._contents.vectors(ids)
-        return vectors, ids[0] if len(ids) == 1 else None
-
     def cleanup(self, force: bool = False) -> None:
         """Deletes the collection.
 
@@ -654,12 +478,3 @@ class QdrantSimilarityIndex(SimilarityIndex, DuplicatesMixin):
         cls, d: dict[str, Any], samples: Any, config: Any, brain_key: str
     ) -> QdrantSimilarityIndex:
         return cls(samples, config, brain_key)
-
-
-def _is_single(query: Any) -> bool:
-    """Whether a query is one id or one vector, not several."""
-    if isinstance(query, str):
-        return True
-
-    array = np.asarray(query)
-    return array.ndim == 1 and np.issubdtype(array.dtype, np.number)
