@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import points
-from .connection import Connection, connect, translated
+from .clients import connect
+from .connection import Connection
 from .errors import CollectionMismatch, CollectionNotFound
+from .faults import translated
 from .hits import Hits
 from .parameters import CollectionParameters
 from .points import Matrix
@@ -23,7 +25,7 @@ from .points import Matrix
 if TYPE_CHECKING:
     from qdrant_client import models
 
-    from .connection import Client
+    from .clients import Client
 
 # A REST message may have 32 MB; a float takes up to about 12 characters there
 _WRITE_BYTES = 8 * 2**20

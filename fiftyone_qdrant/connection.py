@@ -12,22 +12,14 @@ from __future__ import annotations
 import json
 import logging
 import os
-import threading
 import urllib.request
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
 from .errors import (
-    AuthenticationFailed,
-    CollectionExists,
-    CollectionNotFound,
     ConfigError,
-    ConnectionFailed,
-    EngineError,
-    QdrantPluginError,
 )
 
 if TYPE_CHECKING:
@@ -50,19 +42,6 @@ ENVIRONMENT = {
 LOCAL_SERVER = "http://localhost:6333"
 DEFAULT_GRPC_PORT = 6334
 DEFAULT_TIMEOUT = 60
-
-_clients: dict[Connection, Client] = {}
-_clients_lock = threading.Lock()
-
-
-def _forget_clients() -> None:
-    """Connections do not survive a fork: the child starts with none."""
-    global _clients_lock
-    _clients.clear()
-    _clients_lock = threading.Lock()
-
-
-os.register_at_fork(after_in_child=_forget_clients)
 
 
 @dataclass(frozen=True)
@@ -250,149 +229,3 @@ def _is_qdrant(url: str) -> bool:
             return "qdrant" in str(json.load(response).get("title", ""))
     except (OSError, ValueError, AttributeError):
         return False
-
-
-def connect(connection: Connection) -> Client:
-    """Returns this process's client for a place, made on first use.
-
-    Raises:
-        ConnectionFailed: if it cannot be reached, refuses the key, or the embedded
-            store cannot be opened
-    """
-    client = _clients.get(connection)
-    if client is None:
-        opened = _open(connection)  # not under the lock: a server may be slow
-        with _clients_lock:
-            client = _clients.setdefault(connection, opened)
-
-    return client
-
-
-def _open(connection: Connection) -> Client:
-    if connection.engine == EMBEDDED:
-        from .embedded import EmbeddedClient
-
-        return EmbeddedClient(str(connection.path), timeout=connection.timeout)
-
-    return _open_server(connection)
-
-
-def _open_server(connection: Connection) -> QdrantClient:
-    from qdrant_client import QdrantClient
-
-    with translated(connection.location):
-        client = QdrantClient(
-            url=connection.url,
-            api_key=connection.api_key,
-            grpc_port=connection.grpc_port,
-            prefer_grpc=connection.prefer_grpc,
-            timeout=connection.timeout,
-            check_compatibility=False,
-        )
-        client.get_collections()  # constructing does not connect
-        return client
-
-
-@contextmanager
-def translated(location: str, collection: str | None = None) -> Iterator[None]:
-    """Turns the errors of qdrant-client into ours, the cause chained.
-
-    Args:
-        location: where the server is, for the message
-        collection: the collection the call is about, if any
-    """
-    try:
-        yield
-    except QdrantPluginError:
-        raise
-    except Exception as e:
-        error = _translate(e, location, collection)
-        if error is None:
-            raise
-
-        raise error from e
-
-
-def _translate(
-    e: Exception, location: str, collection: str | None
-) -> QdrantPluginError | None:
-    from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
-    from qdrant_client.http.exceptions import (
-        ResponseHandlingException,
-        UnexpectedResponse,
-    )
-
-    if isinstance(e, UnexpectedResponse):
-        return _from_status(e.status_code or 0, _detail(e), location, collection)
-
-    if isinstance(e, ResponseHandlingException):
-        return ConnectionFailed(
-            f"Qdrant at {location} does not answer ({_reason(e.source)}). Is the "
-            "server running and the url right?"
-        )
-
-    if isinstance(e, ResourceExhaustedResponse):
-        return ConnectionFailed(
-            f"Qdrant at {location} is busy and asks to wait {e.retry_after_s} s"
-        )
-
-    if isinstance(e, ValueError) and str(e) == f"Collection {collection} not found":
-        return _from_status(404, "", location, collection)  # its in-memory mode
-
-    grpc_code = getattr(e, "code", None)
-    if callable(grpc_code) and hasattr(e, "details"):
-        status = _GRPC_STATUS.get(getattr(grpc_code(), "name", ""), 500)
-        return _from_status(status, str(e.details()), location, collection)
-
-    return None
-
-
-_GRPC_STATUS = {
-    "UNAUTHENTICATED": 401,
-    "PERMISSION_DENIED": 403,
-    "NOT_FOUND": 404,
-    "ALREADY_EXISTS": 409,
-    "INVALID_ARGUMENT": 400,
-    "RESOURCE_EXHAUSTED": 429,
-    "UNAVAILABLE": 503,
-    "DEADLINE_EXCEEDED": 504,
-}
-
-
-def _from_status(
-    status: int, detail: str, location: str, collection: str | None
-) -> QdrantPluginError:
-    if status in (401, 403):
-        return AuthenticationFailed(
-            f"Qdrant at {location} refused the API key. Set "
-            f"{ENVIRONMENT['api_key']} to a key that may do this"
-        )
-
-    if status == 404 and collection:
-        return CollectionNotFound(
-            f"Collection '{collection}' does not exist at {location}"
-        )
-
-    if status == 409 and collection:
-        return CollectionExists(
-            f"Collection '{collection}' exists already at {location}"
-        )
-
-    if status in (502, 503, 504):
-        return ConnectionFailed(
-            f"Qdrant at {location} does not answer (status {status}). Is the server "
-            "running and the url right?"
-        )
-
-    return EngineError(f"Qdrant at {location} failed with status {status}: {detail}")
-
-
-def _detail(e: Any) -> str:
-    try:
-        return str(json.loads(e.content)["status"]["error"])
-    except (ValueError, KeyError, TypeError):
-        return str(e.reason_phrase or "no reason given")
-
-
-def _reason(source: object) -> str:
-    return str(source) or type(source).__name__

@@ -28,7 +28,7 @@ from .points import Matrix
 from .search import POST_AGGREGATIONS
 
 if TYPE_CHECKING:
-    from .connection import Client
+    from .clients import Client
 
 logger = logging.getLogger(__name__)
 

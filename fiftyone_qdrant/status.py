@@ -6,8 +6,9 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from .clients import connect
 from .collection import version
-from .connection import Connection, connect, resolve
+from .connection import Connection, resolve
 from .errors import CollectionNotFound, QdrantPluginError
 from .runs import list_indexes, load_index
 from .similarity import QdrantSimilarityIndex

@@ -86,7 +86,7 @@ def servers(monkeypatch) -> dict:
     """
     from qdrant_client import QdrantClient
 
-    from fiftyone_qdrant import connection
+    from fiftyone_qdrant import clients
 
     opened = {}
 
@@ -94,6 +94,6 @@ def servers(monkeypatch) -> dict:
         opened[place] = QdrantClient(":memory:")
         return opened[place]
 
-    monkeypatch.setattr(connection, "_open_server", open_server)
-    monkeypatch.setattr(connection, "_clients", {})
+    monkeypatch.setattr(clients, "_open_server", open_server)
+    monkeypatch.setattr(clients, "_clients", {})
     return opened

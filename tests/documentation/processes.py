@@ -22,7 +22,7 @@ def answer(value):
 def without_a_server():
     from dataclasses import asdict
 
-    from fiftyone_qdrant import connection
+    from fiftyone_qdrant import clients
     from qdrant_client import QdrantClient
 
     places = []
@@ -31,7 +31,7 @@ def without_a_server():
         places.append(asdict(place))
         return QdrantClient(":memory:")
 
-    connection._open_server = open_server
+    clients._open_server = open_server
     return places
 
 

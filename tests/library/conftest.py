@@ -6,7 +6,7 @@ import uuid
 import pytest
 
 import fiftyone_qdrant  # noqa: F401  (registers the backend)
-from fiftyone_qdrant import connection
+from fiftyone_qdrant import clients
 
 IN_MEMORY_SAYS = (
     "ignore:Payload indexes have no effect",
@@ -32,8 +32,8 @@ def place(request, monkeypatch):
         from qdrant_client import QdrantClient
 
         client = QdrantClient(":memory:")
-        monkeypatch.setattr(connection, "_open_server", lambda c: client)
-        monkeypatch.setattr(connection, "_clients", {})
+        monkeypatch.setattr(clients, "_open_server", lambda c: client)
+        monkeypatch.setattr(clients, "_clients", {})
         return {"url": f"http://{uuid.uuid4().hex}:6333"}
 
     url = request.getfixturevalue("server_url")

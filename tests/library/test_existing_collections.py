@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from qdrant_client import QdrantClient, models
 
-from fiftyone_qdrant import connection
+from fiftyone_qdrant import clients, connection
 from fiftyone_qdrant.errors import (
     CollectionMismatch,
     CollectionNotFound,
@@ -40,7 +40,7 @@ def vectors(rng):
 @pytest.fixture
 def client(place):
     """The engine's own client, as any other program would use it."""
-    return connection.connect(connection.resolve(place))
+    return clients.connect(connection.resolve(place))
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import pytest
 from fiftyone.operators.delegated import DelegatedOperationService
 from fiftyone.operators.executor import ExecutionError
 
-from fiftyone_qdrant import connection
+from fiftyone_qdrant import clients, connection
 from fiftyone_qdrant.runs import load_index
 from tests.plugin.calls import URI, call, database, snapshot
 
@@ -47,8 +47,8 @@ def server(monkeypatch, password):
         opened.append(place)
         return memory
 
-    monkeypatch.setattr(connection, "_open_server", open_server)
-    monkeypatch.setattr(connection, "_clients", {})
+    monkeypatch.setattr(clients, "_open_server", open_server)
+    monkeypatch.setattr(clients, "_clients", {})
     monkeypatch.delenv(ENV["path"])
     return f"http://user:{password}@qdrant.example:6333", opened
 
@@ -264,7 +264,7 @@ def test_run_is_opened_again_with_the_key_of_the_environment(
         url=url,
         api_key=key,
     )
-    connection._clients.clear()
+    clients._clients.clear()
     monkeypatch.setenv(ENV["url"], url)
     monkeypatch.setenv(ENV["api_key"], f"{key}-2")
     assert load_index(dataset, "mine").total_index_size == 40

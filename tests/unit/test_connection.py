@@ -3,7 +3,7 @@
 import fiftyone.brain as fob
 import pytest
 
-from fiftyone_qdrant import connection
+from fiftyone_qdrant import clients, connection
 from fiftyone_qdrant.connection import EMBEDDED, ENVIRONMENT, SERVER, resolve
 from fiftyone_qdrant.errors import ConfigError
 
@@ -142,8 +142,8 @@ def test_neither_key_nor_password_is_shown():
 
 def test_one_client_serves_all_indexes_of_a_place(monkeypatch):
     opened = []
-    monkeypatch.setattr(connection, "_open_server", lambda c: opened.append(c) or c)
-    monkeypatch.setattr(connection, "_clients", {})
+    monkeypatch.setattr(clients, "_open_server", lambda c: opened.append(c) or c)
+    monkeypatch.setattr(clients, "_clients", {})
     place = resolve({"url": "http://k:1"})
-    assert connection.connect(place) is connection.connect(place)
+    assert clients.connect(place) is clients.connect(place)
     assert len(opened) == 1
