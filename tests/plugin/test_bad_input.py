@@ -382,6 +382,7 @@ import importlib.metadata as metadata
 
 import numpy as np
 import fiftyone.brain as fob
+import fiftyone.core.utils as fou
 
 given = metadata.Distribution.from_name
 missing = {}
@@ -414,6 +415,7 @@ runs = dataset.list_brain_runs()
 missing = {}
 index = fob.compute_similarity(dataset, embeddings=np.eye(4), backend="qdrant")
 names = [c.name for c in index.client.get_collections().collections]
+names = [n for n in names if fou.to_slug(dataset.name) in n]
 answer({"said": said, "runs": runs, "collections": names})
 index.cleanup()
 dataset.delete()
