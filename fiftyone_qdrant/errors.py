@@ -15,6 +15,7 @@
     |-- MissingIDs (ValueError)       sample or label ids the index does not hold
     |-- IndexNotFound (LookupError)   no such similarity run on the dataset
     `-- EngineError                   the engine failed; its own words follow
+        `-- RequestTooLarge           one message was more than the server takes
 
 The second bases let callers that catch built-in errors, as FiftyOne does, keep
 working. The cause is always chained (``raise ... from``).
@@ -36,7 +37,14 @@ class UnsupportedByEngine(ConfigError):
 
 
 class ConnectionFailed(QdrantPluginError, ConnectionError):
-    """Qdrant does not answer where it was looked for."""
+    """Qdrant does not answer where it was looked for.
+
+    Attributes:
+        retry_after: seconds after which the same call may succeed, or ``None`` if
+            there is no reason to think so
+    """
+
+    retry_after: float | None = None
 
 
 class AuthenticationFailed(ConnectionFailed):
@@ -81,3 +89,7 @@ class IndexNotFound(QdrantPluginError, LookupError):
 
 class EngineError(QdrantPluginError):
     """The engine failed in a way that has no more specific class here."""
+
+
+class RequestTooLarge(EngineError):
+    """One message was more than the server, or a proxy before it, takes."""
