@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+import logging
 import os
+import re
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
 
-from .connection import EMBEDDED, Connection
+from .connection import EMBEDDED, Connection, implied_port
+from .errors import AuthenticationFailed
 from .faults import translated
 
 if TYPE_CHECKING:
@@ -16,13 +21,20 @@ if TYPE_CHECKING:
 
     Client = QdrantClient | EmbeddedClient
 
+logger = logging.getLogger(__name__)
+
+OLDEST_SERVER = (1, 16)  # the first to keep metadata with a collection
+_CONNECT_SECONDS = 5
+
 _clients: dict[Connection, Client] = {}
 _clients_lock = threading.Lock()
+_inherited: list[Client] = []
 
 
 def _forget_clients() -> None:
     """Connections do not survive a fork: the child starts with none."""
     global _clients_lock
+    _inherited.extend(_clients.values())  # closing them would disturb the parent
     _clients.clear()
     _clients_lock = threading.Lock()
 
@@ -43,6 +55,9 @@ def connect(connection: Connection) -> Client:
         with _clients_lock:
             client = _clients.setdefault(connection, opened)
 
+        if client is not opened:
+            opened.close()
+
     return client
 
 
@@ -58,14 +73,106 @@ def _open(connection: Connection) -> Client:
 def _open_server(connection: Connection) -> QdrantClient:
     from qdrant_client import QdrantClient
 
+    pace = _Pace()
+    arguments: dict[str, Any] = {"event_hooks": {"request": [pace]}}
+    user = urlsplit(str(connection.url))
+    if user.username:  # of a proxy
+        arguments["auth"] = (unquote(user.username), unquote(user.password or ""))
+
     with translated(connection.location):
         client = QdrantClient(
             url=connection.url,
-            api_key=connection.api_key,
+            port=implied_port(str(connection.url)),
+            api_key=_check_key(connection.api_key),
             grpc_port=connection.grpc_port,
             prefer_grpc=connection.prefer_grpc,
             timeout=connection.timeout,
-            check_compatibility=False,
+            check_compatibility=False,  # it waits, and warns from a thread
+            **arguments,
         )
-        client.get_collections()  # constructing does not connect
-        return client
+        try:
+            with pace:
+                version = _greet(client, connection)
+
+            client.get_collections()  # wants the key, which a greeting does not
+        except BaseException:
+            client.close()
+            raise
+
+    _check_version(version, connection.location)
+    return client
+
+
+class _Pace:
+    """Gives up on connections after a few seconds, whatever calls may take.
+
+    An event hook of httpx. While it is entered, that holds for answers, too.
+    """
+
+    def __init__(self) -> None:
+        self._opening = False
+
+    def __enter__(self) -> None:
+        self._opening = True
+
+    def __exit__(self, *args: object) -> None:
+        self._opening = False
+
+    def __call__(self, request: Any) -> None:
+        limits = request.extensions.get("timeout", {})
+        for phase in limits if self._opening else ("connect",):
+            limits[phase] = min(limits.get(phase) or _CONNECT_SECONDS, _CONNECT_SECONDS)
+
+
+def _greet(client: QdrantClient, connection: Connection) -> str | None:
+    """Returns the server's version, or ``None`` if it does not tell."""
+    from qdrant_client import grpc
+    from qdrant_client.http.exceptions import UnexpectedResponse
+
+    if connection.prefer_grpc:
+        limit = min(connection.timeout, _CONNECT_SECONDS)
+        client.grpc_collections.List(grpc.ListCollectionsRequest(), timeout=limit)
+
+    try:
+        return str(client.info().version)
+    except UnexpectedResponse:  # a proxy may keep it to itself
+        return None
+
+
+def _check_key(key: str | None) -> str | None:
+    """Returns a key fit for a header: one that is not would be told in an error."""
+    key = None if key is None else key.strip()
+    if key and not (key.isascii() and key.isprintable()):
+        raise AuthenticationFailed(
+            "The API key has characters that no key has, such as a line break. Was it "
+            "copied whole, and alone?"
+        )
+
+    return key or None
+
+
+def _check_version(version: str | None, location: str) -> None:
+    found = re.match(r"(\d+)\.(\d+)", version or "")
+    if not found:
+        return
+
+    server = tuple(map(int, found.groups()))
+    ours = importlib.metadata.version("qdrant-client")
+    major, minor = map(int, ours.split(".")[:2])
+    oldest = ".".join(map(str, OLDEST_SERVER))
+    if server < OLDEST_SERVER:
+        logger.warning(
+            "Qdrant at %s is version %s, but %s or newer is needed: without it, "
+            "indexes do not know whose they are. Upgrade the server",
+            location,
+            version,
+            oldest,
+        )
+    elif server[0] != major or abs(server[1] - minor) > 1:
+        logger.warning(
+            "Qdrant at %s is version %s and qdrant-client here is %s. They are made "
+            "for each other up to one minor version apart: upgrade the older one",
+            location,
+            version,
+            ours,
+        )

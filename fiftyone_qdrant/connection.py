@@ -40,6 +40,7 @@ ENVIRONMENT = {
     name: f"FIFTYONE_BRAIN_SIMILARITY_QDRANT_{name.upper()}" for name in KEYWORDS
 }
 LOCAL_SERVER = "http://localhost:6333"
+CLOUD = ".cloud.qdrant.io"
 DEFAULT_GRPC_PORT = 6334
 DEFAULT_TIMEOUT = 60
 
@@ -220,6 +221,19 @@ def normalize_url(url: Any) -> str:
         )
 
     return text.rstrip("/")
+
+
+def implied_port(url: str) -> int:
+    """Returns the port that a URL without one means.
+
+    Qdrant listens on 6333, in its cloud as well. An https URL of another host, or
+    one with a path, is that of a proxy before it, which has the ports of the web.
+    """
+    parts = urlsplit(url)
+    if parts.scheme == "https" and not str(parts.hostname).endswith(CLOUD):
+        return 443
+
+    return 80 if parts.scheme == "http" and parts.path.strip("/") else 6333
 
 
 def _is_qdrant(url: str) -> bool:

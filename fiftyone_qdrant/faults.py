@@ -1,8 +1,14 @@
-"""The errors of qdrant-client in our words: what happened, and what to do."""
+"""The errors of qdrant-client in our words: what happened, and what to do.
+
+Nothing of a request is repeated in them, as requests carry the API key. Errors that
+may pass if the same call is made again say so in ``retry_after``.
+"""
 
 from __future__ import annotations
 
 import json
+import socket
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -15,7 +21,11 @@ from .errors import (
     ConnectionFailed,
     EngineError,
     QdrantPluginError,
+    RequestTooLarge,
 )
+
+_ASK = "Is the server running and the url right?"
+_LONGEST_DETAIL = 300
 
 
 @contextmanager
@@ -41,35 +51,109 @@ def translated(location: str, collection: str | None = None) -> Iterator[None]:
 def _translate(
     e: Exception, location: str, collection: str | None
 ) -> QdrantPluginError | None:
-    from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
+    from qdrant_client.common.client_exceptions import (
+        QdrantException,
+        ResourceExhaustedResponse,
+    )
     from qdrant_client.http.exceptions import (
         ResponseHandlingException,
         UnexpectedResponse,
     )
 
     if isinstance(e, UnexpectedResponse):
-        return _from_status(e.status_code or 0, _detail(e), location, collection)
+        return _from_response(e, location, collection)
 
     if isinstance(e, ResponseHandlingException):
-        return ConnectionFailed(
-            f"Qdrant at {location} does not answer ({_reason(e.source)}). Is the "
-            "server running and the url right?"
-        )
+        return _from_transport(e.source, location)
 
     if isinstance(e, ResourceExhaustedResponse):
-        return ConnectionFailed(
-            f"Qdrant at {location} is busy and asks to wait {e.retry_after_s} s"
-        )
+        return _busy(location, e.retry_after_s)
+
+    if isinstance(e, QdrantException):  # a Retry-After that is a date
+        return _busy(location)
 
     if isinstance(e, ValueError) and str(e) == f"Collection {collection} not found":
         return _from_status(404, "", location, collection)  # its in-memory mode
 
+    if isinstance(e, (json.JSONDecodeError, UnicodeDecodeError)) or (
+        isinstance(e, AssertionError) and "returned None" in str(e)
+    ):
+        return _not_qdrant(location)
+
     grpc_code = getattr(e, "code", None)
     if callable(grpc_code) and hasattr(e, "details"):
-        status = _GRPC_STATUS.get(getattr(grpc_code(), "name", ""), 500)
-        return _from_status(status, str(e.details()), location, collection)
+        name = getattr(grpc_code(), "name", "")
+        return _from_grpc(name, str(e.details()), location, collection)
 
     return None
+
+
+def _from_transport(source: Exception, location: str) -> QdrantPluginError:
+    """An error that came instead of an answer."""
+    import httpx
+
+    causes = list(_causes(source))
+    for cause in causes:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return ConnectionFailed(
+                f"The certificate of Qdrant at {location} is not trusted "
+                f"({cause.verify_message}). Name a file with its authority's "
+                "certificate in SSL_CERT_FILE, or use the host the certificate is for"
+            )
+
+        if isinstance(cause, ssl.SSLError):
+            return ConnectionFailed(
+                f"Qdrant at {location} does not answer over TLS. Write the url with "
+                "http:// if the server has no TLS, or give the port that has"
+            )
+
+        if isinstance(cause, socket.gaierror):
+            return ConnectionFailed(
+                f"Qdrant at {location} does not answer: there is no host of that "
+                "name. Is the url right?"
+            )
+
+    if isinstance(source, httpx.ConnectTimeout):
+        return ConnectionFailed(
+            f"Qdrant at {location} does not answer: no connection could be made. "
+            "Are host and port right, and open to this machine?"
+        )
+
+    if isinstance(source, httpx.TimeoutException):
+        return _too_slow(location)
+
+    if isinstance(source, httpx.ConnectError):
+        refused = any(isinstance(c, ConnectionRefusedError) for c in causes)
+        why = "nothing listens there" if refused else "the network fails"
+        return _passing(f"Qdrant at {location} does not answer: {why}. {_ASK}")
+
+    if isinstance(source, httpx.NetworkError) or _is_cut(source):
+        return _passing(
+            f"Qdrant at {location} does not answer: it closed the connection. Try "
+            "again when the server is up"
+        )
+
+    if isinstance(source, httpx.ProtocolError):
+        return ConnectionFailed(
+            f"What answers at {location} does not speak HTTP. Give the port of the "
+            "REST API (6333 unless changed), and https:// if the server has TLS"
+        )
+
+    return _not_qdrant(location)
+
+
+def _is_cut(source: Exception) -> bool:
+    import httpx
+
+    return isinstance(source, httpx.RemoteProtocolError) and (
+        "disconnected" in str(source) or "closed connection" in str(source)
+    )
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 _GRPC_STATUS = {
@@ -79,17 +163,55 @@ _GRPC_STATUS = {
     "ALREADY_EXISTS": 409,
     "INVALID_ARGUMENT": 400,
     "RESOURCE_EXHAUSTED": 429,
-    "UNAVAILABLE": 503,
-    "DEADLINE_EXCEEDED": 504,
+    "DEADLINE_EXCEEDED": 408,
 }
+
+
+def _from_grpc(
+    name: str, detail: str, location: str, collection: str | None
+) -> QdrantPluginError:
+    if name == "UNAVAILABLE":
+        return _passing(
+            f"Qdrant at {location} does not answer over gRPC. Is the server running, "
+            "and grpc_port open? Without prefer_grpc only the url is needed"
+        )
+
+    if name == "RESOURCE_EXHAUSTED" and "larger than max" in detail:
+        return _from_status(413, detail, location, collection)
+
+    return _from_status(_GRPC_STATUS.get(name, 500), detail, location, collection)
+
+
+def _from_response(e: Any, location: str, collection: str | None) -> QdrantPluginError:
+    """An answer that is no success."""
+    status = e.status_code or 0
+    detail = _detail(e)
+    if 300 <= status < 400:
+        return ConnectionFailed(
+            f"What answers at {location} redirects (status {status}). Give the url "
+            "it redirects to, which may differ in http:// or https:// only"
+        )
+
+    if status == 404 and detail is None:  # Qdrant itself says what was not found
+        return _not_qdrant(location)
+
+    reason = detail or str(e.reason_phrase or "no reason given")
+    return _from_status(status, reason, location, collection)
 
 
 def _from_status(
     status: int, detail: str, location: str, collection: str | None
 ) -> QdrantPluginError:
-    if status in (401, 403):
+    if status == 401:
         return AuthenticationFailed(
             f"Qdrant at {location} refused the API key. Set "
+            f"{ENVIRONMENT['api_key']} to a key that may do this"
+        )
+
+    if status == 403:
+        return AuthenticationFailed(
+            f"Qdrant at {location} refused the API key for this: it may only read, "
+            "or only use other collections. Set "
             f"{ENVIRONMENT['api_key']} to a key that may do this"
         )
 
@@ -103,21 +225,66 @@ def _from_status(
             f"Collection '{collection}' exists already at {location}"
         )
 
+    if status == 408:
+        return _too_slow(location)
+
+    if status == 413:
+        return RequestTooLarge(
+            f"A message was larger than Qdrant at {location}, or a proxy before it, "
+            "accepts. Raise the limit there (client_max_body_size in nginx, "
+            "service.max_request_size_mb in Qdrant)"
+        )
+
+    if status == 429:
+        return _busy(location)
+
     if status in (502, 503, 504):
-        return ConnectionFailed(
-            f"Qdrant at {location} does not answer (status {status}). Is the server "
-            "running and the url right?"
+        return _passing(
+            f"Qdrant at {location} does not answer (status {status}). {_ASK}"
+        )
+
+    detail = detail if len(detail) < _LONGEST_DETAIL else detail[:_LONGEST_DETAIL] + "…"
+    if status >= 500 and "replica" in detail.lower():
+        return EngineError(
+            f"Too few replicas of the collection at {location} took part: {detail}. "
+            "Bring the missing nodes back and do it again, or create the index with "
+            "a lower write_consistency_factor"
         )
 
     return EngineError(f"Qdrant at {location} failed with status {status}: {detail}")
 
 
-def _detail(e: Any) -> str:
+def _passing(message: str, retry_after: float = 0) -> ConnectionFailed:
+    error = ConnectionFailed(message)
+    error.retry_after = retry_after
+    return error
+
+
+def _busy(location: str, seconds: float | None = None) -> ConnectionFailed:
+    how_long = "later" if seconds is None else f"in {seconds:g} s"
+    return _passing(
+        f"Qdrant at {location} is busy (too many requests). Try again {how_long}",
+        seconds or 0,
+    )
+
+
+def _too_slow(location: str) -> ConnectionFailed:
+    return ConnectionFailed(
+        f"Qdrant at {location} did not answer in time. It may be busy: try again, or "
+        "give it more seconds with timeout"
+    )
+
+
+def _not_qdrant(location: str) -> ConnectionFailed:
+    return ConnectionFailed(
+        f"What answers at {location} does not answer like a Qdrant server. Is the "
+        "url right, with its port and path?"
+    )
+
+
+def _detail(e: Any) -> str | None:
+    """Qdrant's own words, or ``None`` if the answer is not Qdrant's."""
     try:
         return str(json.loads(e.content)["status"]["error"])
     except (ValueError, KeyError, TypeError):
-        return str(e.reason_phrase or "no reason given")
-
-
-def _reason(source: object) -> str:
-    return str(source) or type(source).__name__
+        return None
