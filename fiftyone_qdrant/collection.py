@@ -7,6 +7,8 @@ knows about datasets, views or brain runs.
 
 from __future__ import annotations
 
+import time
+import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,24 +18,44 @@ import numpy as np
 from . import points
 from .clients import connect
 from .connection import EMBEDDED, Connection
-from .errors import CollectionMismatch, CollectionNotFound
+from .errors import (
+    CollectionExists,
+    CollectionMismatch,
+    CollectionNotFound,
+    ConnectionFailed,
+    EngineError,
+    QdrantPluginError,
+    RequestTooLarge,
+)
 from .faults import translated
 from .hits import Hits
 from .parameters import CollectionParameters
 from .points import Matrix
+from .retries import READ_PAUSES, WRITE_PAUSES, persistently
 
 if TYPE_CHECKING:
     from qdrant_client import models
 
     from .clients import Client
 
-# A REST message may have 32 MB; a float takes up to about 12 characters there
+# A REST message may have 32 MB; a float takes up to about 22 characters there, and
+# what else a point has is small
 _WRITE_BYTES = 8 * 2**20
 _WRITE_POINTS = 1000
-_BYTES_PER_FLOAT = 12
+_BYTES_PER_FLOAT = 22
+_BYTES_PER_POINT = 200
 _READ_POINTS = 1000
 _READ_BYTES = 64 * 2**20
 _IDS_PER_CALL = 10_000
+_WRITES = {
+    "create_collection",
+    "create_payload_index",
+    "delete",
+    "delete_collection",
+    "upsert",
+}
+_CREATION = "creation"  # in a collection's metadata: which call made it
+_SEEN_AFTER = (0, 0.2, 1)  # seconds: an acknowledged write may reach a replica later
 
 _MIN_EF = 128
 _SCAN_HITS = 500
@@ -82,9 +104,15 @@ class Collection:
 
     def _call(self, method: str, *args: Any, **kwargs: Any) -> Any:
         place = self.connection.location
-        try:
+        client = self.client  # that it cannot be reached is said at once
+
+        def call() -> Any:
             with translated(place, self.name):
-                return getattr(self.client, method)(self.name, *args, **kwargs)
+                return getattr(client, method)(self.name, *args, **kwargs)
+
+        try:
+            pauses = WRITE_PAUSES if method in _WRITES else READ_PAUSES
+            return persistently(call, pauses)
         except CollectionNotFound as e:
             raise CollectionNotFound(
                 f"There is no collection '{self.name}' at {place}. If it was deleted, "
@@ -187,21 +215,40 @@ class Collection:
         """
         from qdrant_client import models
 
-        self._call(
-            "create_collection",
-            vectors_config=models.VectorParams(
-                size=size,
-                distance=models.Distance(points.DISTANCES[metric]),
-                on_disk=parameters.values.get("on_disk"),
-            ),
-            metadata=metadata,
-            **parameters.to_arguments(),
-        )
+        creation = uuid.uuid4().hex
+        try:
+            self._call(
+                "create_collection",
+                vectors_config=models.VectorParams(
+                    size=size,
+                    distance=models.Distance(points.DISTANCES[metric]),
+                    on_disk=parameters.values.get("on_disk"),
+                ),
+                metadata={**metadata, _CREATION: creation},
+                **parameters.to_arguments(),
+            )
+        except CollectionExists:  # made by us, if only the answer was lost
+            if not self._was_made_by(creation):
+                raise
+        except ConnectionFailed:
+            if self._was_made_by(creation):
+                self.drop()
+
+            raise
+
         try:
             self.make_filterable()
         except BaseException:
             self.drop()
             raise
+
+    def _was_made_by(self, creation: str) -> bool:
+        try:
+            metadata = getattr(self.info().config, "metadata", None) or {}
+        except QdrantPluginError:
+            return False
+
+        return bool(metadata.get(_CREATION) == creation)
 
     def drop(self) -> None:
         """Deletes the collection; one that is gone already is no error."""
@@ -229,14 +276,76 @@ class Collection:
             vectors: float32, shape ``(num_points, size)``
             payloads: one per point
         """
-        name = self.schema().vector_name
+        if self.connection.engine == EMBEDDED:
+            self._upload(ids, vectors, payloads)
+            return
+
+        done, step = 0, _batch_size(vectors.shape[1], _WRITE_BYTES, _WRITE_POINTS)
+        while done < len(ids):
+            end = min(done + step, len(ids))
+            try:
+                self._upsert(ids[done:end], vectors[done:end], payloads[done:end])
+            except RequestTooLarge:
+                if end - done == 1:
+                    raise
+
+                step = (end - done) // 2  # a proxy may take less than Qdrant
+            except (ConnectionFailed, EngineError) as e:
+                raise type(e)(
+                    f"{e}. {done} of {len(ids)} points are known to be written. Do it "
+                    "again to write all: those that are there are replaced"
+                ) from e
+            else:
+                done = end
+
+        self._check_written(ids)
+
+    def _upload(
+        self, ids: Sequence[str], vectors: Matrix, payloads: list[dict[str, Any]]
+    ) -> None:
         self._call(
             "upload_collection",
-            vectors=vectors if name is None else {name: vectors},
+            vectors=self._named(vectors),
             payload=payloads,
             ids=points.to_point_ids(ids),
             batch_size=_batch_size(vectors.shape[1], _WRITE_BYTES, _WRITE_POINTS),
             wait=True,
+        )
+
+    def _upsert(
+        self, ids: Sequence[str], vectors: Matrix, payloads: list[dict[str, Any]]
+    ) -> None:
+        from qdrant_client import models
+
+        batch = models.Batch.model_construct(
+            ids=points.to_point_ids(ids),
+            vectors=self._named(vectors.tolist()),
+            payloads=payloads,
+        )
+        self._call("upsert", points=batch, wait=True)
+
+    def _named(self, vectors: Any) -> Any:
+        name = self.schema().vector_name
+        return vectors if name is None else {name: vectors}
+
+    def _check_written(self, ids: Sequence[str]) -> None:
+        """Checks that acknowledged points are there.
+
+        Raises:
+            EngineError: if some are not
+        """
+        missing = {i.lower() for i in ids}
+        for pause in _SEEN_AFTER:
+            time.sleep(pause)
+            missing -= self.present(sorted(missing))
+            if not missing:
+                return
+
+        raise EngineError(
+            f"Qdrant at {self.connection.location} acknowledged {len(ids)} points, "
+            f"but {len(missing)} of them (such as {min(missing)}) are not in "
+            f"collection '{self.name}'. Write them again, and see that nothing else "
+            "deletes them"
         )
 
     def delete(self, ids: Sequence[str]) -> None:
@@ -419,17 +528,26 @@ def _sample_id(point: models.ScoredPoint) -> str:
 
 
 def _batch_size(size: int, max_bytes: int, max_points: int) -> int:
-    return max(1, min(max_points, max_bytes // (size * _BYTES_PER_FLOAT)))
+    bytes_per_point = size * _BYTES_PER_FLOAT + _BYTES_PER_POINT
+    return max(1, min(max_points, max_bytes // bytes_per_point))
 
 
 def list_collections(connection: Connection) -> list[str]:
     """Returns the names of all collections at a place."""
-    with translated(connection.location):
-        listing = connect(connection).get_collections()
-        return [c.name for c in listing.collections]
+    listing = _ask(connection, "get_collections")
+    return [c.name for c in listing.collections]
 
 
 def version(connection: Connection) -> str:
     """Returns the version of the engine at a place."""
-    with translated(connection.location):
-        return str(connect(connection).info().version)
+    return str(_ask(connection, "info").version)
+
+
+def _ask(connection: Connection, method: str) -> Any:
+    client = connect(connection)
+
+    def call() -> Any:
+        with translated(connection.location):
+            return getattr(client, method)()
+
+    return persistently(call, READ_PAUSES)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import fiftyone.brain.internal.core.utils as fbu
 import fiftyone.core.utils as fou
 
-from . import ownership, points
+from . import agreement, ownership, points
 from .collection import Collection, list_collections
 from .connection import EMBEDDED, Connection
 from .errors import CollectionExists, CollectionMismatch, CollectionNotFound
+
+logger = logging.getLogger(__name__)
 
 
 def choose_name(samples: Any, connection: Connection) -> str:
@@ -72,7 +75,7 @@ def create(
     metadata: dict[str, Any],
     samples: Any = None,
 ) -> Collection:
-    """Creates the collection as the config asks for.
+    """Creates the collection as the config asks for, and looks whether it is so.
 
     Args:
         collection: the collection, which does not exist
@@ -104,4 +107,12 @@ def create(
         collection.create(size, config.metric, parameters, metadata)
 
     config.collection_name = collection.name
+    found = agreement.compare(size, config.metric, parameters, collection.info())
+    if found:
+        logger.warning(
+            "Collection '%s' is not quite as asked for (%s)",
+            collection.name,
+            "; ".join(map(str, found)),
+        )
+
     return collection
