@@ -14,6 +14,7 @@
     |-- VectorError (ValueError)      vectors that cannot be stored or queried
     |-- MissingIDs (ValueError)       sample or label ids the index does not hold
     |-- IndexNotFound (LookupError)   no such similarity run on the dataset
+    |-- IngestInterrupted             part is indexed; the same call goes on from there
     `-- EngineError                   the engine failed; its own words follow
         `-- RequestTooLarge           one message was more than the server takes
 
@@ -85,6 +86,10 @@ class MissingIDs(QdrantPluginError, ValueError):
 
 class IndexNotFound(QdrantPluginError, LookupError):
     """The dataset has no Qdrant index under the given brain key."""
+
+
+class IngestInterrupted(QdrantPluginError):
+    """An ingest failed after its first batch, and can go on from there."""
 
 
 class EngineError(QdrantPluginError):

@@ -1,7 +1,11 @@
-"""Samples and labels into an index, batch by batch.
+"""Samples and labels into an index, batch by batch, going on where it stopped.
 
 FiftyOne's ``compute_similarity()`` holds all embeddings in memory before it writes
-the first; here each batch is embedded, written and acknowledged before the next.
+the first, and starts over after a failure. Here each batch is embedded, written and
+acknowledged before the next, and what is in the index already is not embedded again.
+
+``progress`` is FiftyOne's: whether to draw a progress bar, ``None`` for its default,
+or a function that is called with the bar after each batch.
 """
 
 from __future__ import annotations
@@ -15,28 +19,34 @@ import fiftyone.brain.internal.core.utils as fbu
 import fiftyone.core.utils as fou
 
 from . import points
-from .errors import CollectionNotFound, ConfigError, MissingIDs
-from .runs import check_new_key
+from .errors import (
+    CollectionNotFound,
+    ConfigError,
+    IngestInterrupted,
+    MissingIDs,
+)
+from .runs import check_new_key, is_unfinished, load_index
 from .similarity import QdrantSimilarityIndex
 
 _BATCH = 512  # samples that are embedded and written together
 
-Progress = Callable[[int, int], None]
-"""Called with the samples done so far and the samples in all."""
+Progress = bool | Callable[[Any], None] | None
 
 
 @dataclass
 class Ingested:
-    """What an ingest did, in points.
+    """What an ingest did.
 
     Attributes:
         new: points that the index did not have
-        replaced: points that it had
+        replaced: points that it had, written again
+        kept: samples that were in the index and left as they are
         skipped: samples without an embedding (or, for patches, without a label)
     """
 
     new: int = 0
     replaced: int = 0
+    kept: int = 0
     skipped: int = 0
 
 
@@ -47,21 +57,24 @@ def create_index(
     model: str | None = None,
     patches_field: str | None = None,
     connect: bool = False,
-    progress: Progress | None = None,
+    progress: Progress = None,
     **config: Any,
 ) -> tuple[QdrantSimilarityIndex, Ingested]:
-    """Creates an index and fills it, or leaves nothing behind.
+    """Creates an index and fills it, or goes on with one that was not finished.
+
+    A failure before the first batch is written leaves nothing behind. After that,
+    or if the process dies, the same call goes on where it stopped.
 
     Args:
         samples: the dataset or view to index
-        brain_key: the key of the new run
+        brain_key: the key of the run, new or unfinished
         embeddings (None): the field that holds the embeddings
         model (None): the name of the zoo model that makes them, and that embeds
             text prompts
         patches_field (None): the label field whose patches to index
         connect (False): only connect to the existing collection
             ``config["collection_name"]``, and write nothing
-        progress (None): called after each batch
+        progress (None): see above
         **config: arguments of
             :class:`fiftyone_qdrant.similarity.QdrantSimilarityConfig`
 
@@ -69,6 +82,7 @@ def create_index(
         ConfigError: if an argument is wrong, or there is nothing to index
         CollectionMismatch: if the collection exists with another size or metric
         ConnectionFailed: if Qdrant cannot be reached
+        IngestInterrupted: if it failed after the first batch
     """
     check_new_key(samples, brain_key)
     if connect and not config.get("collection_name"):
@@ -77,37 +91,86 @@ def create_index(
     if not connect and embeddings is None and model is None:
         raise ConfigError("Give the embeddings field or the model to index with")
 
-    index = fob.compute_similarity(
-        samples,
-        patches_field=patches_field,
-        embeddings=False,
-        embeddings_field=embeddings,
-        model=model,
-        brain_key=brain_key,
-        backend="qdrant",
-        **config,
-    )
+    source = (embeddings, model, patches_field)
+    if is_unfinished(samples, brain_key):
+        index = _reopen(samples, brain_key, source)
+    else:
+        index = fob.compute_similarity(
+            samples,
+            patches_field=patches_field,
+            embeddings=False,
+            embeddings_field=embeddings,
+            model=model,
+            brain_key=brain_key,
+            backend="qdrant",
+            unfinished=None if connect else True,
+            **config,
+        )
+
+    if connect:
+        return _connected(index), Ingested()
+
+    ingested = _fill(index, samples, progress)
+    index.config.unfinished = None
+    index.save_config()
+    return index, ingested
+
+
+def _reopen(
+    samples: Any, brain_key: str, source: tuple[str | None, str | None, str | None]
+) -> QdrantSimilarityIndex:
+    index = load_index(samples._root_dataset, brain_key)
+    config = index.config
+    if source != (config.embeddings_field, config.model, config.patches_field):
+        raise ConfigError(
+            f"Index '{brain_key}' was started with other embeddings or patches. Go on "
+            f"with embeddings={config.embeddings_field!r}, model={config.model!r}, "
+            f"patches_field={config.patches_field!r}, or delete it first"
+        )
+
+    return index
+
+
+def _connected(index: QdrantSimilarityIndex) -> QdrantSimilarityIndex:
+    if not index.collection.exists():
+        _forget(index)
+        raise CollectionNotFound(
+            f"There is no collection '{index.collection.name}' to connect to"
+        )
+
+    return index
+
+
+def _fill(index: QdrantSimilarityIndex, samples: Any, progress: Progress) -> Ingested:
     existed = index.collection.exists()
+    ingested = Ingested()
     try:
-        if connect:
-            if not existed:
-                raise CollectionNotFound(
-                    f"There is no collection '{index.collection.name}' to connect to"
-                )
+        add_samples(index, samples, progress, skip_existing=True, result=ingested)
+        if not ingested.new + ingested.kept:
+            config = index.config
+            source = f"field '{config.embeddings_field}'"
+            if config.embeddings_field is None:
+                source = f"model '{config.model}'"
 
-            return index, Ingested()
+            raise ConfigError(f"Nothing to index: {source} gave no embeddings")
+    except Exception as e:
+        if ingested.new + ingested.kept:
+            raise IngestInterrupted(
+                f"{ingested.new + ingested.kept:,} are in index '{index.key}', then "
+                f"this happened: {e}. Do the same again to go on from there"
+            ) from e
 
-        ingested = add_samples(index, samples, progress)
-        if not ingested.new + ingested.replaced:
-            raise ConfigError(f"Nothing to index: {_source(index)} gave no embeddings")
-    except BaseException:
         if not existed:
             index.collection.drop()
 
-        samples._root_dataset.delete_brain_run(brain_key)
+        _forget(index)
         raise
 
-    return index, ingested
+    return ingested
+
+
+def _forget(index: QdrantSimilarityIndex) -> None:
+    index.samples._root_dataset.delete_brain_run(index.key)
 
 
 def selected_samples(
@@ -126,12 +189,10 @@ def selected_samples(
     points.to_point_ids(wanted or ())
     if label_ids is not None:
         view = dataset.select_labels(ids=label_ids, fields=field)
-        _, path = dataset._get_label_field_path(field, "id")
-        found = view.values(path, unwind=True)
     else:
         view = dataset.select(sample_ids)
-        found = view.values("id")
 
+    found = view.values("id") if label_ids is None else _label_ids(view, field)
     missing = sorted(set(wanted or ()) - set(found))
     if missing:
         raise MissingIDs(
@@ -143,46 +204,91 @@ def selected_samples(
 
 
 def add_samples(
-    index: QdrantSimilarityIndex, samples: Any, progress: Progress | None = None
+    index: QdrantSimilarityIndex,
+    samples: Any,
+    progress: Progress = None,
+    skip_existing: bool = False,
+    result: Ingested | None = None,
 ) -> Ingested:
-    """Embeds samples, or their patches, and writes them; existing ones are replaced.
+    """Embeds samples, or their patches, and writes them batch by batch.
 
     Args:
         index: the index to add to
         samples: a dataset or view
-        progress (None): called after each batch
+        progress (None): see above
+        skip_existing (False): leave out, rather than replace, what is in the index
+        result (None): counts here, so that they are known if this raises
 
     Raises:
         ConfigError: if the index knows neither an embeddings field nor a model
     """
-    result = Ingested()
-    total = done = 0
-    for batch, done, total in _batches(samples):
-        embeddings, sample_ids, label_ids = _embed(index, batch)
-        ids = [str(i) for i in (sample_ids if label_ids is None else label_ids)]
-        result.skipped += len(set(batch.values("id")) - set(map(str, sample_ids)))
-        if ids:
-            replaced = len(_present(index, ids))
-            index.add_to_index(embeddings, sample_ids, label_ids, reload=False)
-            result.new += len(ids) - replaced
-            result.replaced += replaced
-
-        if progress is not None:
-            progress(done, total)
+    result = Ingested() if result is None else result
+    ids = samples.values("id")
+    with fou.ProgressBar(total=len(ids), progress=progress) as bar:
+        for batch in fou.iter_batches(ids, _BATCH):
+            _add_batch(index, samples.select(list(batch)), skip_existing, result)
+            bar.update(len(batch))
 
     index.reload()
     return result
 
 
-def _batches(samples: Any) -> Iterator[tuple[Any, int, int]]:
-    ids = samples.values("id")
-    done = 0
-    for batch in fou.iter_batches(ids, _BATCH):
-        done += len(batch)
-        yield samples.select(list(batch), ordered=True), done, len(ids)
+def _add_batch(
+    index: QdrantSimilarityIndex, samples: Any, skip_existing: bool, result: Ingested
+) -> None:
+    if skip_existing:
+        total = len(samples)
+        samples = _without_existing(index, samples)
+        result.kept += total - len(samples)
+
+    if not len(samples):
+        return
+
+    embeddings, sample_ids, label_ids = embed(index, samples)
+    result.skipped += len(set(samples.values("id")) - set(map(str, sample_ids)))
+    ids = [str(i) for i in (sample_ids if label_ids is None else label_ids)]
+    if ids:
+        replaced = len(_present(index, ids))
+        index.add_to_index(embeddings, sample_ids, label_ids, reload=False)
+        result.new += len(ids) - replaced
+        result.replaced += replaced
 
 
-def _embed(index: QdrantSimilarityIndex, samples: Any) -> tuple[Any, Any, Any]:
+def _without_existing(index: QdrantSimilarityIndex, samples: Any) -> Any:
+    """The samples of which something is not in the index yet."""
+    field = index.config.patches_field
+    if field is None:
+        ids = samples.values("id")
+        present = _present(index, ids)
+        return samples.select([i for i in ids if i not in present])
+
+    present = _present(index, _label_ids(samples, field))
+    return samples.select(
+        [
+            sample_id
+            for sample_id, labels in _labels_by_sample(samples, field)
+            if not labels or not present.issuperset(labels)
+        ]
+    )
+
+
+def _labels_by_sample(samples: Any, field: str) -> Iterator[tuple[str, list[str]]]:
+    _, path = samples._get_label_field_path(field, "id")
+    for sample_id, labels in zip(*samples.values(["id", path]), strict=True):
+        yield sample_id, labels if isinstance(labels, list) else [labels or ""]
+
+
+def _label_ids(samples: Any, field: str | None) -> list[str]:
+    _, path = samples._get_label_field_path(field, "id")
+    return [i for i in samples.values(path, unwind=True) if i is not None]
+
+
+def embed(index: QdrantSimilarityIndex, samples: Any) -> tuple[Any, Any, Any]:
+    """Returns embeddings, sample ids and label ids from the index's own source.
+
+    Raises:
+        ConfigError: if the index knows neither an embeddings field nor a model
+    """
     config = index.config
     if config.embeddings_field is not None:
         found: tuple[Any, Any, Any] = fbu.get_embeddings(
@@ -207,9 +313,3 @@ def _present(index: QdrantSimilarityIndex, ids: list[str]) -> set[str]:
         return index.collection.present(ids)
     except CollectionNotFound:
         return set()
-
-
-def _source(index: QdrantSimilarityIndex) -> str:
-    config = index.config
-    field = config.embeddings_field
-    return f"model '{config.model}'" if field is None else f"field '{field}'"

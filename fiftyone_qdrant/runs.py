@@ -87,10 +87,10 @@ def adopt_run(
 
 
 def check_new_key(samples: Any, brain_key: Any) -> str:
-    """Returns ``brain_key`` if a new run may have it.
+    """Returns ``brain_key`` if a run may be made, or gone on with, under it.
 
     Raises:
-        ConfigError: if it is no identifier, or exists
+        ConfigError: if it is no identifier, or a finished run has it
     """
     if not isinstance(brain_key, str) or not brain_key.isidentifier():
         raise ConfigError(
@@ -99,13 +99,19 @@ def check_new_key(samples: Any, brain_key: Any) -> str:
         )
 
     dataset = samples._root_dataset
-    if dataset.has_brain_run(brain_key):
+    if dataset.has_brain_run(brain_key) and not is_unfinished(dataset, brain_key):
         raise ConfigError(
             f"Dataset '{dataset.name}' has a brain run '{brain_key}' already. Choose "
             "another brain key, or delete that run first"
         )
 
     return brain_key
+
+
+def is_unfinished(samples: Any, brain_key: str) -> bool:
+    """Whether a run is an index of ours whose first ingest has not ended."""
+    config = _config(samples._root_dataset, brain_key)
+    return config is not None and config.unfinished is True
 
 
 def _is_builtin(dataset: Any, brain_key: str) -> bool:

@@ -63,6 +63,7 @@ class QdrantSimilarityConfig(SimilarityConfig):
         path (None): the directory of an embedded store
         timeout (None): seconds a call may take
         engine (None): set by the index itself: ``"embedded"`` or ``"server"``
+        unfinished (None): set by a streaming ingest: True until it has ended
         **kwargs: the parameters of the collection, declared and documented in
             :mod:`fiftyone_qdrant.parameters`, and the arguments of
             :class:`fiftyone.brain.similarity.SimilarityConfig`
@@ -83,6 +84,7 @@ class QdrantSimilarityConfig(SimilarityConfig):
         path: str | None = None,
         timeout: int | None = None,
         engine: str | None = None,
+        unfinished: bool | None = None,
         **kwargs: Any,
     ) -> None:
         parameters = CollectionParameters.parse(
@@ -101,6 +103,7 @@ class QdrantSimilarityConfig(SimilarityConfig):
         self.collection_name = collection_name
         self.metric = metric
         self.vector_name = vector_name
+        self.unfinished = unfinished
         for name in PARAMETERS:
             setattr(self, name, parameters.values.get(name))
 

@@ -5,11 +5,13 @@ from .cleanup_collection import CleanupCollection
 from .create_qdrant_index import CreateQdrantIndex
 from .query_similar import QuerySimilar
 from .remove_selected import RemoveSelected
+from .sync_index import SyncIndex
 
 OPERATORS = (
     CreateQdrantIndex,
     AddSelectedToIndex,
     RemoveSelected,
     QuerySimilar,
+    SyncIndex,
     CleanupCollection,
 )

@@ -6,7 +6,7 @@ import fiftyone.operators.types as types
 from fiftyone_qdrant.ingest import add_samples, selected_samples
 
 from .forms import brain_key_input, selection_notice
-from .qdrant_operator import ICONS, QdrantOperator, chosen_index, selected_ids
+from .qdrant_operator import ICONS, QdrantOperator, chosen_index, progress, selected_ids
 
 
 class AddSelectedToIndex(QdrantOperator):
@@ -31,12 +31,8 @@ class AddSelectedToIndex(QdrantOperator):
 
     def execute(self, ctx):
         index = chosen_index(ctx)
-
-        def progress(done, total):
-            ctx.set_progress(done / total, label=f"Added {done:,} of {total:,}")
-
         samples = selected_samples(ctx.dataset, index, **selected_ids(ctx, index))
-        ingested = add_samples(index, samples, progress)
+        ingested = add_samples(index, samples, progress(ctx))
         return {
             "new": ingested.new,
             "replaced": ingested.replaced,

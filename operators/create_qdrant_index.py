@@ -11,7 +11,7 @@ from fiftyone_qdrant.points import DISTANCES
 from fiftyone_qdrant.runs import check_new_key
 
 from .forms import dropdown, mark_invalid, parameter_inputs
-from .qdrant_operator import ICONS, QdrantOperator, connection_keywords
+from .qdrant_operator import ICONS, QdrantOperator, connection_keywords, progress
 
 _PATCHES = (fo.Detection, fo.Detections, fo.Polyline, fo.Polylines)
 _CONFIG = ("collection_name", "metric", *PARAMETERS)
@@ -48,9 +48,6 @@ class CreateQdrantIndex(QdrantOperator):
     def execute(self, ctx):
         params = ctx.params
 
-        def progress(done, total):
-            ctx.set_progress(done / total, label=f"Indexed {done:,} of {total:,}")
-
         index, ingested = create_index(
             ctx.target_view(),
             params.get("brain_key"),
@@ -58,7 +55,7 @@ class CreateQdrantIndex(QdrantOperator):
             model=params.get("model") or None,
             patches_field=params.get("patches_field") or None,
             connect=bool(params.get("connect")),
-            progress=progress,
+            progress=progress(ctx),
             **connection_keywords(ctx),
             **_config(params),
         )
@@ -69,6 +66,8 @@ class CreateQdrantIndex(QdrantOperator):
             "engine": index.config.engine,
             "location": index.collection.connection.location,
             "points": index.total_index_size,
+            "new": ingested.new,
+            "kept": ingested.kept,
             "skipped": ingested.skipped,
             "ignored": ", ".join(index.ignored_parameters) or None,
         }
@@ -77,6 +76,9 @@ class CreateQdrantIndex(QdrantOperator):
         outputs = types.Object()
         outputs.str("brain_key", label="Brain key")
         outputs.int("points", label="Points in the index")
+        if (ctx.results or {}).get("kept"):
+            outputs.int("kept", label="Already indexed when it went on")
+
         outputs.int("skipped", label="Samples without an embedding")
         outputs.str("collection_name", label="Collection")
         outputs.str("engine", label="Engine")

@@ -1,5 +1,7 @@
 """What all operators of this plugin share: the form's frame, selections, secrets."""
 
+import time
+
 import fiftyone as fo
 import fiftyone.operators as foo
 import fiftyone.operators.types as types
@@ -50,6 +52,22 @@ class QdrantOperator(foo.Operator):
         return foo.execute_operator(
             self.uri, ctx, params=given, request_delegation=delegate
         )
+
+
+def progress(ctx):
+    """Returns a progress function that tells FiftyOne how far an ingest is."""
+    start = time.monotonic()
+
+    def tell(bar):
+        label = f"{bar.iteration:,} of {bar.total:,} samples"
+        rate = bar.iteration / max(time.monotonic() - start, 1e-6)
+        if 0 < bar.iteration < bar.total:
+            left = (bar.total - bar.iteration) / rate
+            label += f" · {rate:,.0f} a second · {left:,.0f} s left"
+
+        ctx.set_progress(bar.iteration / max(bar.total, 1), label=label)
+
+    return tell
 
 
 def chosen_index(ctx, samples=None):

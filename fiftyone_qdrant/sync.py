@@ -1,0 +1,135 @@
+"""An index in step with its dataset: what drifted, and just that mended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import fiftyone.core.utils as fou
+import numpy as np
+from fiftyone import ViewField as F
+
+from .ingest import Ingested, Progress, add_samples, embed, selected_samples
+from .search import Restriction
+from .similarity import QdrantSimilarityIndex
+
+_BATCH = 2048
+
+
+@dataclass(frozen=True)
+class Drift:
+    """How an index and its dataset differ, in sample ids, or label ids of patches.
+
+    Attributes:
+        missing: in the dataset, not in the index
+        orphans: in the index, no longer in the dataset
+        changed: in both, with another embedding in the embeddings field; unknown,
+            and so empty, when a model makes the embeddings
+    """
+
+    missing: list[str]
+    orphans: list[str]
+    changed: list[str]
+
+    @property
+    def summary(self) -> str:
+        """The same as one sentence."""
+        if not self.missing and not self.orphans and not self.changed:
+            return "The index is in step with the dataset"
+
+        return (
+            f"{len(self.missing):,} missing, {len(self.orphans):,} orphans, "
+            f"{len(self.changed):,} changed"
+        )
+
+
+def find_drift(index: QdrantSimilarityIndex, samples: Any) -> Drift:
+    """Compares an index with its dataset; changes nothing.
+
+    Args:
+        index: the index
+        samples: the dataset or view that should be indexed. Orphans are what the
+            whole dataset no longer has, whatever the view
+    """
+    field = index.config.embeddings_field
+    indexable = samples if field is None else _with_embedding(index, samples)
+    wanted = _ids(index, indexable)
+    existing = set(_ids(index, samples._root_dataset))
+    sample_ids, label_ids = index.all_ids()
+    indexed = set((sample_ids if label_ids is None else label_ids).tolist())
+    return Drift(
+        missing=[i for i in wanted if i not in indexed],
+        orphans=sorted(indexed - existing),
+        changed=[] if field is None else _changed(index, samples, wanted, indexed),
+    )
+
+
+def sync(
+    index: QdrantSimilarityIndex,
+    samples: Any,
+    drift: Drift | None = None,
+    progress: Progress = None,
+) -> tuple[Drift, Ingested]:
+    """Adds what is missing, removes orphans, and writes changed embeddings again.
+
+    Args:
+        index: the index
+        samples: the dataset or view that should be indexed
+        drift (None): what :func:`find_drift` found; by default it is found now
+        progress (None): see :mod:`fiftyone_qdrant.ingest`
+
+    Returns:
+        what had drifted, and what was written
+    """
+    drift = drift or find_drift(index, samples)
+    if drift.orphans:
+        index.remove_from_index(**_by_kind(index, drift.orphans), reload=False)
+
+    outdated = drift.missing + drift.changed
+    ingested = Ingested()
+    if outdated:
+        dataset = samples._root_dataset
+        stale = selected_samples(dataset, index, **_by_kind(index, outdated))
+        add_samples(index, stale, progress, result=ingested)
+
+    index.reload()
+    return drift, ingested
+
+
+def _by_kind(index: QdrantSimilarityIndex, ids: list[str]) -> dict[str, Any]:
+    kind = "sample_ids" if index.config.patches_field is None else "label_ids"
+    return {kind: ids}
+
+
+def _ids(index: QdrantSimilarityIndex, samples: Any) -> list[str]:
+    return Restriction(samples, index.config.patches_field, whole=False).ids()
+
+
+def _with_embedding(index: QdrantSimilarityIndex, samples: Any) -> Any:
+    """Leaves out what the embeddings field has nothing for."""
+    field, patches = index.config.embeddings_field, index.config.patches_field
+    if patches is None:
+        return samples.exists(field)
+
+    return samples.filter_labels(patches, F(field) != None)  # noqa: E711
+
+
+def _changed(
+    index: QdrantSimilarityIndex, samples: Any, wanted: list[str], indexed: set[str]
+) -> list[str]:
+    changed: list[str] = []
+    both = [i for i in wanted if i in indexed]
+    for ids in fou.iter_batches(both, _BATCH):
+        view = selected_samples(
+            samples._root_dataset, index, **_by_kind(index, list(ids))
+        )
+        now, sample_ids, label_ids = embed(index, view)
+        found = [str(i) for i in (sample_ids if label_ids is None else label_ids)]
+        then = index.get_embeddings(**_by_kind(index, found))[0]
+        now = np.asarray(now, np.float32)
+        same = np.isclose(now, then, rtol=1e-5, atol=1e-6).all(axis=1).tolist()
+        changed.extend(
+            i for i, unchanged in zip(found, same, strict=True) if not unchanged
+        )
+
+    return changed

@@ -1,0 +1,88 @@
+"""Sync Index: bring an index in step with its dataset."""
+
+import fiftyone.operators as foo
+import fiftyone.operators.types as types
+
+from fiftyone_qdrant.errors import QdrantPluginError
+from fiftyone_qdrant.runs import load_index
+from fiftyone_qdrant.sync import find_drift, sync
+
+from .forms import brain_key_input
+from .qdrant_operator import ICONS, QdrantOperator, chosen_index, progress
+
+
+class SyncIndex(QdrantOperator):
+    """Adds what is missing, removes orphans, updates changed embeddings."""
+
+    @property
+    def config(self):
+        return foo.OperatorConfig(
+            name="sync_index",
+            label="Sync Index",
+            description="Bring a Qdrant index in step with its dataset",
+            dynamic=True,
+            allow_delegated_execution=True,
+            risk_level=types.RiskLevel.MEDIUM,
+            **ICONS,
+        )
+
+    def form(self, ctx, inputs):
+        samples = ctx.target_view()
+        key = brain_key_input(ctx, inputs)
+        if key is None:
+            return
+
+        try:
+            drift = find_drift(load_index(ctx.dataset, key), samples)
+        except QdrantPluginError as e:
+            inputs.view("failure", types.Error(label=str(e)))
+        else:
+            inputs.view("drift", types.Notice(label=drift.summary))
+
+    def execute(self, ctx):
+        index = chosen_index(ctx)
+        samples = ctx.target_view()
+        drift = find_drift(index, samples)
+        done = {
+            "missing": len(drift.missing),
+            "orphans": len(drift.orphans),
+            "changed": len(drift.changed),
+            "summary": drift.summary,
+        }
+        if not ctx.params.get("dry_run", False):
+            _, ingested = sync(index, samples, drift, progress(ctx))
+            done.update(
+                added=ingested.new,
+                updated=ingested.replaced,
+                removed=len(drift.orphans),
+                skipped=ingested.skipped,
+            )
+
+        return {**done, "points": index.total_index_size}
+
+    def resolve_output(self, ctx):
+        outputs = types.Object()
+        outputs.str("summary", label="Found")
+        outputs.int("added", label="Added points")
+        outputs.int("updated", label="Updated points")
+        outputs.int("removed", label="Removed points")
+        outputs.int("skipped", label="Samples without an embedding")
+        outputs.int("points", label="Points in the index")
+        return types.Property(outputs, view=types.View(label="Index synced"))
+
+    def __call__(self, samples, brain_key, dry_run=False, delegate=False):
+        """Brings an index in step with a dataset.
+
+        Args:
+            samples: the dataset, or the view that should be indexed
+            brain_key: the index
+            dry_run (False): only say what drifted
+            delegate (False): run it in a delegated worker
+
+        Returns:
+            a :class:`fiftyone.operators.executor.ExecutionResult` with the numbers
+            of missing, orphan and changed points, and of those added, updated and
+            removed
+        """
+        params = {"brain_key": brain_key, "dry_run": dry_run}
+        return self._run(samples, params, delegate)
