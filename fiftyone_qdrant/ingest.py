@@ -16,6 +16,7 @@ from typing import Any
 
 import fiftyone.brain as fob
 import fiftyone.brain.internal.core.utils as fbu
+import fiftyone.core.media as fom
 import fiftyone.core.utils as fou
 
 from . import points
@@ -224,13 +225,26 @@ def add_samples(
     """
     result = Ingested() if result is None else result
     ids = samples.values("id")
+    source = _source(index, samples)
     with fou.ProgressBar(total=len(ids), progress=progress) as bar:
         for batch in fou.iter_batches(ids, _BATCH):
-            _add_batch(index, samples.select(list(batch)), skip_existing, result)
+            _add_batch(index, source.select(list(batch)), skip_existing, result)
             bar.update(len(batch))
 
     index.reload()
     return result
+
+
+def _source(index: QdrantSimilarityIndex, samples: Any) -> Any:
+    """Where to take the batches from: not through a view's stages if not needed.
+
+    MongoDB would go through them again for each batch. A view matters where it
+    changes what a sample is or holds: frames, patches, group slices, filtered labels.
+    """
+    dataset, config = samples._root_dataset, index.config
+    plain = not samples._is_generated and dataset.media_type != fom.GROUP
+    whole = config.patches_field is None and config.roi_field is None
+    return dataset if plain and whole else samples
 
 
 def _add_batch(
