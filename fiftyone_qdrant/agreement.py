@@ -92,7 +92,6 @@ def _differences(
 
 def _same(asked: Any, got: Any) -> bool:
     if isinstance(asked, float) and not isinstance(got, bool):
-        return abs(asked - got) < 1e-6  # Qdrant keeps fractions as float32
+        return abs(asked - float(got)) < 1e-6  # Qdrant keeps fractions as float32
 
-    matches: bool = asked == got
-    return matches
+    return bool(asked == got)

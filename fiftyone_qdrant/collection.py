@@ -257,6 +257,11 @@ class Collection:
             self._call("delete_collection")
         except CollectionNotFound:
             return
+        except ConnectionFailed as e:
+            raise type(e)(
+                f"{_sentence(e)} So collection '{self.name}' could not be deleted: it "
+                "may still be there, and incomplete"
+            ) from e
 
     def count(self) -> int:
         """Returns the exact number of points.
@@ -292,8 +297,9 @@ class Collection:
                 step = (end - done) // 2  # a proxy may take less than Qdrant
             except (ConnectionFailed, EngineError) as e:
                 raise type(e)(
-                    f"{e}. {done} of {len(ids)} points are known to be written. Do it "
-                    "again to write all: those that are there are replaced"
+                    f"{_sentence(e)} {done} of {len(ids)} points are known to be "
+                    "written. Do it again to write all: those that are there are "
+                    "replaced"
                 ) from e
             else:
                 done = end
@@ -525,6 +531,11 @@ def _farthest(query: list[float]) -> models.RecommendQuery:
 
 def _sample_id(point: models.ScoredPoint) -> str:
     return str((point.payload or {}).get(points.SAMPLE_ID))
+
+
+def _sentence(error: Exception) -> str:
+    text = str(error)
+    return text if text.endswith("?") else f"{text}."
 
 
 def _batch_size(size: int, max_bytes: int, max_points: int) -> int:

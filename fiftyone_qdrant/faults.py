@@ -129,8 +129,8 @@ def _from_transport(source: Exception, location: str) -> QdrantPluginError:
 
     if isinstance(source, httpx.NetworkError) or _is_cut(source):
         return _passing(
-            f"Qdrant at {location} does not answer: it closed the connection. Try "
-            "again when the server is up"
+            f"Qdrant at {location} does not answer: it closed the connection. Do it "
+            "again if the server was restarted; if it never answers, try https://"
         )
 
     if isinstance(source, httpx.ProtocolError):
@@ -251,7 +251,10 @@ def _from_status(
             "a lower write_consistency_factor"
         )
 
-    return EngineError(f"Qdrant at {location} failed with status {status}: {detail}")
+    advice = ". The server's log may say more" if status >= 500 else ""
+    return EngineError(
+        f"Qdrant at {location} failed with status {status}: {detail}{advice}"
+    )
 
 
 def _passing(message: str, retry_after: float = 0) -> ConnectionFailed:
@@ -270,8 +273,8 @@ def _busy(location: str, seconds: float | None = None) -> ConnectionFailed:
 
 def _too_slow(location: str) -> ConnectionFailed:
     return ConnectionFailed(
-        f"Qdrant at {location} did not answer in time. It may be busy: try again, or "
-        "give it more seconds with timeout"
+        f"Qdrant at {location} did not answer in time. It may be busy, or something "
+        "between may block it: try again. timeout is the seconds a call may take"
     )
 
 

@@ -11,7 +11,13 @@ import fiftyone.core.utils as fou
 from . import agreement, ownership, points
 from .collection import Collection, list_collections
 from .connection import EMBEDDED, Connection
-from .errors import CollectionExists, CollectionMismatch, CollectionNotFound
+from .errors import (
+    CollectionExists,
+    CollectionMismatch,
+    CollectionNotFound,
+    QdrantPluginError,
+)
+from .parameters import CollectionParameters
 
 logger = logging.getLogger(__name__)
 
@@ -107,12 +113,23 @@ def create(
         collection.create(size, config.metric, parameters, metadata)
 
     config.collection_name = collection.name
-    found = agreement.compare(size, config.metric, parameters, collection.info())
+    _tell_differences(collection, size, config.metric, parameters)
+    return collection
+
+
+def _tell_differences(
+    collection: Collection, size: int, metric: str, parameters: CollectionParameters
+) -> None:
+    try:
+        info = collection.info()
+    except QdrantPluginError as e:  # it was made: what comes next will tell
+        logger.info("Collection '%s' could not be read: %s", collection.name, e)
+        return
+
+    found = agreement.compare(size, metric, parameters, info)
     if found:
         logger.warning(
             "Collection '%s' is not quite as asked for (%s)",
             collection.name,
             "; ".join(map(str, found)),
         )
-
-    return collection
