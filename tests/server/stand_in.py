@@ -225,7 +225,7 @@ class StandIn:
         config["wal_config"] |= made.get("wal_config") or {}
         config["quantization_config"] = made.get("quantization_config")
         for section, values in self.reported.items():
-            config[section] = {**(config[section] or {}), **values}
+            config[section] = values and {**(config[section] or {}), **values}
         config["metadata"] = made.get("metadata")
         return info | {"config": config, "payload_schema": self._indexes.get(name, {})}
 
@@ -353,7 +353,8 @@ class _Handler(BaseHTTPRequestHandler):
             return 404, b"<html>no such page</html>"
         path = path[len(us.prefix) :]
         key = self.headers.get("api-key")
-        if path.strip("/") and us.api_key and key not in (us.api_key, us.read_only_key):
+        known = us.api_key is None or key in {us.api_key, us.read_only_key} - {None}
+        if path.strip("/") and not known:
             return 401, b"Must provide an API key or an Authorization bearer token"
         writes = any(w in f"{self.command} {path}" for w in WRITES)
         if us.read_only_key and key == us.read_only_key and writes:

@@ -1,0 +1,177 @@
+"""A stand-in server, an index on it, and the table of faults at the end.
+
+Pauses between attempts are not slept but added up, so a fault's seconds in the
+table are what a user waits.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+import time
+import traceback
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+
+import fiftyone.brain as fob
+import numpy as np
+import pytest
+
+from fiftyone_qdrant import clients, collection, errors, retries
+from tests.server.stand_in import StandIn
+
+KEY = "planted-key-77"
+TABLE = Path(tempfile.gettempdir(), "fiftyone_qdrant_faults.txt")
+FOREIGN_WORDS = r"Traceback|Errno|httpx|httpcore|pydantic|grpc\.|0x|<html|b'|\n"
+ENGINES = ("embedded", "stand-in", "server", "server-grpc")
+_rows = pytest.StashKey[list]()
+_ran = pytest.StashKey[dict]()
+
+
+@pytest.fixture(autouse=True)
+def no_clients(monkeypatch):
+    """Each test starts with no connections, and ends those it made."""
+    monkeypatch.setattr(clients, "_clients", {})
+    yield
+    for client in clients._clients.values():
+        client.close()
+
+
+@pytest.fixture(autouse=True)
+def pauses(monkeypatch):
+    """The pauses that were asked for, none of which is slept."""
+    asked = []
+    clock = SimpleNamespace(sleep=asked.append)
+    monkeypatch.setattr(retries, "time", clock)
+    monkeypatch.setattr(collection, "time", clock)
+    return asked
+
+
+@pytest.fixture
+def server():
+    """A stand-in server that behaves well until told otherwise."""
+    with StandIn() as stand_in:
+        yield stand_in
+
+
+@pytest.fixture
+def samples(make_dataset, monkeypatch):
+    """60 samples, written in batches of 20."""
+    monkeypatch.setattr(collection, "_WRITE_POINTS", 20)
+    return make_dataset(60)
+
+
+@pytest.fixture
+def vectors(rng):
+    return rng.standard_normal((60, 8)).astype(np.float32)
+
+
+@pytest.fixture
+def create(samples, vectors):
+    """``create(url, n=60, **config)`` makes an index of the first ``n`` samples."""
+
+    def make(url, n=60, **config):
+        return fob.compute_similarity(
+            samples[:n] if n < 60 else samples,
+            embeddings=vectors[:n],
+            backend="qdrant",
+            brain_key="index",
+            **{"url": url, "timeout": 2, "metric": "euclidean", **config},
+        )
+
+    return make
+
+
+@pytest.fixture
+def index(create, server):
+    """An index of the first 30 samples, in the collection "points"."""
+    made = create(server.url, 30, collection_name="points")
+    server.requests.clear()
+    return made
+
+
+@pytest.fixture
+def fault(request, pauses):
+    """Gives a context manager that makes one row of the table of faults.
+
+    ``with fault(name, *errors) as seen``: one of the errors must come; without any,
+    none may. ``seen.state`` is for the test to say, once it has checked it.
+    """
+
+    @contextmanager
+    def observe(name, *expected, saying="", within=6.0):
+        seen = SimpleNamespace(state="", error=None, seconds=0.0)
+        pauses.clear()
+        start = time.perf_counter()
+        try:
+            yield seen
+        except expected as e:
+            seen.error = e
+        seen.seconds = time.perf_counter() - start + sum(pauses)
+        said = "" if seen.error is None else str(seen.error)
+        if expected:
+            assert seen.error is not None, "nothing was raised"
+            check_sentence(seen.error, said)
+            assert re.search(saying, said), said
+        assert seen.seconds < within
+        request.config.stash[_rows].append((request.node.nodeid, name, said, seen))
+
+    return observe
+
+
+def check_sentence(error, said):
+    assert isinstance(error, errors.QdrantPluginError), error
+    assert 15 < len(said) < 450, said
+    assert not re.search(FOREIGN_WORDS, said), said
+    assert KEY not in "".join(traceback.format_exception(error))
+
+
+def pytest_configure(config):
+    config.stash[_rows] = []
+    config.stash[_ran] = {}
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Note the engines that the contract suite's tests ran on."""
+    report = (yield).get_result()
+    found = re.search(r"tests/library/(.+?)\[(.+)\]", item.nodeid)
+    if found and call.when == "call":
+        words = found[2].replace("stand-in", "standin").replace("r-grpc", "r_grpc")
+        for word in words.split("-"):
+            engine = {"standin": "stand-in", "server_grpc": "server-grpc"}.get(
+                word, word
+            )
+            if engine in ENGINES:
+                runs = item.config.stash[_ran].setdefault(found[1], {})
+                runs.setdefault(engine, []).append(report.outcome)
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    if config.stash[_rows]:
+        lines = list(_fault_lines(config.stash[_rows]))
+        TABLE.write_text("\n".join(lines) + "\n")
+        terminalreporter.section("faults of a server")
+        terminalreporter.write("\n".join(lines) + "\n")
+        terminalreporter.write(f"(also in {TABLE})\n")
+    if config.stash[_ran] and config.get_verbosity() >= 0:
+        terminalreporter.section("the library's tests, and on which engines they ran")
+        terminalreporter.write("\n".join(_engine_lines(config.stash[_ran])) + "\n")
+
+
+def _fault_lines(rows):
+    for _, name, said, seen in rows:
+        yield f"{name}"
+        yield f"    sees   {said or 'nothing: it is done all the same'}"
+        yield f"    after  {seen.state or 'as before'}   [{seen.seconds:.1f} s]"
+
+
+def _engine_lines(ran):
+    yield f"{'':72} " + " ".join(f"{e:>11}" for e in ENGINES)
+    for name in sorted(ran):
+        cells = (ran[name].get(engine, ()) for engine in ENGINES)
+        words = (
+            f"{sum(o == 'passed' for o in c)}/{len(c)}" if c else "-" for c in cells
+        )
+        yield f"{name[:72]:72} " + " ".join(f"{w:>11}" for w in words)

@@ -1,0 +1,124 @@
+"""The same faults over gRPC, where they come as status codes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from qdrant_client import models
+
+from fiftyone_qdrant import clients
+from fiftyone_qdrant.collection import Collection
+from fiftyone_qdrant.connection import resolve
+from fiftyone_qdrant.errors import (
+    AuthenticationFailed,
+    CollectionExists,
+    CollectionNotFound,
+    ConnectionFailed,
+    EngineError,
+    RequestTooLarge,
+)
+from fiftyone_qdrant.parameters import CollectionParameters
+from tests.isolation import free_port
+from tests.server.grpc_stand_in import GrpcStandIn
+
+IDS = [f"{n:024x}" for n in range(30)]
+VECTORS = np.eye(30, 8, dtype=np.float32)
+LARGE = "Received message larger than max (5 vs. 4)"
+CODES = {
+    "UNAUTHENTICATED": ("", AuthenticationFailed, "refused the API key. Set", 1),
+    "PERMISSION_DENIED": ("", AuthenticationFailed, "may only read", 1),
+    "NOT_FOUND": ("", CollectionNotFound, "There is no collection 'points'", 1),
+    "ALREADY_EXISTS": ("", CollectionExists, "exists already", 1),
+    "UNAVAILABLE": ("", ConnectionFailed, "over gRPC.*grpc_port", 6),
+    "DEADLINE_EXCEEDED": ("", ConnectionFailed, "not answer in time", 1),
+    "RESOURCE_EXHAUSTED": ("slow down", ConnectionFailed, "busy", 6),
+    "RESOURCE_EXHAUSTED ": (LARGE, RequestTooLarge, "client_max_body_size", 5),
+    "INTERNAL": ("1 out of 2 replicas failed", EngineError, "Too few replicas", 1),
+    "INVALID_ARGUMENT": ("Wrong vector size", EngineError, "Wrong vector size", 1),
+}
+
+
+def open_at(port, **arguments):
+    arguments = {"url": f"http://127.0.0.1:{free_port()}", **arguments}
+    return resolve({**arguments, "prefer_grpc": True, "grpc_port": port})
+
+
+@pytest.fixture
+def points(monkeypatch):
+    """A collection on a server whose every write ends with a status."""
+
+    def make(server):
+        collection = Collection(open_at(server.port, timeout=2), "points")
+        monkeypatch.setattr(collection, "schema", lambda: _Schema)
+        monkeypatch.setattr(collection, "present", set)
+        return collection
+
+    return make
+
+
+class _Schema:
+    vector_name = None
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_a_write_says(code, points, fault):
+    details, error, saying, calls = CODES[code]
+    with GrpcStandIn() as server:
+        collection = points(server)
+        clients.connect(collection.connection)
+        server.code, server.details = code.strip(), details
+        name = f"gRPC write: {code.strip()}{' (too large)' * (details == LARGE)}"
+        with fault(name, error, saying=saying, within=9):
+            collection.write(IDS, VECTORS, [{}] * 30)
+        assert sum(c.endswith("/Upsert") for c in server.calls) == calls
+
+
+@pytest.mark.parametrize("metadata", [(), (("retry-after", "3"),)])
+def test_a_busy_server_is_waited_for(metadata, points, pauses, fault):
+    with GrpcStandIn("RESOURCE_EXHAUSTED", metadata=metadata, times=0) as server:
+        collection = points(server)
+        clients.connect(collection.connection)
+        server.times = 1
+        with fault(f"gRPC write: busy once{', Retry-After 3' * bool(metadata)}"):
+            collection.write(IDS, VECTORS, [{}] * 30)
+        assert pauses[0] == (3 if metadata else 0.25)
+
+
+def test_a_create_that_was_made_by_another(fault):
+    with GrpcStandIn("ALREADY_EXISTS", times=0) as server:
+        collection = Collection(open_at(server.port), "points")
+        clients.connect(collection.connection)
+        server.times = None
+        with fault("gRPC create: exists", CollectionExists, saying="exists already"):
+            collection.create(8, "cosine", CollectionParameters({}), {})
+
+
+def test_nothing_listens(fault):
+    place = open_at(free_port())
+    saying = "over gRPC.*prefer_grpc only the url"
+    with fault("gRPC: refused", ConnectionFailed, saying=saying, within=5.5):
+        clients.connect(place)
+
+
+def test_never_answers(fault):
+    with GrpcStandIn(stall=True) as server:
+        place = open_at(server.port, timeout=1)
+        saying = "did not answer in time"
+        with fault("gRPC: never answers", ConnectionFailed, saying=saying, within=3):
+            clients.connect(place)
+
+
+@pytest.mark.parametrize("code", ["UNAUTHENTICATED", "PERMISSION_DENIED"])
+def test_a_wrong_key(code, fault):
+    with GrpcStandIn(code, "Invalid API key or JWT") as server:
+        place = open_at(server.port)
+        saying = "refused the API key.*_QDRANT_API_KEY"
+        with fault(f"gRPC: {code}", AuthenticationFailed, saying=saying):
+            clients.connect(place)
+
+
+def test_rest_is_not_needed():
+    with GrpcStandIn() as server:
+        client = clients.connect(open_at(server.port))
+        assert client.info().version == "1.19.2"
+        assert isinstance(client.get_collections(), models.CollectionsResponse)
