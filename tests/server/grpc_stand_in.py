@@ -21,12 +21,14 @@ class GrpcStandIn:
         times: answer so many times with ``code``, then with ``OK``
         stall: never answer
         calls: the methods that were called
+        messages: what they were called with, serialized
     """
 
     def __init__(self, code="OK", details="", metadata=(), times=None, stall=False):
         self.code, self.details, self.metadata = code, details, metadata
         self.times, self.stall = times, stall
         self.calls: list[str] = []
+        self.messages: list[bytes] = []
         self._over = threading.Event()
 
     def __enter__(self) -> GrpcStandIn:
@@ -42,8 +44,11 @@ class GrpcStandIn:
         self._server.stop(0).wait()
         self._threads.shutdown()
 
-    def answer(self, method: str, context: grpc.ServicerContext) -> bytes:
+    def answer(
+        self, method: str, message: bytes, context: grpc.ServicerContext
+    ) -> bytes:
         self.calls.append(method)
+        self.messages.append(message)
         if self.stall:
             self._over.wait()
         if method != HEALTH and self.times != 0 and self.code != "OK":
@@ -71,5 +76,7 @@ class _Any(grpc.GenericRpcHandler):
 
     def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
         return grpc.unary_unary_rpc_method_handler(
-            lambda _, context: self._stand_in.answer(details.method, context)
+            lambda message, context: self._stand_in.answer(
+                details.method, message, context
+            )
         )

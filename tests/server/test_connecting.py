@@ -52,8 +52,10 @@ def test_refused(fails):
 
 
 @pytest.mark.parametrize("grpc", [False, True])
-def test_silent(grpc, fails):
+def test_silent(grpc, fails, monkeypatch):
     """As an unroutable address: packets go, nothing comes back."""
+    if grpc:
+        monkeypatch.setattr(clients, "_CONNECT_SECONDS", 1)
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen(0)
@@ -63,7 +65,7 @@ def test_silent(grpc, fails):
             s.setblocking(False)
             s.connect_ex(("127.0.0.1", port))
         fails(
-            f"unroutable{', gRPC' * grpc} (timeout=60)",
+            f"unroutable{', gRPC, 1 s instead of 5' * grpc} (timeout=60)",
             f"http://127.0.0.1:{port}",
             ConnectionFailed,
             saying="does not answer.*(right|needed)|did not answer in time",

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from qdrant_client import grpc as messages
 from qdrant_client import models
+from qdrant_client.conversions.conversion import GrpcToRest
 
 from fiftyone_qdrant import clients
+from fiftyone_qdrant import collection as collection_module
 from fiftyone_qdrant.collection import Collection
 from fiftyone_qdrant.connection import resolve
 from fiftyone_qdrant.errors import (
@@ -18,11 +21,12 @@ from fiftyone_qdrant.errors import (
     RequestTooLarge,
 )
 from fiftyone_qdrant.parameters import CollectionParameters
+from fiftyone_qdrant.points import to_point_ids
 from tests.isolation import free_port
 from tests.server.grpc_stand_in import GrpcStandIn
 
 IDS = [f"{n:024x}" for n in range(30)]
-VECTORS = np.eye(30, 8, dtype=np.float32)
+VECTORS = np.eye(30, 8, dtype=np.float32) / 3
 LARGE = "Received message larger than max (5 vs. 4)"
 CODES = {
     "UNAUTHENTICATED": ("", AuthenticationFailed, "refused the API key. Set", 1),
@@ -115,6 +119,26 @@ def test_a_wrong_key(code, fault):
         saying = "refused the API key.*_QDRANT_API_KEY"
         with fault(f"gRPC: {code}", AuthenticationFailed, saying=saying):
             clients.connect(place)
+
+
+@pytest.mark.parametrize("named", [None, "image"])
+@pytest.mark.parametrize("fast", [True, False])
+def test_what_is_written(named, fast, points, monkeypatch):
+    """The same message, whether or not qdrant-client can copy vectors as bytes."""
+    if not fast:
+        monkeypatch.setattr(collection_module, "_to_grpc", lambda *_: None)
+    with GrpcStandIn() as server:
+        collection = points(server)
+        monkeypatch.setattr(_Schema, "vector_name", named)
+        payloads = [{"sample_id": i, "norm": 0.5} for i in IDS]
+        collection.write(IDS, VECTORS, payloads)
+        sent = messages.UpsertPoints.FromString(server.messages[-1])
+    assert (sent.collection_name, sent.wait) == ("points", True)
+    read = [GrpcToRest.convert_point_struct(p) for p in sent.points]
+    assert [p.id for p in read] == to_point_ids(IDS)
+    assert [p.payload for p in read] == payloads
+    vectors = [p.vector[named] if named else p.vector for p in read]
+    np.testing.assert_array_equal(np.array(vectors, np.float32), VECTORS)
 
 
 def test_rest_is_not_needed():
