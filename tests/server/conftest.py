@@ -26,7 +26,6 @@ TABLE = Path(tempfile.gettempdir(), "fiftyone_qdrant_faults.txt")
 FOREIGN_WORDS = r"Traceback|Errno|httpx|httpcore|pydantic|grpc\.|0x|<html|b'|\n"
 ENGINES = ("embedded", "stand-in", "server", "server-grpc")
 _rows = pytest.StashKey[list]()
-_ran = pytest.StashKey[dict]()
 
 
 @pytest.fixture(autouse=True)
@@ -129,23 +128,6 @@ def check_sentence(error, said):
 
 def pytest_configure(config):
     config.stash[_rows] = []
-    config.stash[_ran] = {}
-
-
-@pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_makereport(item, call):
-    """Note the engines that the contract suite's tests ran on."""
-    report = (yield).get_result()
-    found = re.search(r"tests/library/(.+?)\[(.+)\]", item.nodeid)
-    if found and call.when == "call":
-        words = found[2].replace("stand-in", "standin").replace("r-grpc", "r_grpc")
-        for word in words.split("-"):
-            engine = {"standin": "stand-in", "server_grpc": "server-grpc"}.get(
-                word, word
-            )
-            if engine in ENGINES:
-                runs = item.config.stash[_ran].setdefault(found[1], {})
-                runs.setdefault(engine, []).append(report.outcome)
 
 
 def pytest_terminal_summary(terminalreporter, config):
@@ -155,9 +137,10 @@ def pytest_terminal_summary(terminalreporter, config):
         terminalreporter.section("faults of a server")
         terminalreporter.write("\n".join(lines) + "\n")
         terminalreporter.write(f"(also in {TABLE})\n")
-    if config.stash[_ran] and config.get_verbosity() >= 0:
-        terminalreporter.section("the library's tests, and on which engines they ran")
-        terminalreporter.write("\n".join(_engine_lines(config.stash[_ran])) + "\n")
+    ran = _engines_of(terminalreporter.stats)
+    if ran:
+        terminalreporter.section("the library's tests passed, on which engines")
+        terminalreporter.write("\n".join(_engine_lines(ran)) + "\n")
 
 
 def _fault_lines(rows):
@@ -167,11 +150,22 @@ def _fault_lines(rows):
         yield f"    after  {seen.state or 'as before'}   [{seen.seconds:.1f} s]"
 
 
+def _engines_of(stats):
+    """``{test: {engine: [whether it passed]}}`` of the contract suite."""
+    ran = {}
+    for outcome in ("passed", "failed", "error"):
+        for report in stats.get(outcome, ()):
+            found = re.match(r"tests/library/(.+?)\[(.+)\]$", report.nodeid)
+            engine = found and re.search(r"embedded|stand-in|server(-grpc)?", found[2])
+            if engine and (report.when == "call" or outcome != "passed"):
+                runs = ran.setdefault(found[1], {}).setdefault(engine[0], [])
+                runs.append(outcome == "passed")
+    return ran
+
+
 def _engine_lines(ran):
     yield f"{'':72} " + " ".join(f"{e:>11}" for e in ENGINES)
     for name in sorted(ran):
         cells = (ran[name].get(engine, ()) for engine in ENGINES)
-        words = (
-            f"{sum(o == 'passed' for o in c)}/{len(c)}" if c else "-" for c in cells
-        )
+        words = (f"{sum(c)}/{len(c)}" if c else "-" for c in cells)
         yield f"{name[:72]:72} " + " ".join(f"{w:>11}" for w in words)

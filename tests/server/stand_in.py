@@ -1,25 +1,24 @@
 """A Qdrant server made of stdlib HTTP and qdrant-client's in-memory mode.
 
 It speaks as much of Qdrant's REST API as the library uses, over a real socket, and
-misbehaves on command: see :class:`Fault`. Its answers' shapes and error texts are
-those of Qdrant 1.19. As a program (``python -m tests.server.stand_in PORT``) it
-behaves well, for the contract suite: ``QDRANT_URL=http://localhost:PORT make test``.
+misbehaves on command. Its answers' shapes and error texts are those of Qdrant 1.19.
+As a program (``python -m tests.server.stand_in PORT``) it behaves well, for the
+contract suite: ``QDRANT_URL=http://localhost:PORT make test``.
 """
 
 from __future__ import annotations
 
 import json
-import re
 import socket
 import ssl
 import sys
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from qdrant_client import QdrantClient, models
+
+from tests.server.misbehaviour import Fault
 
 WRITES = ("PUT", "DELETE", "/points/delete")
 DEFAULTS = {
@@ -33,48 +32,6 @@ DEFAULTS = {
     "wal_config": {"wal_capacity_mb": 32, "wal_segments_ahead": 0},
     "quantization_config": None,
 }
-
-
-@dataclass
-class Fault:
-    """One way to misbehave.
-
-    Attributes:
-        at: requests it applies to, matched against ``"METHOD /path"``
-        status: answer with this status
-        error: Qdrant's words for it
-        body: answer with these bytes, whatever they are
-        headers: of the answer
-        drop: close the connection without an answer
-        applied: do what was asked before misbehaving
-        stall: never answer, until the stand-in stops
-        then: call this first
-        after: serve as many matching requests well before
-        times: misbehave as often, then serve well again; ``None``: for ever
-    """
-
-    at: str = ""
-    status: int = 200
-    error: str | None = None
-    body: bytes | None = None
-    headers: dict[str, str] = field(default_factory=dict)
-    drop: bool = False
-    applied: bool = False
-    stall: bool = False
-    then: Callable[[], Any] | None = None
-    after: int = 0
-    times: int | None = None
-
-    def takes(self, request: str) -> bool:
-        """Whether this request is one to misbehave on; counts it."""
-        if not re.search(self.at, request) or self.times == 0:
-            return False
-        if self.after > 0:
-            self.after -= 1
-            return False
-        if self.times is not None:
-            self.times -= 1
-        return True
 
 
 class StandIn:

@@ -16,7 +16,8 @@ from fiftyone_qdrant.errors import (
     EngineError,
 )
 from tests.server.conftest import KEY
-from tests.server.stand_in import Fault, StandIn
+from tests.server.misbehaviour import Fault
+from tests.server.stand_in import StandIn
 
 WRITE = "PUT /collections/points/points"
 QUERY = "POST /collections/points/points/query/batch"
@@ -113,8 +114,8 @@ def ask(samples, k=5):
 
 
 @pytest.fixture
-def answer(index, samples, server):
-    """The answer to a query, from the stored run: given no url, it has one."""
+def answer(index, samples):
+    """The answer to a query while all is well."""
     index.reload()
     return ask(samples).values("id")
 

@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from tests.server.stand_in import Fault
+from tests.server.misbehaviour import Fault
 
 ASKED = {
     "on_disk": True,

@@ -10,7 +10,7 @@ import yaml
 
 from fiftyone_qdrant import retries
 from tests.isolation import REPO
-from tests.server.stand_in import Fault
+from tests.server.misbehaviour import Fault
 
 FOLDER = REPO / "examples" / "cluster"
 TOO_FEW = "Service internal error: 1 out of 2 shards failed to apply on all replicas"

@@ -16,7 +16,8 @@ from fiftyone_qdrant.errors import AuthenticationFailed, ConnectionFailed
 from tests.isolation import free_port
 from tests.server.conftest import KEY
 from tests.server.grpc_stand_in import GrpcStandIn
-from tests.server.stand_in import Fault, StandIn
+from tests.server.misbehaviour import Fault
+from tests.server.stand_in import StandIn
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from fiftyone_qdrant.errors import (
     RequestTooLarge,
 )
 from tests.server.conftest import KEY
-from tests.server.stand_in import Fault
+from tests.server.misbehaviour import Fault
 
 MAKE = r"PUT /collections/[^/]+$"
 INDEX = r"PUT /collections/[^/]+/index"
