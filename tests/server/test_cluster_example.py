@@ -39,6 +39,7 @@ def test_the_compose_file_has_three_nodes():
         assert volume == f"{name}:/qdrant/storage"
 
 
+@pytest.mark.filterwarnings("ignore:Local mode performs exact")
 def test_the_script_outlives_a_node(cluster, server, monkeypatch, capsys):
     said = []
 
