@@ -2,7 +2,7 @@
 
 A query for each of many points costs a scan each; as matrix products the same
 comparisons are many times faster. Two blocks of vectors and one tile of distances
-are in memory at a time, however large the index is.
+are in memory at a time, however large the index is; of ``b`` blocks, ``b**2`` are read.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ _BLOCK_BYTES = 64 * 2**20
 _TILE_ROWS = 1024
 _TILE_COLUMNS = 8192
 _SLACK = 1e-5  # bounds the rounding of float32 products, relative to the norms
+_MARGIN = 8  # candidates kept beyond k, as rounding may change their order
 
 Rows = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
@@ -42,7 +43,8 @@ class AllPairs:
         self._ids = list(ids)
         self._metric = metric
         self._block_rows = max(_TILE_ROWS, _BLOCK_BYTES // (4 * size))
-        self._blocks: dict[int, Matrix] = {}
+        self._offset: Matrix | None = None
+        self._latest: dict[int, Matrix] = {}
 
     def neighbors(self, k: int) -> tuple[list[Rows], list[Scores]]:
         """Returns the ``k`` nearest others of each point, nearest first.
@@ -52,20 +54,23 @@ class AllPairs:
         """
         rows: list[Rows] = []
         dists: list[Scores] = []
-        for start, tile in self._tiles(0, _TILE_ROWS):
-            best = np.empty((len(tile), 0), np.int64)
-            rough = np.empty((len(tile), 0), np.float32)
-            for column, others in self._tiles(0, _TILE_COLUMNS):
-                d, _ = self._rough(tile, others)
-                _exclude_itself(d, start, column)
-                best, rough = _keep_smallest(best, rough, d, column, k + 8)
+        for first, block in self._blocks():
+            best_rows = np.empty((len(block), 0), np.int64)
+            best = np.empty((len(block), 0))
+            for column, others in self._blocks():
+                parts = [
+                    self._nearest(tile, first + start, others, column, k)
+                    for start, tile in _tiles(block, _TILE_ROWS)
+                ]
+                best_rows = np.hstack([best_rows, np.vstack([r for r, _ in parts])])
+                best = np.hstack([best, np.vstack([d for _, d in parts])])
+                best_rows, best = _smallest(best_rows, best, k)
 
-            for point, candidates in zip(tile, best, strict=True):
-                exact = self._exact(point, candidates)
-                order = np.argsort(exact, kind="stable")[:k]
-                order = order[candidates[order] >= 0]
-                rows.append(candidates[order])
-                dists.append(exact[order])
+            order = np.argsort(best, axis=1, kind="stable")
+            for row, found, distances in zip(order, best_rows, best, strict=True):
+                keep = row[np.isfinite(distances[row])]
+                rows.append(found[keep])
+                dists.append(distances[keep])
 
         return rows, dists
 
@@ -75,22 +80,22 @@ class AllPairs:
         Returns:
             for each point, int64 positions in ``ids`` and float64 distances
         """
-        rows: list[Rows] = []
-        dists: list[Scores] = []
-        for start, tile in self._tiles(0, _TILE_ROWS):
-            near: list[list[Rows]] = [[] for _ in tile]
-            for column, others in self._tiles(0, _TILE_COLUMNS):
-                close = self._close(tile, others, thresh)
-                _exclude_itself(close, start, column)
-                for i in np.flatnonzero(close.any(axis=1)):
-                    near[i].append(np.flatnonzero(close[i]) + column)
+        rows: list[list[Rows]] = [[] for _ in self._ids]
+        dists: list[list[Scores]] = [[] for _ in self._ids]
+        for first, block in self._blocks():
+            for column, others in self._blocks():
+                for start, tile in _tiles(block, _TILE_ROWS):
+                    for i, j in self._close_pairs(
+                        tile, first + start, others, column, thresh
+                    ):
+                        distances = pairwise_distances(tile[i], others[j], self._metric)
+                        rows[first + start + i].append(j + column)
+                        dists[first + start + i].append(distances)
 
-            for point, parts in zip(tile, near, strict=True):
-                found = np.concatenate(parts) if parts else np.empty(0, np.int64)
-                rows.append(found)
-                dists.append(self._exact(point, found))
-
-        return rows, dists
+        return (
+            [np.concatenate([np.empty(0, np.int64), *r]) for r in rows],
+            [np.concatenate([np.empty(0), *d]) for d in dists],
+        )
 
     def unique(self, thresh: float) -> Mask:
         """Goes through the points in order and drops those near an earlier one.
@@ -100,53 +105,103 @@ class AllPairs:
             points before it
         """
         keep = np.ones(len(self._ids), dtype=bool)
-        for start, tile in self._tiles(0, _TILE_ROWS):
-            end = start + len(tile)
-            close = self._close(tile, tile, thresh)
-            kept = keep[start:end]
-            for i in range(len(tile)):
-                if kept[i]:
-                    kept[i + 1 :] &= ~close[i, i + 1 :]
+        for first, block in self._blocks():
+            mine = keep[first : first + len(block)]
+            for start, tile in _tiles(block, _TILE_ROWS):
+                end = start + len(tile)
+                close = self._close(tile, tile, thresh)
+                kept = mine[start:end]
+                for i in range(len(tile)):
+                    if kept[i]:
+                        kept[i + 1 :] &= ~close[i, i + 1 :]
 
-            if not kept.any():
-                continue
+                self._drop_near(tile[kept], block[end:], mine[end:], thresh)
 
-            for column, others in self._tiles(end, _TILE_COLUMNS):
-                left = np.flatnonzero(keep[column : column + len(others)])
-                if left.size:
-                    near = self._close(tile[kept], others[left], thresh).any(axis=0)
-                    keep[column + left[near]] = False
+            for column, others in self._blocks(first + len(block)):
+                later = keep[column : column + len(others)]
+                for start, tile in _tiles(block, _TILE_ROWS):
+                    kept = mine[start : start + len(tile)]
+                    self._drop_near(tile[kept], others, later, thresh)
 
         return keep
 
-    def _tiles(self, start: int, rows: int) -> Iterator[tuple[int, Matrix]]:
-        """Yields the vectors from ``start`` on, at most ``rows`` at a time."""
-        while start < len(self._ids):
-            number, offset = divmod(start, self._block_rows)
-            tile = self._block(number)[offset : offset + rows]
-            yield start, tile
-            start += len(tile)
+    def _drop_near(
+        self, kept: Matrix, others: Matrix, keep: Mask, thresh: float
+    ) -> None:
+        """Clears ``keep`` where one of ``others`` is near one of ``kept``."""
+        if not len(kept):
+            return
 
-    def _block(self, number: int) -> Matrix:
-        if number not in self._blocks:
-            if len(self._blocks) == 2:  # of the two at hand the older one goes
-                del self._blocks[next(iter(self._blocks))]
+        for start, tile in _tiles(others, _TILE_COLUMNS):
+            left = np.flatnonzero(keep[start : start + len(tile)])
+            if left.size:
+                near = self._close(kept, tile[left], thresh).any(axis=0)
+                keep[start + left[near]] = False
 
-            first = number * self._block_rows
-            vectors = self._contents.vectors(
-                self._ids[first : first + self._block_rows]
+    def _nearest(
+        self, tile: Matrix, row: int, others: Matrix, column: int, k: int
+    ) -> tuple[Rows, Scores]:
+        """The nearest of ``others`` to each vector of a tile, infinite if too few."""
+        rows = np.empty((len(tile), 0), np.int64)
+        rough = np.empty((len(tile), 0), np.float32)
+        for start, part in _tiles(others, _TILE_COLUMNS):
+            d, _ = self._rough(tile, part)
+            _exclude_itself(d, row, column + start)
+            columns = np.broadcast_to(np.arange(start, start + len(part)), d.shape)
+            rows, rough = _smallest(
+                np.hstack([rows, columns]), np.hstack([rough, d]), k + _MARGIN
             )
-            self._blocks[number] = self._prepare(vectors)
 
-        return self._blocks[number]
+        exact = np.full(rough.shape, np.inf)  # as is that to the point itself
+        at_once = max(1, _TILE_COLUMNS // rows.shape[1])
+        for start, part in _tiles(tile, at_once):
+            lines = slice(start, start + len(part))
+            candidates = others[rows[lines]]
+            exact[lines] = pairwise_distances(
+                part[:, np.newaxis], candidates, self._metric
+            )
+
+        exact[np.isinf(rough)] = np.inf
+        return _smallest(rows + column, exact, k)
+
+    def _close_pairs(
+        self, tile: Matrix, row: int, others: Matrix, column: int, thresh: float
+    ) -> Iterator[tuple[int, Rows]]:
+        for start, part in _tiles(others, _TILE_COLUMNS):
+            close = self._close(tile, part, thresh)
+            _exclude_itself(close, row, column + start)
+            for i in np.flatnonzero(close.any(axis=1)):
+                yield int(i), np.flatnonzero(close[i]) + start
+
+    def _blocks(self, start: int = 0) -> Iterator[tuple[int, Matrix]]:
+        """Yields the vectors from ``start``, the first of a block, block by block."""
+        for first in range(start, len(self._ids), self._block_rows):
+            yield first, self._block(first)
+
+    def _block(self, first: int) -> Matrix:
+        if first not in self._latest:
+            if len(self._latest) == 2:  # of the two at hand the older one goes
+                del self._latest[next(iter(self._latest))]
+
+            ids = self._ids[first : first + self._block_rows]
+            self._latest[first] = self._prepare(self._contents.vectors(ids))
+
+        return self._latest[first]
 
     def _prepare(self, vectors: Matrix) -> Matrix:
-        if self._metric != "cosine":
+        """Makes products precise: unit vectors, or vectors about the origin."""
+        if self._metric == "dotproduct":
             return vectors
 
-        norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-        unit: Matrix = vectors / np.where(norms == 0, np.float32(1), norms)
-        return unit
+        if self._metric == "cosine":
+            norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+            unit: Matrix = vectors / np.where(norms == 0, np.float32(1), norms)
+            return unit
+
+        if self._offset is None:
+            self._offset = vectors.mean(axis=0, dtype=np.float64).astype(np.float32)
+
+        return vectors - self._offset
 
     def _rough(self, a: Matrix, b: Matrix) -> tuple[Any, Any]:
         """Distances (squared if Euclidean) in float32, and how wrong they may be."""
@@ -156,15 +211,14 @@ class AllPairs:
             return cdist(a, b, "cityblock"), 0.0
 
         d = a @ b.T
-        if self._metric == "dotproduct":
-            np.negative(d, out=d)
-        elif self._metric == "cosine":
+        if self._metric == "cosine":
             np.subtract(1.0, d, out=d)
             return d, _SLACK
 
         norms_a = np.einsum("ij,ij->i", a, a)[:, np.newaxis]
         norms_b = np.einsum("ij,ij->i", b, b)[np.newaxis]
         if self._metric == "dotproduct":
+            np.negative(d, out=d)
             return d, _SLACK * np.sqrt(norms_a * norms_b)
 
         d *= -2.0
@@ -177,43 +231,36 @@ class AllPairs:
         d, slack = self._rough(a, b)
         limit = thresh * abs(thresh) if self._metric == "euclidean" else thresh
         close: Mask = d <= limit - slack
-        unsure = np.argwhere((d <= limit + slack) & ~close)
-        for i in np.unique(unsure[:, 0]):
-            columns = unsure[unsure[:, 0] == i, 1]
-            close[i, columns] = (
-                pairwise_distances(a[i], b[columns], self._metric) <= thresh
-            )
+        i, j = np.nonzero((d <= limit + slack) & ~close)
+        for start in range(0, len(i), _TILE_ROWS):
+            unsure = i[start : start + _TILE_ROWS], j[start : start + _TILE_ROWS]
+            exact = pairwise_distances(a[unsure[0]], b[unsure[1]], self._metric)
+            close[unsure] = exact <= thresh
 
         return close
 
-    def _exact(self, point: Matrix, rows: Rows) -> Scores:
-        result = np.full(len(rows), np.inf)
-        for number in np.unique(rows[rows >= 0] // self._block_rows):
-            here = np.flatnonzero(rows // self._block_rows == number)
-            others = self._block(int(number))[rows[here] % self._block_rows]
-            result[here] = pairwise_distances(point, others, self._metric)
 
-        return result
+def _tiles(matrix: Matrix, rows: int) -> Iterator[tuple[int, Matrix]]:
+    for start in range(0, len(matrix), rows):
+        yield start, matrix[start : start + rows]
 
 
-def _exclude_itself(tile: Any, start: int, column: int) -> None:
+def _exclude_itself(tile: Any, row: int, column: int) -> None:
     """No point is its own neighbor."""
-    size = min(start + tile.shape[0], column + tile.shape[1]) - max(start, column)
-    if size > 0:
-        at = np.arange(max(start, column), max(start, column) + size)
-        tile[at - start, at - column] = np.inf if tile.dtype.kind == "f" else False
+    first = max(row, column)
+    last = min(row + tile.shape[0], column + tile.shape[1])
+    if first < last:
+        at = np.arange(first, last)
+        tile[at - row, at - column] = np.inf if tile.dtype.kind == "f" else False
 
 
-def _keep_smallest(
-    best: Rows, rough: Any, tile: Any, column: int, k: int
-) -> tuple[Rows, Any]:
-    """Merges a tile's distances into the ``k`` smallest of each row so far."""
-    columns = np.broadcast_to(np.arange(column, column + tile.shape[1]), tile.shape)
-    rows = np.concatenate([best, columns], axis=1)
-    values = np.concatenate([rough, tile], axis=1)
-    if values.shape[1] > k:
-        chosen = np.argpartition(values, k - 1, axis=1)[:, :k]
-        rows = np.take_along_axis(rows, chosen, axis=1)
-        values = np.take_along_axis(values, chosen, axis=1)
+def _smallest(rows: Rows, values: Any, k: int) -> tuple[Rows, Any]:
+    """Returns the ``k`` smallest values of each line, in no order, and their rows."""
+    if values.shape[1] <= k:
+        return rows, values
 
-    return np.where(np.isinf(values), -1, rows), values
+    chosen = np.argpartition(values, k - 1, axis=1)[:, :k]
+    return (
+        np.take_along_axis(rows, chosen, axis=1),
+        np.take_along_axis(values, chosen, axis=1),
+    )

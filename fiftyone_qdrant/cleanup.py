@@ -53,23 +53,14 @@ class Cleanup:
 def plan_cleanup(index: QdrantSimilarityIndex) -> Cleanup:
     """Returns what deleting an index's collection would mean; deletes nothing."""
     collection = index.collection
-    try:
-        points = collection.count()
-        metadata, exists = collection.schema().metadata, True
-    except CollectionNotFound:
-        points, metadata, exists = 0, {"owner": ownership.OWNER}, False
-
     connection = collection.connection
-    return Cleanup(
-        collection_name=collection.name,
-        location=connection.location,
-        points=points,
-        users=tuple(map(str, ownership.users(connection, collection.name))),
-        obstacle=ownership.why_not_delete(
-            index.samples, index.key, connection, collection.name, metadata
-        ),
-        exists=exists,
-    )
+    users = tuple(map(str, ownership.users(connection, collection.name)))
+    plan = Cleanup(collection.name, connection.location, 0, users, None, exists=False)
+    try:
+        obstacle = index.why_not_delete()
+        return replace(plan, points=collection.count(), obstacle=obstacle, exists=True)
+    except CollectionNotFound:
+        return plan
 
 
 def clean_up(

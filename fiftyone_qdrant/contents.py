@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from bson import ObjectId
 
 from . import points
 from .collection import Collection
@@ -51,6 +52,9 @@ class Batch:
             ConfigError: if the ids do not fit the embeddings or the index
             MissingIDs: if an id is no FiftyOne id
         """
+        if not len(embeddings):
+            embeddings = np.empty((0, 0))
+
         vectors = points.to_matrix(embeddings)
         samples = to_list(sample_ids)
         labels = None if label_ids is None else to_list(label_ids)
@@ -150,15 +154,16 @@ class Contents:
         if sample_ids is None and label_ids is None:
             raise ConfigError("Give the sample_ids or label_ids to remove")
 
-        ids = [] if label_ids is None else to_list(label_ids)
         missing: list[str] = []
-        if sample_ids is not None and self._patches:
+        if label_ids is not None:  # sample_ids only say where the labels are
+            ids = to_list(label_ids)
+        elif self._patches:
             wanted = to_list(sample_ids)
-            labels, samples = self.of_samples(wanted)
-            ids.extend(labels)
-            missing.extend(i for i in wanted if i not in set(samples))
-        elif sample_ids is not None:
-            ids.extend(to_list(sample_ids))
+            ids, samples = self.of_samples(wanted)
+            found = set(samples)
+            missing.extend(i for i in wanted if i not in found)
+        else:
+            ids = to_list(sample_ids)
 
         if not allow_missing or warn_missing:
             found = self._collection.present(ids)
@@ -198,7 +203,7 @@ class Contents:
             return self._scrolled(wanted, allow_missing, warn_missing)
 
         wanted = to_list(sample_ids if label_ids is None else label_ids)
-        return self._retrieved(wanted, allow_missing, warn_missing)
+        return self.retrieved(wanted, allow_missing, warn_missing)
 
     def vectors(self, ids: list[str]) -> Matrix:
         """Returns the embeddings of points, in the order of the ids given.
@@ -206,11 +211,16 @@ class Contents:
         Raises:
             MissingIDs: if an id is not in the index
         """
-        return self._retrieved(ids, allow_missing=False, warn_missing=False)[0]
+        return self.retrieved(ids)[0]
 
-    def _retrieved(
-        self, wanted: list[str], allow_missing: bool, warn_missing: bool
+    def retrieved(
+        self, wanted: list[str], allow_missing: bool = False, warn_missing: bool = False
     ) -> tuple[Matrix, Any, Any]:
+        """Returns embeddings, sample ids and label ids, in the order of the ids given.
+
+        Raises:
+            MissingIDs: if ids are missing and may not be
+        """
         ids, samples, vectors = self._read(self._collection.retrieve(_unique(wanted)))
         rows = {i: row for row, i in enumerate(ids)}
         missing = [i for i in wanted if i not in rows]
@@ -288,7 +298,7 @@ class Contents:
 
 def to_list(ids: Any) -> list[str]:
     """Returns one id or several as a list of ``str``."""
-    return [ids] if isinstance(ids, str) else [str(i) for i in ids]
+    return [str(ids)] if isinstance(ids, (str, ObjectId)) else [str(i) for i in ids]
 
 
 def _unique(ids: Iterable[str]) -> list[str]:

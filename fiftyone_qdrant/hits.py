@@ -53,14 +53,16 @@ class Hits:
 
         return self.take(range(k))
 
-    def with_first(self, item: str) -> Hits:
-        """Returns the hits with ``item`` first, if it is among them.
+    def after(self, first: Hits) -> Hits:
+        """Returns ``first`` followed by the hits that are not in it."""
+        rest = self.take([n for n, i in enumerate(self.ids) if i not in first.ids])
+        samples = None
+        if first.sample_ids is not None and rest.sample_ids is not None:
+            samples = first.sample_ids + rest.sample_ids
 
-        Exact duplicates of a query tie with it; FiftyOne wants the query itself
-        first.
-        """
-        if item not in self.ids:
-            return self
-
-        row = self.ids.index(item)
-        return self.take([row, *(i for i in range(len(self.ids)) if i != row)])
+        return Hits(
+            first.ids + rest.ids,
+            samples,
+            np.concatenate([first.scores, rest.scores]),
+            np.concatenate([first.distances, rest.distances]),
+        )

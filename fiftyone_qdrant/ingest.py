@@ -50,6 +50,11 @@ class Ingested:
     kept: int = 0
     skipped: int = 0
 
+    @property
+    def points(self) -> int:
+        """What the index holds of what was to be indexed."""
+        return self.new + self.replaced + self.kept
+
 
 def create_index(
     samples: Any,
@@ -93,7 +98,8 @@ def create_index(
         raise ConfigError("Give the embeddings field or the model to index with")
 
     source = (embeddings, model, patches_field)
-    if is_unfinished(samples, brain_key):
+    goes_on = is_unfinished(samples, brain_key)
+    if goes_on:
         index = _reopen(samples, brain_key, source)
     else:
         index = fob.compute_similarity(
@@ -111,7 +117,7 @@ def create_index(
     if connect:
         return _connected(index), Ingested()
 
-    ingested = _fill(index, samples, progress)
+    ingested = _fill(index, samples, progress, skip_existing=goes_on)
     index.config.unfinished = None
     index.save_config()
     return index, ingested
@@ -142,12 +148,16 @@ def _connected(index: QdrantSimilarityIndex) -> QdrantSimilarityIndex:
     return index
 
 
-def _fill(index: QdrantSimilarityIndex, samples: Any, progress: Progress) -> Ingested:
-    existed = index.collection.exists()
+def _fill(
+    index: QdrantSimilarityIndex,
+    samples: Any,
+    progress: Progress,
+    skip_existing: bool,
+) -> Ingested:
     ingested = Ingested()
     try:
-        add_samples(index, samples, progress, skip_existing=True, result=ingested)
-        if not ingested.new + ingested.kept:
+        add_samples(index, samples, progress, skip_existing, ingested)
+        if not ingested.points:
             config = index.config
             source = f"field '{config.embeddings_field}'"
             if config.embeddings_field is None:
@@ -155,14 +165,11 @@ def _fill(index: QdrantSimilarityIndex, samples: Any, progress: Progress) -> Ing
 
             raise ConfigError(f"Nothing to index: {source} gave no embeddings")
     except Exception as e:
-        if ingested.new + ingested.kept:
+        if ingested.points:
             raise IngestInterrupted(
-                f"{ingested.new + ingested.kept:,} are in index '{index.key}', then "
+                f"{ingested.points:,} are in index '{index.key}', then "
                 f"this happened: {e}. Do the same again to go on from there"
             ) from e
-
-        if not existed:
-            index.collection.drop()
 
         _forget(index)
         raise
@@ -175,17 +182,20 @@ def _forget(index: QdrantSimilarityIndex) -> None:
 
 
 def selected_samples(
-    dataset: Any,
     index: QdrantSimilarityIndex,
     sample_ids: list[str] | None = None,
     label_ids: list[str] | None = None,
 ) -> Any:
-    """Returns the view of a dataset that holds just the given samples or labels.
+    """Returns the view of an index's dataset that holds just these samples or labels.
 
     Raises:
         MissingIDs: if the dataset does not have some of them
     """
     field = index.config.patches_field
+    dataset = index.samples
+    if dataset.media_type == fom.GROUP:
+        dataset = dataset.select_group_slices(_allow_mixed=True)
+
     wanted = sample_ids if label_ids is None else label_ids
     points.to_point_ids(wanted or ())
     if label_ids is not None:

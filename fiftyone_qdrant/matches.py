@@ -21,7 +21,8 @@ class Matches:
         ids: sample ids, or label ids of an index of patches
         sample_ids: the sample of each match
         distances: smaller is nearer, for every metric
-        scores: as Qdrant gives them; for cosine and dot product larger is nearer
+        scores: as Qdrant gives them: larger is nearer for cosine and dot product, and
+            farther for least similar queries
         patches: whether the matches are labels
         view: the matches as an ordered view, of patches if they are labels
     """
@@ -107,8 +108,14 @@ def ids_of_selection(
 
 
 def _view(index: QdrantSimilarityIndex, hits: Hits) -> Any:
-    samples, field = index.view, index.config.patches_field
-    if field is None or isinstance(samples, fop.PatchesView):
+    samples, field = index.restriction().samples, index.config.patches_field
+    if field is None and not isinstance(samples, fop.PatchesView):
+        return samples.select(hits.ids, ordered=True)
+
+    if field is None:  # patches of samples that were found: show the samples
+        return samples._root_dataset.select(hits.ids, ordered=True)
+
+    if isinstance(samples, fop.PatchesView):
         return samples.select(hits.ids, ordered=True)
 
     label_type, _ = samples._get_label_field_path(field)

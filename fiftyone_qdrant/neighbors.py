@@ -54,9 +54,7 @@ class NeighborIndex(SimilarityIndex, DuplicatesMixin):
             VectorError: if a query vector has a wrong size or bad values
             CollectionNotFound: if the collection is gone
         """
-        if k is not None and (isinstance(k, bool) or int(k) != k or k < 1):
-            raise ConfigError(f"k must be a whole number of 1 or more, not {k!r}")
-
+        k = _check_k(k)
         if aggregation not in (None, *self.config.supported_aggregations):
             raise ConfigError(
                 f"Unknown aggregation '{aggregation}'. Use one of "
@@ -64,8 +62,9 @@ class NeighborIndex(SimilarityIndex, DuplicatesMixin):
             )
 
         self._collection.refresh()
-        vectors, itself = self._to_queries(self._parse_query(query))
-        search = Search(self._collection, self.restriction(), self._patches, reverse)
+        vectors, itself = self._to_queries(self._parse_query(_to_array(query)))
+        restriction = self.restriction()
+        search = Search(self._collection, restriction, self._patches, reverse)
         if aggregation in POST_AGGREGATIONS:
             return [search.aggregated(vectors, k, str(aggregation))]
 
@@ -74,7 +73,8 @@ class NeighborIndex(SimilarityIndex, DuplicatesMixin):
 
         found = search.nearest(vectors, k)
         if itself is not None and not reverse:
-            found = [found[0].with_first(itself)]
+            # Exact duplicates tie with the query; FiftyOne wants it first
+            found = [found[0].after(restriction.keep([itself])[0]).first(k)]
 
         return found
 
@@ -163,6 +163,18 @@ class NeighborIndex(SimilarityIndex, DuplicatesMixin):
         rows, distances = self._all_pairs().within(thresh)
         return (rows, distances) if return_dists else rows
 
+    def find_duplicates(
+        self, thresh: float | None = None, fraction: float | None = None
+    ) -> None:
+        """See :class:`fiftyone.brain.similarity.DuplicatesMixin`."""
+        self.reload()  # others may have added or removed points
+        super().find_duplicates(thresh=thresh, fraction=fraction)
+
+    def find_unique(self, count: int) -> None:
+        """See :class:`fiftyone.brain.similarity.DuplicatesMixin`."""
+        self.reload()
+        super().find_unique(count)
+
     def _remove_duplicates_thresh(self, thresh: float, ids: Any) -> list[str]:
         """The mixin's greedy choice, without holding all pairs in memory."""
         return list(np.asarray(ids)[self._all_pairs().unique(thresh)])
@@ -190,15 +202,35 @@ class NeighborIndex(SimilarityIndex, DuplicatesMixin):
         self._curr_keep_inds = keep
         self._curr_missing_size = None if good is None else int((~good).sum())
 
-    def _to_queries(self, query: Any) -> tuple[Matrix, str | None]:
-        """Returns query vectors and, if the query is a single id, that id."""
+    def _to_queries(self, query: Any) -> tuple[Matrix, Hits | None]:
+        """Returns query vectors and, if the query is a single id, itself as a hit."""
         array = np.asarray(query)
         if np.issubdtype(array.dtype, np.number):
             return points.to_matrix(array, self._collection.schema().size), None
 
         ids = to_list(query)
-        vectors = self._contents.vectors(ids)
-        return vectors, ids[0] if len(ids) == 1 else None
+        vectors, samples, _ = self._contents.retrieved(ids)
+        if len(ids) > 1:
+            return vectors, None
+
+        metric = self._collection.schema().metric
+        distance = points.pairwise_distances(vectors[0], vectors, metric)
+        scores = points.to_scores(distance, metric)
+        return vectors, Hits(ids, [str(i) for i in samples], scores, distance)
+
+
+def _to_array(query: Any) -> Any:
+    """A list of vectors, the only form that JSON has, as FiftyOne expects them."""
+    nested = isinstance(query, (list, tuple)) and len(query) and np.ndim(query[0]) == 1
+    return np.asarray(query) if nested else query
+
+
+def _check_k(k: Any) -> int | None:
+    whole = isinstance(k, (int, float, np.integer, np.floating))
+    if k is None or (whole and not isinstance(k, bool) and k >= 1 and k == int(k)):
+        return None if k is None else int(k)
+
+    raise ConfigError(f"k must be a whole number of 1 or more, not {k!r}")
 
 
 def _is_single(query: Any) -> bool:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import fiftyone.core.odm as foo
-from bson import ObjectId
 
 from .connection import EMBEDDED, Connection
 
@@ -117,16 +116,8 @@ def why_not_delete(
     if metadata.get("owner") != OWNER:
         return "it was not made by this plugin"
 
-    owner_id = metadata.get("dataset_id")
-    if owner_id != dataset_id and _dataset_exists(owner_id):
+    if metadata.get("dataset_id") != dataset_id:
+        # Of this database or of another one that uses the same Qdrant
         return f"it belongs to dataset '{metadata.get('dataset_name')}'"
 
     return None
-
-
-def _dataset_exists(dataset_id: Any) -> bool:
-    if not ObjectId.is_valid(str(dataset_id)):
-        return False
-
-    datasets = foo.get_db_conn().datasets
-    return datasets.find_one({"_id": ObjectId(dataset_id)}, {"_id": 1}) is not None

@@ -201,26 +201,27 @@ def to_scores(distances: Any, metric: str) -> Scores:
     return -d if metric == "dotproduct" else d
 
 
-def pairwise_distances(query: Matrix, vectors: Matrix, metric: str) -> Scores:
-    """Returns the distance of one query to each vector, in float64.
+def pairwise_distances(queries: Matrix, vectors: Matrix, metric: str) -> Scores:
+    """Returns the distances of queries to vectors, in float64.
 
     Args:
-        query: float32, shape ``(size,)``
+        queries: float32, shape ``(size,)``, or any that broadcasts with ``vectors``
         vectors: float32, shape ``(num_points, size)``
         metric: one of :data:`DISTANCES`
 
     Returns:
-        float64, shape ``(num_points,)``
+        float64, the broadcast shape without its last axis
     """
-    q, v = query.astype(np.float64), vectors.astype(np.float64)
+    q, v = queries.astype(np.float64), vectors.astype(np.float64)
     if metric == "euclidean":
-        return np.asarray(np.linalg.norm(v - q, axis=1))
+        return np.asarray(np.linalg.norm(v - q, axis=-1))
 
     if metric == "manhattan":
-        return np.asarray(np.abs(v - q).sum(axis=1))
+        return np.asarray(np.abs(v - q).sum(axis=-1))
 
-    if metric == "cosine":
-        norms = np.linalg.norm(v, axis=1) * np.linalg.norm(q)
-        return np.asarray(1.0 - (v @ q) / np.where(norms == 0, 1.0, norms))
+    products = np.einsum("...i,...i->...", q, v)
+    if metric == "dotproduct":
+        return np.asarray(-products)
 
-    return np.asarray(-(v @ q))
+    norms = np.linalg.norm(v, axis=-1) * np.linalg.norm(q, axis=-1)
+    return np.asarray(1.0 - products / np.where(norms == 0, 1.0, norms))

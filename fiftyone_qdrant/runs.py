@@ -46,8 +46,11 @@ def load_index(samples: Any, brain_key: str) -> QdrantSimilarityIndex:
         )
 
     config.load_credentials()
-    index = QdrantSimilarityIndex(dataset, config, brain_key)
-    index.use_view(samples)
+    whole = dataset.load_brain_view(brain_key)  # the dataset, or its frames
+    index = QdrantSimilarityIndex(whole, config, brain_key)
+    if samples is not dataset:
+        index.use_view(samples)
+
     return index
 
 

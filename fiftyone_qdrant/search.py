@@ -17,6 +17,7 @@ import numpy as np
 
 from . import points
 from .collection import Collection
+from .errors import ConfigError
 from .hits import Hits
 from .points import Matrix, Scores
 
@@ -77,6 +78,9 @@ class Restriction:
     def _select(self, hits: Sequence[Hits]) -> Any:
         """The part of the samples in which the hits are, if they are in them."""
         samples, field = self.samples, self._patches_field
+        if samples._is_clips:
+            return samples
+
         if field is None and not samples._is_patches:
             return samples.select(_unique(i for h in hits for i in h.ids))
 
@@ -90,7 +94,14 @@ class Restriction:
 
     def _read_ids(self, samples: Any) -> list[str]:
         if self._patches_field is None:
-            return list(samples.values("sample_id" if samples._is_patches else "id"))
+            inside = samples._is_patches or samples._is_clips
+            return list(samples.values("sample_id" if inside else "id"))
+
+        if not samples.has_field(self._patches_field):
+            raise ConfigError(
+                f"This index holds patches of '{self._patches_field}', which the view "
+                "does not have. Query a view of samples, or of those patches"
+            )
 
         _, path = samples._get_label_field_path(self._patches_field, "id")
         return [i for i in samples.values(path, unwind=True) if i is not None]
@@ -160,8 +171,11 @@ class Search:
     def _probe(self, queries: Matrix, k: int) -> list[Hits]:
         found: dict[int, Hits] = {}
         pending = list(range(len(queries)))
-        limit = k if self._restriction.whole else max(_FIRST_PROBE, 10 * k)
-        while pending and limit <= max(k, _LARGEST_PROBE):
+        limit = k
+        if not self._restriction.whole:
+            limit = max(_FIRST_PROBE, min(10 * k, max(2 * k, _LARGEST_PROBE)))
+
+        while pending and limit <= max(2 * k, _LARGEST_PROBE):
             hits = self._find(queries[pending], limit)
             kept = self._restriction.keep(hits)
             fewest = limit

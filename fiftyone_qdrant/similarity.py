@@ -19,9 +19,14 @@ from fiftyone.brain.similarity import (
 
 from . import index_collection, ownership, points
 from .collection import Collection
-from .connection import EMBEDDED, KEYWORDS, Connection, resolve
+from .connection import EMBEDDED, KEYWORDS, SERVER, Connection, resolve
 from .contents import Batch, Contents, to_list
-from .errors import CollectionNotFound, CollectionShared, ConfigError
+from .errors import (
+    CollectionNotFound,
+    CollectionShared,
+    ConfigError,
+    QdrantPluginError,
+)
 from .neighbors import NeighborIndex
 from .parameters import PARAMETERS, CollectionParameters
 from .points import Matrix
@@ -98,6 +103,9 @@ class QdrantSimilarityConfig(SimilarityConfig):
 
         if metric is not None:
             points.check_metric(metric)
+
+        if engine not in (None, EMBEDDED, SERVER) or (engine == EMBEDDED and not path):
+            raise ConfigError("Do not give engine: it follows from url or path")
 
         super().__init__(**kwargs)
         self.collection_name = collection_name
@@ -226,8 +234,7 @@ class QdrantSimilarity(Similarity):
 class QdrantSimilarityIndex(NeighborIndex):
     """A similarity index whose vectors are in a Qdrant collection.
 
-    Nothing is kept in memory but the connection: every call sees what other
-    processes have written.
+    Vectors stay in Qdrant: every query sees what other processes have written.
 
     Args:
         samples: the :class:`fiftyone.core.collections.SampleCollection` used
@@ -367,18 +374,31 @@ class QdrantSimilarityIndex(NeighborIndex):
             self._contents.write(batch)
         except BaseException:
             if created:
-                self._collection.drop()
+                self._drop_after_failure()
 
             raise
 
         if reload:
             self.reload()
 
+    def _drop_after_failure(self) -> None:
+        try:
+            self._collection.drop()
+        except QdrantPluginError as e:  # the failure itself matters more
+            name = self._collection.name
+            logger.warning("Collection '%s' may be left behind: %s", name, e)
+
     def _ensure_collection(self, size: int) -> bool:
         """Creates the collection if need be; returns whether it did."""
         if index_collection.check(self._collection, self.config):
-            index_collection.check_size(self._collection, size)
-            return False
+            if not self._named_here:
+                index_collection.check_size(self._collection, size)
+                return False
+
+            # Another process has taken the name since it was chosen here
+            place = self._collection.connection
+            name = index_collection.choose_name(self.samples, place)
+            self._bind(Collection(place, name))
 
         made = index_collection.create(
             self._collection,
@@ -388,6 +408,10 @@ class QdrantSimilarityIndex(NeighborIndex):
             samples=self.samples if self._named_here else None,
         )
         self._bind(made)
+        self._named_here = False
+        if self.key is not None and self.samples.has_brain_run(self.key):
+            self.save_config()
+
         return True
 
     def remove_from_index(
@@ -460,13 +484,7 @@ class QdrantSimilarityIndex(NeighborIndex):
         if not self._collection.exists():
             return
 
-        reason = ownership.why_not_delete(
-            self.samples,
-            self.key,
-            self._collection.connection,
-            self._collection.name,
-            self._collection.schema().metadata,
-        )
+        reason = self.why_not_delete()
         if reason and not force:
             raise CollectionShared(
                 f"Collection '{self._collection.name}' was not deleted: {reason}. "
@@ -475,6 +493,20 @@ class QdrantSimilarityIndex(NeighborIndex):
             )
 
         self._collection.drop()
+
+    def why_not_delete(self) -> str | None:
+        """Returns why deleting points of others here would harm them, or ``None``.
+
+        Raises:
+            CollectionNotFound: if the collection does not exist
+        """
+        return ownership.why_not_delete(
+            self.samples,
+            self.key,
+            self._collection.connection,
+            self._collection.name,
+            self._collection.schema().metadata,
+        )
 
     @classmethod
     def _from_dict(

@@ -9,7 +9,7 @@ from typing import Any
 from .clients import connect
 from .collection import version
 from .connection import Connection, resolve
-from .errors import CollectionNotFound, QdrantPluginError
+from .errors import CollectionNotFound, ConnectionFailed, QdrantPluginError
 from .runs import list_indexes, load_index
 from .similarity import QdrantSimilarityIndex
 
@@ -91,7 +91,7 @@ def engine_status(connection: Connection | None = None) -> EngineStatus:
 
 
 def index_statuses(dataset: Any) -> list[IndexStatus]:
-    """Returns the state of each Qdrant index of a dataset; never raises ours."""
+    """Returns the state of each Qdrant index of a dataset; each problem has a row."""
     return [index_status(dataset, key) for key in list_indexes(dataset)]
 
 
@@ -101,14 +101,16 @@ def index_status(dataset: Any, brain_key: str) -> IndexStatus:
     Raises:
         IndexNotFound: if there is no such index
     """
-    index = load_index(dataset, brain_key)
-    about = (brain_key, index.collection.name, index.config.engine)
+    config = dataset.get_brain_info(brain_key).config
+    about = (brain_key, str(config.collection_name), str(config.engine))
     try:
-        return _read(index, about)
+        return _read(load_index(dataset, brain_key), about)
     except CollectionNotFound as e:
         return IndexStatus(*about, state="gone", problem=str(e))
-    except QdrantPluginError as e:
+    except ConnectionFailed as e:
         return IndexStatus(*about, state="unreachable", problem=str(e))
+    except (QdrantPluginError, ValueError) as e:  # such as a field that is gone
+        return IndexStatus(*about, state="degraded", problem=str(e))
 
 
 def _read(index: QdrantSimilarityIndex, about: tuple[str, str, str]) -> IndexStatus:

@@ -25,22 +25,29 @@ class Drift:
         orphans: in the index, no longer in the dataset
         changed: in both, with another embedding in the embeddings field; unknown,
             and so empty, when a model makes the embeddings
+        shared: why points of others are left alone, so that there are no orphans, or
+            ``None``
     """
 
     missing: list[str]
     orphans: list[str]
     changed: list[str]
+    shared: str | None = None
 
     @property
     def summary(self) -> str:
         """The same as one sentence."""
-        if not self.missing and not self.orphans and not self.changed:
-            return "The index is in step with the dataset"
+        text = "The index is in step with the dataset"
+        if self.missing or self.orphans or self.changed:
+            text = (
+                f"{len(self.missing):,} missing, {len(self.orphans):,} orphans (to be "
+                f"removed), {len(self.changed):,} changed"
+            )
 
-        return (
-            f"{len(self.missing):,} missing, {len(self.orphans):,} orphans, "
-            f"{len(self.changed):,} changed"
-        )
+        if self.shared:
+            text += f". Points of others in the collection stay: {self.shared}"
+
+        return text
 
 
 def find_drift(index: QdrantSimilarityIndex, samples: Any) -> Drift:
@@ -48,19 +55,25 @@ def find_drift(index: QdrantSimilarityIndex, samples: Any) -> Drift:
 
     Args:
         index: the index
-        samples: the dataset or view that should be indexed. Orphans are what the
-            whole dataset no longer has, whatever the view
+        samples: the dataset or view that should be indexed; an index of frames is
+            compared with the frames it was made for. Orphans are what the whole
+            dataset no longer has, whatever the view, if the collection is its alone
     """
+    if index.samples._is_frames:
+        samples = index.samples
+
     field = index.config.embeddings_field
     indexable = samples if field is None else _with_embedding(index, samples)
     wanted = _ids(index, indexable)
-    existing = set(_ids(index, samples._root_dataset))
+    existing = set(_ids(index, index.samples))
+    shared = index.why_not_delete() if index.collection.exists() else None
     sample_ids, label_ids = index.all_ids()
     indexed = set((sample_ids if label_ids is None else label_ids).tolist())
     return Drift(
         missing=[i for i in wanted if i not in indexed],
-        orphans=sorted(indexed - existing),
-        changed=[] if field is None else _changed(index, samples, wanted, indexed),
+        orphans=[] if shared else sorted(indexed - existing),
+        changed=[] if field is None else _changed(index, wanted, indexed),
+        shared=shared,
     )
 
 
@@ -88,8 +101,7 @@ def sync(
     outdated = drift.missing + drift.changed
     ingested = Ingested()
     if outdated:
-        dataset = samples._root_dataset
-        stale = selected_samples(dataset, index, **_by_kind(index, outdated))
+        stale = selected_samples(index, **_by_kind(index, outdated))
         add_samples(index, stale, progress, result=ingested)
 
     index.reload()
@@ -115,14 +127,12 @@ def _with_embedding(index: QdrantSimilarityIndex, samples: Any) -> Any:
 
 
 def _changed(
-    index: QdrantSimilarityIndex, samples: Any, wanted: list[str], indexed: set[str]
+    index: QdrantSimilarityIndex, wanted: list[str], indexed: set[str]
 ) -> list[str]:
     changed: list[str] = []
     both = [i for i in wanted if i in indexed]
     for ids in fou.iter_batches(both, _BATCH):
-        view = selected_samples(
-            samples._root_dataset, index, **_by_kind(index, list(ids))
-        )
+        view = selected_samples(index, **_by_kind(index, list(ids)))
         now, sample_ids, label_ids = embed(index, view)
         found = [str(i) for i in (sample_ids if label_ids is None else label_ids)]
         then = index.get_embeddings(**_by_kind(index, found))[0]

@@ -31,7 +31,7 @@ class AddSelectedToIndex(QdrantOperator):
 
     def execute(self, ctx):
         index = chosen_index(ctx)
-        samples = selected_samples(ctx.dataset, index, **selected_ids(ctx, index))
+        samples = selected_samples(index, **selected_ids(ctx, index))
         ingested = add_samples(index, samples, progress(ctx))
         return {
             "new": ingested.new,

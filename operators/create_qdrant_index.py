@@ -4,7 +4,8 @@ import fiftyone as fo
 import fiftyone.operators as foo
 import fiftyone.operators.types as types
 
-from fiftyone_qdrant.errors import QdrantPluginError
+from fiftyone_qdrant.connection import KEYWORDS
+from fiftyone_qdrant.errors import ConfigError, QdrantPluginError
 from fiftyone_qdrant.ingest import create_index
 from fiftyone_qdrant.parameters import COLLECTION, GROUPS, PARAMETERS, QUANTIZATIONS
 from fiftyone_qdrant.points import DISTANCES
@@ -14,7 +15,13 @@ from .forms import dropdown, mark_invalid, parameter_inputs
 from .qdrant_operator import ICONS, QdrantOperator, connection_keywords, progress
 
 _PATCHES = (fo.Detection, fo.Detections, fo.Polyline, fo.Polylines)
-_CONFIG = ("collection_name", "metric", *PARAMETERS)
+_CONFIG = ("collection_name", "metric", "vector_name", *PARAMETERS)
+_PARAMS = (
+    *("brain_key", "embeddings", "model", "patches_field", "connect"),
+    *("tab", "quantization", "view_target"),  # the form's
+    *_CONFIG,
+    *KEYWORDS,
+)
 
 
 class CreateQdrantIndex(QdrantOperator):
@@ -47,6 +54,9 @@ class CreateQdrantIndex(QdrantOperator):
 
     def execute(self, ctx):
         params = ctx.params
+        unknown = sorted(set(params) - set(_PARAMS))
+        if unknown:
+            raise ConfigError(f"Unknown parameter {', '.join(map(repr, unknown))}")
 
         index, ingested = create_index(
             ctx.target_view(),
@@ -135,6 +145,9 @@ def _config(params):
     if kind is not None:
         settings = (config["quantization_config"] or {}).get(kind) or {}
         config["quantization_config"] = None if kind == "none" else {kind: settings}
+
+    if params.get("connect") and "tab" in params:
+        config["metric"] = None  # the form's default; the collection has its own
 
     return {name: value for name, value in config.items() if value not in (None, "")}
 

@@ -36,6 +36,11 @@ class QdrantOperator(foo.Operator):
             inputs.str("api_key", label="API key")
             mark_invalid(inputs, "api_key", API_KEY)
 
+        if "@" in str(ctx.params.get("url") or ""):
+            inputs.str("url", label="URL")
+            words = "Do not give a password in the url: FiftyOne stores parameters"
+            mark_invalid(inputs, "url", words)
+
         self.form(ctx, inputs)
         return types.Property(inputs, view=types.View(label=self.config.label))
 
@@ -121,6 +126,11 @@ def selected_ids(ctx, index):
 
         if ids:
             return {"label_ids": ids}
+
+    in_patches = ctx.view is not None and ctx.view._is_patches
+    if field is None and ctx.selected and in_patches:
+        samples = ctx.view.select(ctx.selected).values("sample_id")
+        return {"sample_ids": list(dict.fromkeys(samples))}
 
     if not ctx.selected:
         what = "samples" if field is None else f"samples or '{field}' labels"

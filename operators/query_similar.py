@@ -46,7 +46,13 @@ class QuerySimilar(QdrantOperator):
         if not query:
             selection_notice(ctx, inputs)
 
-        inputs.int("k", default=_DEFAULT_K, min=1, label="Number of matches")
+        inputs.int(
+            "k",
+            default=_DEFAULT_K,
+            min=0,
+            label="Number of matches",
+            description="0 ranks everything",
+        )
         inputs.bool("reverse", default=False, label="Least similar first")
         inputs.str(
             "dist_field",
@@ -65,7 +71,7 @@ class QuerySimilar(QdrantOperator):
         matches = find_similar(
             index,
             query,
-            k=params.get("k", _DEFAULT_K),
+            k=params.get("k", _DEFAULT_K) or None,
             reverse=params.get("reverse", False),
             dist_field=params.get("dist_field") or None,
         )
@@ -89,7 +95,7 @@ class QuerySimilar(QdrantOperator):
             samples: the dataset or view to search in
             brain_key: the index
             query (None): an id or ids, a vector (list of floats) or a text prompt
-            k (25): the number of matches
+            k (25): the number of matches; 0 for all
             reverse (False): return the least similar, least similar first
             dist_field (None): a field to store the distances in
             selected (None): the ids to query with, when there is no ``query``

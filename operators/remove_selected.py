@@ -29,14 +29,22 @@ class RemoveSelected(QdrantOperator):
 
     def execute(self, ctx):
         index = chosen_index(ctx)
+        selected = selected_ids(ctx, index)
         before = index.total_index_size
-        index.remove_from_index(**selected_ids(ctx, index))
+        index.remove_from_index(**selected)
         points = index.total_index_size
-        return {"removed": before - points, "points": points}
+        removed = before - points
+        (ids,) = selected.values()
+        return {
+            "removed": removed,
+            "missing": max(0, len(ids) - removed),
+            "points": points,
+        }
 
     def resolve_output(self, ctx):
         outputs = types.Object()
         outputs.int("removed", label="Removed points")
+        outputs.int("missing", label="Not in the index")
         outputs.int("points", label="Points in the index")
         return types.Property(outputs, view=types.View(label="Removed from the index"))
 
@@ -51,7 +59,7 @@ class RemoveSelected(QdrantOperator):
             delegate (False): run it in a delegated worker
 
         Returns:
-            a :class:`fiftyone.operators.executor.ExecutionResult` with the number
-            of removed points
+            a :class:`fiftyone.operators.executor.ExecutionResult` with the numbers
+            of removed and missing points
         """
         return self._run(samples, {"brain_key": brain_key}, delegate, selected, labels)

@@ -68,7 +68,7 @@ class QdrantStatus(foo.Panel):
         problem = ctx.panel.get_state("problem")
         if problem:
             alert = types.AlertView(
-                severity="error", label="Qdrant is not reachable", description=problem
+                severity="error", label="Qdrant cannot be used", description=problem
             )
             panel.view("problem_alert", alert)
 

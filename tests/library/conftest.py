@@ -6,7 +6,7 @@ import uuid
 import pytest
 
 import fiftyone_qdrant  # noqa: F401  (registers the backend)
-from fiftyone_qdrant import clients
+from fiftyone_qdrant import clients, connection
 
 IN_MEMORY_SAYS = (
     "ignore:Payload indexes have no effect",
@@ -37,7 +37,10 @@ def place(request, monkeypatch):
         return {"url": f"http://{uuid.uuid4().hex}:6333"}
 
     url = request.getfixturevalue("server_url")
-    return {"url": url, "prefer_grpc": request.param == "server-grpc"}
+    prefer_grpc = request.param == "server-grpc"
+    monkeypatch.setenv(connection.ENVIRONMENT["url"], url)  # to open it again
+    monkeypatch.setenv(connection.ENVIRONMENT["prefer_grpc"], str(prefer_grpc).lower())
+    return {"url": url, "prefer_grpc": prefer_grpc}
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ N, SIZE = 90, 8
 @pytest.fixture(autouse=True)
 def _small_blocks(monkeypatch):
     """So that these few points span several blocks and tiles."""
-    monkeypatch.setattr(all_pairs, "_BLOCK_BYTES", 1)
+    monkeypatch.setattr(all_pairs, "_BLOCK_BYTES", 4 * SIZE * 20)
     monkeypatch.setattr(all_pairs, "_TILE_ROWS", 16)
     monkeypatch.setattr(all_pairs, "_TILE_COLUMNS", 11)
 
@@ -67,6 +67,18 @@ def test_all_neighbors_are_the_exact_ones(make_index, samples, vectors, metric):
         expected = np.argsort(exact[i], kind="stable")[:4]
         np.testing.assert_allclose(dists[i], exact[i][expected], atol=1e-5)
         np.testing.assert_allclose(exact[i][found[i]], exact[i][expected], atol=1e-5)
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "manhattan"])
+def test_vectors_far_from_the_origin_are_told_apart(
+    make_index, samples, vectors, metric
+):
+    index = make_index(samples, embeddings=vectors + 1000, metric=metric)
+    exact = distance_matrix(vectors + 1000, metric)
+    _, dists = index._kneighbors(k=3, return_dists=True)
+    np.testing.assert_allclose(
+        np.array(dists), np.sort(exact, axis=1)[:, :3], rtol=1e-5
+    )
 
 
 @pytest.mark.parametrize("metric", DISTANCES)

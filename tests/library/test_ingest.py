@@ -144,7 +144,7 @@ def test_sync_mends_just_what_drifted(samples, place, digit_images):
     assert drift.missing == added
     assert drift.orphans == sorted(ids[:5])
     assert drift.changed == [ids[20]]
-    assert drift.summary == "10 missing, 5 orphans, 1 changed"
+    assert drift.summary == ("10 missing, 5 orphans (to be removed), 1 changed")
 
     _, ingested = sync(index, samples, drift)
     assert (ingested.new, ingested.replaced) == (10, 1)

@@ -151,7 +151,7 @@ def test_selection_reaches_the_worker(kept, run_in):
     removed = run_in(
         delegate("remove_selected", kept, brain_key="w", selected=selected)
     )
-    assert removed.result.result == {"removed": 4, "points": 36}
+    assert removed.result.result == {"removed": 4, "missing": 0, "points": 36}
     added = run_in(
         delegate("add_selected_to_index", kept, brain_key="w", selected=selected[:1])
     )

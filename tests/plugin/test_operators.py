@@ -274,7 +274,7 @@ def test_remove_selected_samples(indexed):
     selected = indexed.values("id")[:3]
     ctx = {"dataset": indexed, "selected": selected}
     removed = call("remove_selected", ctx, brain_key="pixels")
-    assert removed == {"removed": 3, "points": 37}
+    assert removed == {"removed": 3, "missing": 0, "points": 37}
     assert not set(selected) & set(load_index(indexed, "pixels").sample_ids)
     assert len(indexed) == 40
 
@@ -284,7 +284,7 @@ def test_remove_selected_labels(indexed_patches):
     selected = [{"label_id": i, "field": "detections"} for i in labels]
     ctx = {"dataset": indexed_patches, "selected_labels": selected}
     removed = call("remove_selected", ctx, brain_key="objects")
-    assert removed == {"removed": 3, "points": 37}
+    assert removed == {"removed": 3, "missing": 0, "points": 37}
     assert not set(labels) & set(load_index(indexed_patches, "objects").label_ids)
     assert len(labels_of(indexed_patches)) == 40
 
@@ -293,7 +293,7 @@ def test_remove_selected_samples_removes_all_their_labels(indexed_patches):
     sample = indexed_patches.skip(4).first()
     ctx = {"dataset": indexed_patches, "selected": [sample.id]}
     removed = call("remove_selected", ctx, brain_key="objects")
-    assert removed == {"removed": 4, "points": 36}
+    assert removed == {"removed": 4, "missing": 0, "points": 36}
 
 
 def test_remove_takes_the_selection_of_a_patches_view_as_labels(indexed_patches):
