@@ -188,9 +188,9 @@ def test_a_view_without_the_patches_field_is_refused(make_index, samples, rng):
     index = make_index(samples, patches_field="things", embeddings=False)
     label = samples.values("things.detections.id", unwind=True)
     index.add_to_index(rng.normal(size=(1, SIZE)), [sample.id], label)
-    with index.use_view(samples.to_patches("others")):
-        with pytest.raises(ConfigError, match="patches of 'things'"):
-            index.search(rng.normal(size=SIZE), k=1)
+    index.use_view(samples.to_patches("others"))
+    with pytest.raises(ConfigError, match="patches of 'things'"):
+        index.search(rng.normal(size=SIZE), k=1)
 
 
 def test_a_renamed_label_field_degrades_the_status_of_its_index(make_index, samples):
