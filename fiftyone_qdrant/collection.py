@@ -1,4 +1,4 @@
-"""One Qdrant collection: made, checked, written, read and searched.
+"""One Qdrant collection: made, checked, read, searched and dropped.
 
 All talk to Qdrant goes through here, in ``qdrant_client``'s own method names and
 models, so it works on a server and on the embedded engine alike. Nothing here
@@ -7,7 +7,6 @@ knows about datasets, views or brain runs.
 
 from __future__ import annotations
 
-import time
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -23,9 +22,8 @@ from .errors import (
     CollectionMismatch,
     CollectionNotFound,
     ConnectionFailed,
-    EngineError,
     QdrantPluginError,
-    RequestTooLarge,
+    sentence,
 )
 from .faults import translated
 from .hits import Hits
@@ -38,14 +36,8 @@ if TYPE_CHECKING:
 
     from .clients import Client
 
-# A REST message may have 32 MB; a float takes up to about 22 characters there, and
-# what else a point has is small
-_WRITE_BYTES = 8 * 2**20
-_WRITE_POINTS = 1000
-_BYTES_PER_FLOAT = 22
-_BYTES_PER_POINT = 200
 _READ_POINTS = 1000
-_READ_BYTES = 64 * 2**20
+_READ_BYTES = 8 * 2**20
 _IDS_PER_CALL = 10_000
 _WRITES = {
     "create_collection",
@@ -55,7 +47,6 @@ _WRITES = {
     "upsert",
 }
 _CREATION = "creation"  # in a collection's metadata: which call made it
-_SEEN_AFTER = (0, 0.2, 1)  # seconds: an acknowledged write may reach a replica later
 
 _MIN_EF = 128
 _SCAN_HITS = 500
@@ -102,7 +93,12 @@ class Collection:
         """The ``QdrantClient`` or ``EmbeddedClient`` that serves the collection."""
         return connect(self.connection)
 
-    def _call(self, method: str, *args: Any, **kwargs: Any) -> Any:
+    def call(self, method: str, *args: Any, **kwargs: Any) -> Any:
+        """Calls a method of the client for this collection, again where it helps.
+
+        Raises:
+            QdrantPluginError: whatever went wrong, in words
+        """
         place = self.connection.location
         client = self.client  # that it cannot be reached is said at once
 
@@ -121,7 +117,7 @@ class Collection:
 
     def exists(self) -> bool:
         """Whether the collection exists now."""
-        return bool(self._call("collection_exists"))
+        return bool(self.call("collection_exists"))
 
     def info(self) -> models.CollectionInfo:
         """Returns Qdrant's own description of the collection.
@@ -129,7 +125,7 @@ class Collection:
         Raises:
             CollectionNotFound: if it does not exist
         """
-        info: models.CollectionInfo = self._call("get_collection")
+        info: models.CollectionInfo = self.call("get_collection")
         return info
 
     def refresh(self) -> None:
@@ -184,7 +180,7 @@ class Collection:
         """Indexes the sample id: servers in strict mode refuse filters without."""
         from qdrant_client import models
 
-        self._call(
+        self.call(
             "create_payload_index",
             points.SAMPLE_ID,
             field_schema=models.PayloadSchemaType.KEYWORD,
@@ -197,7 +193,7 @@ class Collection:
         Raises:
             CollectionMismatch: if they are not
         """
-        found, _ = self._call("scroll", limit=1, with_payload=False)
+        found, _ = self.call("scroll", limit=1, with_payload=False)
         for record in found:
             points.from_point_id(record.id)
 
@@ -217,7 +213,7 @@ class Collection:
 
         creation = uuid.uuid4().hex
         try:
-            self._call(
+            self.call(
                 "create_collection",
                 vectors_config=models.VectorParams(
                     size=size,
@@ -254,12 +250,12 @@ class Collection:
         """Deletes the collection; one that is gone already is no error."""
         self.refresh()
         try:
-            self._call("delete_collection")
+            self.call("delete_collection")
         except CollectionNotFound:
             return
         except ConnectionFailed as e:
             raise type(e)(
-                f"{_sentence(e)} So collection '{self.name}' could not be deleted: it "
+                f"{sentence(e)} So collection '{self.name}' could not be deleted: it "
                 "may still be there, and incomplete"
             ) from e
 
@@ -269,96 +265,7 @@ class Collection:
         Raises:
             CollectionNotFound: if the collection does not exist
         """
-        return int(self._call("count", exact=True).count)
-
-    def write(
-        self, ids: Sequence[str], vectors: Matrix, payloads: list[dict[str, Any]]
-    ) -> None:
-        """Writes points, replacing those with the same ids, and waits for it.
-
-        Args:
-            ids: sample or label ids, ``num_points`` of them
-            vectors: float32, shape ``(num_points, size)``
-            payloads: one per point
-        """
-        if self.connection.engine == EMBEDDED:
-            self._upload(ids, vectors, payloads)
-            return
-
-        done, step = 0, _batch_size(vectors.shape[1], _WRITE_BYTES, _WRITE_POINTS)
-        while done < len(ids):
-            end = min(done + step, len(ids))
-            try:
-                self._upsert(ids[done:end], vectors[done:end], payloads[done:end])
-            except RequestTooLarge:
-                if end - done == 1:
-                    raise
-
-                step = (end - done) // 2  # a proxy may take less than Qdrant
-            except (ConnectionFailed, EngineError) as e:
-                raise type(e)(
-                    f"{_sentence(e)} {done} of {len(ids)} points are known to be "
-                    "written. Do it again to write all: those that are there are "
-                    "replaced"
-                ) from e
-            else:
-                done = end
-
-        self._check_written(ids)
-
-    def _upload(
-        self, ids: Sequence[str], vectors: Matrix, payloads: list[dict[str, Any]]
-    ) -> None:
-        self._call(
-            "upload_collection",
-            vectors=self._named(vectors),
-            payload=payloads,
-            ids=points.to_point_ids(ids),
-            batch_size=_batch_size(vectors.shape[1], _WRITE_BYTES, _WRITE_POINTS),
-            wait=True,
-        )
-
-    def _upsert(
-        self, ids: Sequence[str], vectors: Matrix, payloads: list[dict[str, Any]]
-    ) -> None:
-        from qdrant_client import models
-
-        message: Any = None
-        if self.connection.prefer_grpc:
-            message = _to_grpc(ids, [self._named(v) for v in vectors], payloads)
-
-        if message is None:
-            message = models.Batch.model_construct(
-                ids=points.to_point_ids(ids),
-                vectors=self._named(vectors.tolist()),
-                payloads=payloads,
-            )
-
-        self._call("upsert", points=message, wait=True)
-
-    def _named(self, vectors: Any) -> Any:
-        name = self.schema().vector_name
-        return vectors if name is None else {name: vectors}
-
-    def _check_written(self, ids: Sequence[str]) -> None:
-        """Checks that acknowledged points are there.
-
-        Raises:
-            EngineError: if some are not
-        """
-        missing = {i.lower() for i in ids}
-        for pause in _SEEN_AFTER:
-            time.sleep(pause)
-            missing -= self.present(sorted(missing))
-            if not missing:
-                return
-
-        raise EngineError(
-            f"Qdrant at {self.connection.location} acknowledged {len(ids)} points, "
-            f"but {len(missing)} of them (such as {min(missing)}) are not in "
-            f"collection '{self.name}'. Write them again, and see that nothing else "
-            "deletes them"
-        )
+        return int(self.call("count", exact=True).count)
 
     def delete(self, ids: Sequence[str]) -> None:
         """Deletes points by sample or label id; missing ones are no error."""
@@ -367,13 +274,13 @@ class Collection:
         point_ids = points.to_point_ids(ids)
         for i in range(0, len(point_ids), _IDS_PER_CALL):
             batch = models.PointIdsList(points=list(point_ids[i : i + _IDS_PER_CALL]))
-            self._call("delete", points_selector=batch, wait=True)
+            self.call("delete", points_selector=batch, wait=True)
 
     def present(self, ids: Sequence[str]) -> set[str]:
         """Returns those of the given sample or label ids that are in it."""
         found: set[str] = set()
         for i in range(0, len(ids), _IDS_PER_CALL):
-            records = self._call(
+            records = self.call(
                 "retrieve",
                 ids=points.to_point_ids(ids[i : i + _IDS_PER_CALL]),
                 with_payload=False,
@@ -403,11 +310,11 @@ class Collection:
 
         limit = _IDS_PER_CALL
         if vectors:
-            limit = _batch_size(self.schema().size, _READ_BYTES, _READ_POINTS)
+            limit = self._page_size()
 
         offset = None
         while True:
-            page, offset = self._call(
+            page, offset = self.call(
                 "scroll",
                 scroll_filter=condition,
                 limit=limit,
@@ -423,14 +330,17 @@ class Collection:
 
     def retrieve(self, ids: Sequence[str]) -> Iterator[list[models.Record]]:
         """Yields the points with the given ids page by page, in the order given."""
-        limit = _batch_size(self.schema().size, _READ_BYTES, _READ_POINTS)
+        limit = self._page_size()
         for i in range(0, len(ids), limit):
-            yield self._call(
+            yield self.call(
                 "retrieve",
                 ids=points.to_point_ids(ids[i : i + limit]),
                 with_payload=True,
                 with_vectors=self._with_vectors(),
             )
+
+    def _page_size(self) -> int:
+        return max(1, min(_READ_POINTS, _READ_BYTES // (4 * self.schema().size)))
 
     def _with_vectors(self) -> bool | list[str]:
         name = self.schema().vector_name
@@ -496,7 +406,7 @@ class Collection:
             )
             for q in queries.tolist()
         ]
-        responses = self._call("query_batch_points", requests=requests)
+        responses = self.call("query_batch_points", requests=requests)
         return [self._to_hits(r.points, with_samples, reverse) for r in responses]
 
     def _search_params(self, k: int, exact: bool) -> models.SearchParams:
@@ -537,44 +447,6 @@ def _farthest(query: list[float]) -> models.RecommendQuery:
 
 def _sample_id(point: models.ScoredPoint) -> str:
     return str((point.payload or {}).get(points.SAMPLE_ID))
-
-
-def _to_grpc(
-    ids: Sequence[str], vectors: list[Any], payloads: list[dict[str, Any]]
-) -> list[Any] | None:
-    """Points as messages, their vectors copied as bytes instead of float by float.
-
-    Returns:
-        ``None`` with a qdrant-client before 1.20, which cannot do that
-    """
-    try:
-        from qdrant_client.uploader.grpc_uploader import convert_vector_struct
-    except ImportError:
-        return None
-
-    from qdrant_client import grpc
-    from qdrant_client.conversions.conversion import RestToGrpc
-
-    return [
-        grpc.PointStruct(
-            id=grpc.PointId(uuid=point_id),
-            vectors=convert_vector_struct(vector),
-            payload=RestToGrpc.convert_payload(payload),
-        )
-        for point_id, vector, payload in zip(
-            points.to_point_ids(ids), vectors, payloads, strict=True
-        )
-    ]
-
-
-def _sentence(error: Exception) -> str:
-    text = str(error)
-    return text if text.endswith("?") else f"{text}."
-
-
-def _batch_size(size: int, max_bytes: int, max_points: int) -> int:
-    bytes_per_point = size * _BYTES_PER_FLOAT + _BYTES_PER_POINT
-    return max(1, min(max_points, max_bytes // bytes_per_point))
 
 
 def list_collections(connection: Connection) -> list[str]:

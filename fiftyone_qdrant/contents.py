@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from bson import ObjectId
 
-from . import points
+from . import points, writing
 from .collection import Collection
 from .errors import CollectionNotFound, ConfigError, MissingIDs
 from .points import Matrix
@@ -122,7 +122,7 @@ class Contents:
         """Writes points, replacing those that exist."""
         metric = self._collection.schema().metric
         payloads = points.to_payloads(batch.sample_ids, batch.vectors, metric)
-        self._collection.write(batch.ids, batch.vectors, payloads)
+        writing.write(self._collection, batch.ids, batch.vectors, payloads)
 
     def new(self, batch: Batch, allow_existing: bool, warn_existing: bool) -> Batch:
         """Returns the part of a batch that is not in the index.

@@ -98,3 +98,9 @@ class EngineError(QdrantPluginError):
 
 class RequestTooLarge(EngineError):
     """One message was more than the server, or a proxy before it, takes."""
+
+
+def sentence(error: Exception) -> str:
+    """Returns an error's words, ended so that another sentence can follow."""
+    text = str(error)
+    return text if text.endswith(("?", ".")) else f"{text}."

@@ -26,6 +26,7 @@ from .errors import (
     CollectionShared,
     ConfigError,
     QdrantPluginError,
+    sentence,
 )
 from .neighbors import NeighborIndex
 from .parameters import PARAMETERS, CollectionParameters
@@ -372,21 +373,24 @@ class QdrantSimilarityIndex(NeighborIndex):
                 batch = self._contents.new(batch, allow_existing, warn_existing)
 
             self._contents.write(batch)
-        except BaseException:
+        except BaseException as e:
             if created:
-                self._drop_after_failure()
+                self._drop_after(e)
 
             raise
 
         if reload:
             self.reload()
 
-    def _drop_after_failure(self) -> None:
+    def _drop_after(self, failure: BaseException) -> None:
+        """Drops the collection; if even that fails, both failures are said."""
         try:
             self._collection.drop()
-        except QdrantPluginError as e:  # the failure itself matters more
-            name = self._collection.name
-            logger.warning("Collection '%s' may be left behind: %s", name, e)
+        except QdrantPluginError as e:
+            if isinstance(failure, QdrantPluginError):
+                raise type(failure)(f"{sentence(failure)} {e}") from failure
+
+            logger.warning("%s", e)
 
     def _ensure_collection(self, size: int) -> bool:
         """Creates the collection if need be; returns whether it did."""

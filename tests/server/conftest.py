@@ -18,7 +18,7 @@ import fiftyone.brain as fob
 import numpy as np
 import pytest
 
-from fiftyone_qdrant import clients, collection, errors, retries
+from fiftyone_qdrant import clients, errors, retries, writing
 from tests.server.stand_in import StandIn
 
 KEY = "planted-key-77"
@@ -43,7 +43,7 @@ def pauses(monkeypatch):
     asked = []
     clock = SimpleNamespace(sleep=asked.append)
     monkeypatch.setattr(retries, "time", clock)
-    monkeypatch.setattr(collection, "time", clock)
+    monkeypatch.setattr(writing, "time", clock)
     return asked
 
 
@@ -57,7 +57,7 @@ def server():
 @pytest.fixture
 def samples(make_dataset, monkeypatch):
     """60 samples, written in batches of 20."""
-    monkeypatch.setattr(collection, "_WRITE_POINTS", 20)
+    monkeypatch.setattr(writing, "_MAX_POINTS", 20)
     return make_dataset(60)
 
 

@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pytest
 
-from fiftyone_qdrant import collection, retries
+from fiftyone_qdrant import retries, writing
 from fiftyone_qdrant.errors import (
     AuthenticationFailed,
     CollectionExists,
@@ -285,8 +285,8 @@ def test_409_of_a_name_the_user_chose_is_said(create, samples, server, fault):
 
 
 def test_batches_are_bounded_by_bytes(create, server, monkeypatch):
-    monkeypatch.setattr(collection, "_WRITE_POINTS", 1000)
-    monkeypatch.setattr(collection, "_WRITE_BYTES", 3000)
+    monkeypatch.setattr(writing, "_MAX_POINTS", 1000)
+    monkeypatch.setattr(writing, "_MAX_BYTES", 3000)
     create(server.url)
     sent = [
         n
@@ -300,9 +300,9 @@ def test_batches_are_bounded_by_bytes(create, server, monkeypatch):
 def test_the_longest_floats_fit_a_message():
     worst = np.full((1, 4), -1.17549435e-38, np.float32).tolist()
     text = max(len(repr(v)) + 1 for v in worst[0])
-    assert text <= collection._BYTES_PER_FLOAT + 2
-    size = collection._batch_size(4096, collection._WRITE_BYTES, 1000)
-    assert size * (4096 * text + collection._BYTES_PER_POINT) < 32e6
+    assert text <= writing._BYTES_PER_FLOAT + 2
+    size = writing._batch_size(4096)
+    assert size * (4096 * text + writing._BYTES_PER_POINT) < 32e6
 
 
 def test_writes_wait_until_they_are_done(create, server):

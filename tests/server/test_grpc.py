@@ -8,8 +8,7 @@ from qdrant_client import grpc as messages
 from qdrant_client import models
 from qdrant_client.conversions.conversion import GrpcToRest
 
-from fiftyone_qdrant import clients
-from fiftyone_qdrant import collection as collection_module
+from fiftyone_qdrant import clients, writing
 from fiftyone_qdrant.collection import Collection
 from fiftyone_qdrant.connection import resolve
 from fiftyone_qdrant.errors import (
@@ -73,7 +72,7 @@ def test_a_write_says(code, points, fault):
         server.code, server.details = code.strip(), details
         name = f"gRPC write: {code.strip()}{' (too large)' * (details == LARGE)}"
         with fault(name, error, saying=saying, within=9):
-            collection.write(IDS, VECTORS, [{}] * 30)
+            writing.write(collection, IDS, VECTORS, [{}] * 30)
         assert sum(c.endswith("/Upsert") for c in server.calls) == calls
 
 
@@ -84,7 +83,7 @@ def test_a_busy_server_is_waited_for(metadata, points, pauses, fault):
         clients.connect(collection.connection)
         server.times = 1
         with fault(f"gRPC write: busy once{', Retry-After 3' * bool(metadata)}"):
-            collection.write(IDS, VECTORS, [{}] * 30)
+            writing.write(collection, IDS, VECTORS, [{}] * 30)
         assert pauses[0] == (3 if metadata else 0.25)
 
 
@@ -126,12 +125,12 @@ def test_a_wrong_key(code, fault):
 def test_what_is_written(named, fast, points, monkeypatch):
     """The same message, whether or not qdrant-client can copy vectors as bytes."""
     if not fast:
-        monkeypatch.setattr(collection_module, "_to_grpc", lambda *_: None)
+        monkeypatch.setattr(writing, "_to_grpc", lambda *_: None)
     with GrpcStandIn() as server:
         collection = points(server)
         monkeypatch.setattr(_Schema, "vector_name", named)
         payloads = [{"sample_id": i, "norm": 0.5} for i in IDS]
-        collection.write(IDS, VECTORS, payloads)
+        writing.write(collection, IDS, VECTORS, payloads)
         sent = messages.UpsertPoints.FromString(server.messages[-1])
     assert (sent.collection_name, sent.wait) == ("points", True)
     read = [GrpcToRest.convert_point_struct(p) for p in sent.points]

@@ -1,0 +1,163 @@
+"""Points into a collection: in bounded batches, acknowledged, and then looked for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from . import points
+from .collection import Collection
+from .connection import EMBEDDED
+from .errors import ConnectionFailed, EngineError, RequestTooLarge, sentence
+from .points import Matrix
+
+# A REST message may have 32 MB; a float takes up to about 22 characters there, and
+# what else a point has is small
+_MAX_BYTES = 8 * 2**20
+_MAX_POINTS = 1000
+_BYTES_PER_FLOAT = 22
+_BYTES_PER_POINT = 200
+_SEEN_AFTER = (0, 0.2, 1)  # seconds: an acknowledged write may reach a replica later
+
+
+def write(
+    collection: Collection,
+    ids: Sequence[str],
+    vectors: Matrix,
+    payloads: list[dict[str, Any]],
+) -> None:
+    """Writes points, replacing those with the same ids, and waits for it.
+
+    Args:
+        collection: where to
+        ids: sample or label ids, ``num_points`` of them
+        vectors: float32, shape ``(num_points, size)``
+        payloads: one per point
+
+    Raises:
+        ConnectionFailed, EngineError: if it failed; says how many points are known
+            to be written
+        RequestTooLarge: if even a single point is too large
+    """
+    if collection.connection.engine == EMBEDDED:
+        _upload(collection, ids, vectors, payloads)
+        return
+
+    done, step = 0, _batch_size(vectors.shape[1])
+    while done < len(ids):
+        end = min(done + step, len(ids))
+        try:
+            _upsert(collection, ids[done:end], vectors[done:end], payloads[done:end])
+        except RequestTooLarge:
+            if end - done == 1:
+                raise
+
+            step = (end - done) // 2  # a proxy may take less than Qdrant
+        except (ConnectionFailed, EngineError) as e:
+            raise type(e)(
+                f"{sentence(e)} {done} of {len(ids)} points are known to be "
+                "written. Do it again to write all: those that are there are "
+                "replaced"
+            ) from e
+        else:
+            done = end
+
+    _check_written(collection, ids)
+
+
+def _upload(
+    collection: Collection,
+    ids: Sequence[str],
+    vectors: Matrix,
+    payloads: list[dict[str, Any]],
+) -> None:
+    collection.call(
+        "upload_collection",
+        vectors=_named(collection, vectors),
+        payload=payloads,
+        ids=points.to_point_ids(ids),
+        batch_size=_batch_size(vectors.shape[1]),
+        wait=True,
+    )
+
+
+def _upsert(
+    collection: Collection,
+    ids: Sequence[str],
+    vectors: Matrix,
+    payloads: list[dict[str, Any]],
+) -> None:
+    from qdrant_client import models
+
+    message: Any = None
+    if collection.connection.prefer_grpc:
+        message = _to_grpc(ids, [_named(collection, v) for v in vectors], payloads)
+
+    if message is None:
+        message = models.Batch.model_construct(
+            ids=points.to_point_ids(ids),
+            vectors=_named(collection, vectors.tolist()),
+            payloads=payloads,
+        )
+
+    collection.call("upsert", points=message, wait=True)
+
+
+def _named(collection: Collection, vectors: Any) -> Any:
+    name = collection.schema().vector_name
+    return vectors if name is None else {name: vectors}
+
+
+def _check_written(collection: Collection, ids: Sequence[str]) -> None:
+    """Checks that acknowledged points are there.
+
+    Raises:
+        EngineError: if some are not
+    """
+    missing = {i.lower() for i in ids}
+    for pause in _SEEN_AFTER:
+        time.sleep(pause)
+        missing -= collection.present(sorted(missing))
+        if not missing:
+            return
+
+    raise EngineError(
+        f"Qdrant at {collection.connection.location} acknowledged {len(ids)} points, "
+        f"but {len(missing)} of them (such as {min(missing)}) are not in "
+        f"collection '{collection.name}'. Write them again, and see that nothing else "
+        "deletes them"
+    )
+
+
+def _to_grpc(
+    ids: Sequence[str], vectors: list[Any], payloads: list[dict[str, Any]]
+) -> list[Any] | None:
+    """Points as messages, their vectors copied as bytes instead of float by float.
+
+    Returns:
+        ``None`` with a qdrant-client before 1.20, which cannot do that
+    """
+    try:
+        from qdrant_client.uploader.grpc_uploader import convert_vector_struct
+    except ImportError:
+        return None
+
+    from qdrant_client import grpc
+    from qdrant_client.conversions.conversion import RestToGrpc
+
+    return [
+        grpc.PointStruct(
+            id=grpc.PointId(uuid=point_id),
+            vectors=convert_vector_struct(vector),
+            payload=RestToGrpc.convert_payload(payload),
+        )
+        for point_id, vector, payload in zip(
+            points.to_point_ids(ids), vectors, payloads, strict=True
+        )
+    ]
+
+
+def _batch_size(size: int) -> int:
+    bytes_per_point = size * _BYTES_PER_FLOAT + _BYTES_PER_POINT
+    return max(1, min(_MAX_POINTS, _MAX_BYTES // bytes_per_point))
