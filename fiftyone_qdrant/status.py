@@ -10,6 +10,7 @@ from .clients import connect
 from .collection import version
 from .connection import Connection, resolve
 from .errors import CollectionNotFound, ConnectionFailed, QdrantPluginError
+from .health import CollectionHealth, collection_health
 from .runs import list_indexes, load_index
 from .similarity import QdrantSimilarityIndex
 
@@ -48,6 +49,7 @@ class IndexStatus:
         state: ``"ready"``, ``"building"``, ``"degraded"``, ``"gone"`` or
             ``"unreachable"``
         problem: what is wrong, or ``None``
+        health: how the collection fares inside Qdrant, or ``None`` if unknown
     """
 
     brain_key: str
@@ -59,6 +61,7 @@ class IndexStatus:
     orphans: int | None = None
     state: str = "ready"
     problem: str | None = None
+    health: CollectionHealth | None = None
 
     @property
     def coverage(self) -> float | None:
@@ -114,11 +117,16 @@ def index_status(dataset: Any, brain_key: str) -> IndexStatus:
 
 
 def _read(index: QdrantSimilarityIndex, about: tuple[str, str, str]) -> IndexStatus:
-    info = index.collection.info()
+    health = collection_health(index.collection)
     sample_ids, label_ids = index.all_ids()
     indexed = set((sample_ids if label_ids is None else label_ids).tolist())
     existing = set(index.restriction().ids())
-    state = _STATES.get(str(info.status.value), "degraded")
+    state = _STATES.get(health.color, "degraded")
+    problem = health.optimizer_error
+    if health.ailing:
+        state = "degraded"
+        problem = f"{len(health.ailing)} of {len(health.replicas)} replicas are down"
+
     return IndexStatus(
         *about,
         points=len(indexed),
@@ -126,4 +134,6 @@ def _read(index: QdrantSimilarityIndex, about: tuple[str, str, str]) -> IndexSta
         total=len(existing),
         orphans=len(indexed - existing),
         state=state,
+        problem=problem,
+        health=health,
     )
