@@ -254,7 +254,10 @@ class Contents:
             samples.extend(_sample_id(r) for r in page)
             vectors.append(self._collection.to_vectors(page))
 
-        return ids, samples, np.concatenate(vectors or [np.empty((0, 0), np.float32)])
+        if not vectors:
+            vectors.append(self._collection.to_vectors([]))
+
+        return ids, samples, np.concatenate(vectors)
 
     def of_samples(self, sample_ids: Sequence[str]) -> tuple[list[str], list[str]]:
         """Returns the ids of the points of samples, and the sample of each."""

@@ -65,7 +65,7 @@ class NeighborIndex(SimilarityIndex, DuplicatesMixin):
         vectors, itself = self._to_queries(self._parse_query(_to_array(query)))
         restriction = self.restriction()
         search = Search(self._collection, restriction, self._patches, reverse)
-        if aggregation in POST_AGGREGATIONS:
+        if aggregation in POST_AGGREGATIONS and len(vectors) > 1:
             return [search.aggregated(vectors, k, str(aggregation))]
 
         if aggregation is not None:

@@ -123,6 +123,7 @@ def test_remove_selected_removes_from_the_index_only(app, dataset):
 
     assert form.result("Removed from the index") == {
         "Removed points": "2",
+        "Not in the index": "0",
         "Points in the index": str(COUNT - 2),
     }
     numbers = load_index(dataset, KEY).view.values("number")
