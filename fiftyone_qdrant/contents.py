@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _ID_TYPE = "<U24"
+_NO_LABELS = "This index holds samples: it has no label ids"
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,9 @@ class Batch:
         labels = None if label_ids is None else to_list(label_ids)
         if patches and labels is None and samples:
             raise ConfigError("This index holds patches: give label_ids as well")
+
+        if labels is not None and not patches:
+            raise ConfigError(_NO_LABELS)
 
         for name, values in (("sample_ids", samples), ("label_ids", labels)):
             if values is not None and len(values) != len(vectors):
@@ -154,6 +158,9 @@ class Contents:
         if sample_ids is None and label_ids is None:
             raise ConfigError("Give the sample_ids or label_ids to remove")
 
+        if label_ids is not None and not self._patches:
+            raise ConfigError(_NO_LABELS)
+
         missing: list[str] = []
         if label_ids is not None:  # sample_ids only say where the labels are
             ids = to_list(label_ids)
@@ -193,7 +200,7 @@ class Contents:
             MissingIDs: if ids are missing and may not be
         """
         if label_ids is not None and not self._patches:
-            raise ConfigError("This index holds samples: it has no label ids")
+            raise ConfigError(_NO_LABELS)
 
         if label_ids is not None and sample_ids is not None:
             logger.warning("Ignoring sample_ids because label_ids are given")

@@ -241,6 +241,19 @@ def test_removing_is_by_id_and_forgiving(make_index, samples, vectors, ids):
     assert index.total_index_size == N - 12
 
 
+def test_an_index_of_samples_takes_no_label_ids(make_index, samples, vectors, ids):
+    index = make_index(samples, embeddings=vectors)
+    for call in (
+        lambda: index.add_to_index(vectors[:1], ids[:1], label_ids=ids[1:2]),
+        lambda: index.remove_from_index(label_ids=ids[:1]),
+        lambda: index.get_embeddings(label_ids=ids[:1]),
+    ):
+        with pytest.raises(ConfigError, match="has no label ids"):
+            call()
+
+    assert index.total_index_size == N
+
+
 def test_two_indexes_of_one_dataset_never_share_a_name(make_index, samples, vectors):
     first = make_index(samples, embeddings=vectors)
     second = make_index(samples, brain_key="second", embeddings=vectors)
