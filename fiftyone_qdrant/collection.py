@@ -371,7 +371,6 @@ class Collection:
         exact: bool = False,
         reverse: bool = False,
         with_samples: bool = False,
-        score_threshold: float | None = None,
     ) -> list[Hits]:
         """Returns the best ``k`` points for each query, in one call.
 
@@ -382,7 +381,6 @@ class Collection:
             exact: compare with every point instead of using the HNSW graph
             reverse: return the farthest points, farthest first; always exact
             with_samples: whether to return the sample of each hit
-            score_threshold: leave out worse scores
         """
         from qdrant_client import models
 
@@ -400,7 +398,6 @@ class Collection:
                 using=self.schema().vector_name,
                 params=self._search_params(k, exact or reverse or ids is not None),
                 limit=k,
-                score_threshold=score_threshold,
                 with_payload=[points.SAMPLE_ID] if with_samples else False,
                 with_vector=False,
             )

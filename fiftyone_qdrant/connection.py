@@ -1,35 +1,23 @@
-"""Where Qdrant is, how to get there, and the words for when it is not there.
+"""Where Qdrant is, and which source says so.
 
-One :class:`Connection` names one engine at one place. Where it comes from, first
+One :class:`Connection` names one engine at one place. For a new index the first
 match wins: keyword arguments, environment variables (or plugin secrets, which are
-environment variables), the brain config, what the run was made with, and for a new
-index a Qdrant on ``localhost:6333`` or else the embedded store beside FiftyOne's
-own database. Clients are shared by all indexes of a process.
+environment variables), the brain config, a Qdrant on ``localhost:6333``, the
+embedded store beside FiftyOne's own database. A stored run stays on its engine, and
+an embedded one in its store, whatever the environment says.
 """
 
 from __future__ import annotations
 
 import json
-import logging
 import os
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from .errors import (
-    ConfigError,
-)
-
-if TYPE_CHECKING:
-    from qdrant_client import QdrantClient
-
-    from .embedded import EmbeddedClient
-
-    Client = QdrantClient | EmbeddedClient
-
-logger = logging.getLogger(__name__)
+from .errors import ConfigError
 
 EMBEDDED = "embedded"
 SERVER = "server"
