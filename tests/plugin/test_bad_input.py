@@ -14,7 +14,7 @@ import pytest
 from bson import ObjectId
 from fiftyone.operators.executor import ExecutionError
 
-from fiftyone_qdrant import errors
+from fiftyone_qdrant import errors, writing
 from tests import isolation
 from tests.plugin.calls import call, sentence, snapshot
 from tests.plugin.processes import run_python
@@ -271,23 +271,19 @@ def test_create_counts_images_on_which_the_model_fails(indexed, break_model):
 def test_create_that_fails_while_writing_leaves_nothing(
     door, indexed, nothing_lost, monkeypatch
 ):
-    from fiftyone_qdrant.collection import Collection
-
-    def write(self, *args):
+    def write(*args):
         raise errors.EngineError("the disk broke")
 
-    monkeypatch.setattr(Collection, "write", write)
+    monkeypatch.setattr(writing, "write", write)
     with refused(door, errors.EngineError, "the disk broke"):
         create(door, indexed)
 
 
 def test_interrupted_create_leaves_nothing(indexed, nothing_lost, monkeypatch):
-    from fiftyone_qdrant.collection import Collection
-
-    def write(self, *args):
+    def write(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Collection, "write", write)
+    monkeypatch.setattr(writing, "write", write)
     with pytest.raises(KeyboardInterrupt):
         create("library", indexed)
 
