@@ -27,6 +27,9 @@ from .errors import (
 _ASK = "Is the server running and the url right?"
 _LONGEST_DETAIL = 300
 
+# What qdrant-client's in-memory mode says of a collection, as the status of a server
+_IN_MEMORY = {"not found": 404, "already exists": 409}
+
 
 @contextmanager
 def translated(location: str, collection: str | None = None) -> Iterator[None]:
@@ -72,8 +75,9 @@ def _translate(
     if isinstance(e, QdrantException):  # a Retry-After that is a date
         return _busy(location)
 
-    if isinstance(e, ValueError) and str(e) == f"Collection {collection} not found":
-        return _from_status(404, "", location, collection)  # its in-memory mode
+    in_memory = _IN_MEMORY.get(str(e).removeprefix(f"Collection {collection} "))
+    if isinstance(e, ValueError) and in_memory is not None:
+        return _from_status(in_memory, "", location, collection)
 
     if isinstance(e, (json.JSONDecodeError, UnicodeDecodeError)) or (
         isinstance(e, AssertionError) and "returned None" in str(e)

@@ -394,22 +394,17 @@ class QdrantSimilarityIndex(NeighborIndex):
 
     def _ensure_collection(self, size: int) -> bool:
         """Creates the collection if need be; returns whether it did."""
-        if index_collection.check(self._collection, self.config):
-            if not self._named_here:
-                index_collection.check_size(self._collection, size)
-                return False
-
-            # Another process has taken the name since it was chosen here
-            place = self._collection.connection
-            name = index_collection.choose_name(self.samples, place)
-            self._bind(Collection(place, name))
+        named_here = self._named_here  # then whatever has the name is not ours
+        if not named_here and index_collection.check(self._collection, self.config):
+            index_collection.check_size(self._collection, size)
+            return False
 
         made = index_collection.create(
             self._collection,
             size,
             self.config,
             ownership.to_metadata(self.samples, self.config, self.key),
-            samples=self.samples if self._named_here else None,
+            samples=self.samples if named_here else None,
         )
         self._bind(made)
         self._named_here = False
