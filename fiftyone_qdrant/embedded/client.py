@@ -109,6 +109,14 @@ class EmbeddedClient(PointReader, PointWriter):
         reply, _ = self._call("info", {"collection": collection_name})
         return results.collection_info(reply["info"])
 
+    def disk_usage(self, collection_name: str) -> int:
+        """Returns how many bytes of the disk a collection takes.
+
+        The engine's files have holes: their lengths add up to far more.
+        """
+        reply, _ = self._call("disk", {"collection": collection_name})
+        return int(reply["bytes"])
+
     def create_collection(
         self,
         collection_name: str,

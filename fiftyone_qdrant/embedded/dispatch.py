@@ -8,6 +8,7 @@ from typing import Any
 
 from fiftyone_qdrant import errors
 from fiftyone_qdrant.embedded.collection import Collection, Reply
+from fiftyone_qdrant.embedded.files import tree_size
 from fiftyone_qdrant.embedded.protocol import LEAVING, Message
 from fiftyone_qdrant.embedded.store import Store
 
@@ -45,6 +46,7 @@ class Dispatcher:
         ] = {
             "describe": lambda c, m, b: {"vectors": c.describe()},
             "info": lambda c, m, b: {"info": c.info()},
+            "disk": lambda c, m, b: {"bytes": tree_size(c.directory)},
             "settings": lambda c, m, b: c.update_settings(m["changes"]),
             "flush": lambda c, m, b: c.live.flush(),
             "count": lambda c, m, b: {"count": c.count(m, b)},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -39,12 +40,13 @@ def write_bytes(path: str, data: bytes) -> None:
 
 
 def tree_size(path: str) -> int:
-    """Returns how many bytes of the disk a directory takes."""
-    return sum(
-        os.lstat(os.path.join(folder, name)).st_blocks * 512
-        for folder, _, names in os.walk(path)
-        for name in names
-    )
+    """Returns how many bytes of the disk a directory takes, holes left out."""
+    total = 0
+    for folder, _, names in os.walk(path):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):  # just deleted
+                total += os.lstat(os.path.join(folder, name)).st_blocks * 512
+    return total
 
 
 def copy_tree(source: str, target: str) -> None:

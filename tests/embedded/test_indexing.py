@@ -240,3 +240,14 @@ def test_copies_keep_the_holes_of_files(tmp_path):
     assert copy.read_bytes() == (tmp_path / "a" / "b" / "sparse").read_bytes()
     assert copy.stat().st_blocks * 512 < 1 << 20
     assert (tmp_path / "c" / "empty").exists()
+
+
+def test_disk_usage_counts_what_is_allocated(client):
+    create(client)
+    fill(client)
+    client.flush("a")
+
+    used = client.disk_usage("a")
+
+    lengths = sum(f.stat().st_size for f in Path(client.path).rglob("a/**/*"))
+    assert VECTORS.nbytes < used < lengths
