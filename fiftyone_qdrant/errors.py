@@ -15,6 +15,7 @@
     |-- MissingIDs (ValueError)       sample or label ids the index does not hold
     |-- IndexNotFound (LookupError)   no such similarity run on the dataset
     |-- IngestInterrupted             part is indexed; the same call goes on from there
+    |   `-- IngestCancelled           somebody asked it to stop
     `-- EngineError                   the engine failed; its own words follow
         `-- RequestTooLarge           one message was more than the server takes
 
@@ -90,6 +91,10 @@ class IndexNotFound(QdrantPluginError, LookupError):
 
 class IngestInterrupted(QdrantPluginError):
     """An ingest failed after its first batch, and can go on from there."""
+
+
+class IngestCancelled(IngestInterrupted):
+    """An ingest was asked to stop, and did after the batch under way."""
 
 
 class EngineError(QdrantPluginError):

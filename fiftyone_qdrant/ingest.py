@@ -19,10 +19,11 @@ import fiftyone.brain.internal.core.utils as fbu
 import fiftyone.core.media as fom
 import fiftyone.core.utils as fou
 
-from . import points
+from . import jobs, points
 from .errors import (
     CollectionNotFound,
     ConfigError,
+    IngestCancelled,
     IngestInterrupted,
     MissingIDs,
 )
@@ -69,7 +70,8 @@ def create_index(
     """Creates an index and fills it, or goes on with one that was not finished.
 
     A failure before the first batch is written leaves nothing behind. After that,
-    or if the process dies, the same call goes on where it stopped.
+    or if the process dies, the same call goes on where it stopped. While it runs,
+    :mod:`fiftyone_qdrant.jobs` shows it to other processes, which may cancel it.
 
     Args:
         samples: the dataset or view to index
@@ -89,6 +91,7 @@ def create_index(
         CollectionMismatch: if the collection exists with another size or metric
         ConnectionFailed: if Qdrant cannot be reached
         IngestInterrupted: if it failed after the first batch
+        IngestCancelled: if somebody cancelled it
     """
     check_new_key(samples, brain_key)
     if connect and not config.get("collection_name"):
@@ -117,7 +120,7 @@ def create_index(
     if connect:
         return _connected(index), Ingested()
 
-    ingested = _fill(index, samples, progress, skip_existing=goes_on)
+    ingested = _fill(index, samples, progress, goes_on)
     index.config.unfinished = None
     index.save_config()
     return index, ingested
@@ -152,11 +155,11 @@ def _fill(
     index: QdrantSimilarityIndex,
     samples: Any,
     progress: Progress,
-    skip_existing: bool,
+    goes_on: bool,
 ) -> Ingested:
     ingested = Ingested()
     try:
-        add_samples(index, samples, progress, skip_existing, ingested)
+        add_samples(index, samples, progress, goes_on, ingested, "create")
         if not ingested.points:
             config = index.config
             source = f"field '{config.embeddings_field}'"
@@ -164,15 +167,19 @@ def _fill(
                 source = f"model '{config.model}'"
 
             raise ConfigError(f"Nothing to index: {source} gave no embeddings")
-    except Exception as e:
-        if ingested.points:
-            raise IngestInterrupted(
-                f"{ingested.points:,} are in index '{index.key}', then "
-                f"this happened: {e}. Do the same again to go on from there"
-            ) from e
+    except BaseException as e:  # Ctrl-C, too
+        if not (ingested.points or goes_on):
+            _forget(index)
+            raise
 
-        _forget(index)
-        raise
+        if not isinstance(e, Exception) or isinstance(e, IngestCancelled):
+            raise
+
+        count = ingested.points or index.total_index_size
+        raise IngestInterrupted(
+            f"{count:,} are in index '{index.key}', then this happened: {e}. "
+            "Do the same again to go on from there"
+        ) from e
 
     return ingested
 
@@ -220,6 +227,7 @@ def add_samples(
     progress: Progress = None,
     skip_existing: bool = False,
     result: Ingested | None = None,
+    kind: str = "add",
 ) -> Ingested:
     """Embeds samples, or their patches, and writes them batch by batch.
 
@@ -229,20 +237,39 @@ def add_samples(
         progress (None): see above
         skip_existing (False): leave out, rather than replace, what is in the index
         result (None): counts here, so that they are known if this raises
+        kind ("add"): what others see that this is: see
+            :class:`fiftyone_qdrant.jobs.Job`
 
     Raises:
         ConfigError: if the index knows neither an embeddings field nor a model
+        IngestCancelled: if somebody cancelled it
     """
     result = Ingested() if result is None else result
     ids = samples.values("id")
+    total, done = len(ids), 0
     source = _source(index, samples)
-    with fou.ProgressBar(total=len(ids), progress=progress) as bar:
+    with (
+        jobs.job(index.samples, kind, index.key or "", total) as job,
+        fou.ProgressBar(total=total, progress=progress) as bar,
+    ):
         for batch in fou.iter_batches(ids, _BATCH):
             _add_batch(index, source.select(list(batch)), skip_existing, result)
+            done += len(batch)
+            job.advance(done)
             bar.update(len(batch))
+            if done < total and job.cancelled:
+                raise IngestCancelled(_cancelled(index, kind, result))
 
     index.reload()
     return result
+
+
+def _cancelled(index: QdrantSimilarityIndex, kind: str, result: Ingested) -> str:
+    text = f"Cancelled. {result.points:,} are in index '{index.key}'. Do the same again"
+    if kind == "add":
+        return f"{text} to add the rest; those that are in are written again"
+
+    return f"{text} to go on from there"
 
 
 def _source(index: QdrantSimilarityIndex, samples: Any) -> Any:

@@ -102,7 +102,7 @@ def sync(
     ingested = Ingested()
     if outdated:
         stale = selected_samples(index, **_by_kind(index, outdated))
-        add_samples(index, stale, progress, result=ingested)
+        add_samples(index, stale, progress, result=ingested, kind="sync")
 
     index.reload()
     return drift, ingested

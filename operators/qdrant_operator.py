@@ -1,13 +1,12 @@
 """What all operators of this plugin share: the form's frame, selections, secrets."""
 
-import time
-
 import fiftyone as fo
 import fiftyone.operators as foo
 import fiftyone.operators.types as types
 
 from fiftyone_qdrant.connection import ENVIRONMENT, KEYWORDS
 from fiftyone_qdrant.errors import ConfigError
+from fiftyone_qdrant.jobs import Pace, progress_label
 from fiftyone_qdrant.runs import list_indexes, load_index
 
 from .forms import mark_invalid
@@ -61,15 +60,11 @@ class QdrantOperator(foo.Operator):
 
 def progress(ctx):
     """Returns a progress function that tells FiftyOne how far an ingest is."""
-    start = time.monotonic()
+    pace = Pace()
 
     def tell(bar):
-        label = f"{bar.iteration:,} of {bar.total:,} samples"
-        rate = bar.iteration / max(time.monotonic() - start, 1e-6)
-        if 0 < bar.iteration < bar.total:
-            left = (bar.total - bar.iteration) / rate
-            label += f" · {rate:,.0f} a second · {left:,.0f} s left"
-
+        pace.advance(bar.iteration)
+        label = progress_label(bar.iteration, bar.total, pace.rate)
         ctx.set_progress(bar.iteration / max(bar.total, 1), label=label)
 
     return tell

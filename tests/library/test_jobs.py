@@ -1,0 +1,234 @@
+"""Running ingests: seen by every process of the database, and stopped from there."""
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+
+import fiftyone as fo
+import numpy as np
+import pytest
+from fiftyone.operators.store import ExecutionStore
+from pymongo.errors import OperationFailure
+
+from fiftyone_qdrant import ingest, jobs
+from fiftyone_qdrant.errors import ConfigError, IngestCancelled, IngestInterrupted
+from fiftyone_qdrant.ingest import add_samples, create_index
+from fiftyone_qdrant.jobs import Job, cancel, running_jobs
+from fiftyone_qdrant.runs import list_indexes, load_index
+from fiftyone_qdrant.sync import sync
+
+N, BATCH = 40, 10
+
+
+@pytest.fixture(autouse=True)
+def _small_batches(monkeypatch):
+    monkeypatch.setattr(ingest, "_BATCH", BATCH)
+
+
+@pytest.fixture
+def samples(make_dataset, rng):
+    dataset = make_dataset(N)
+    dataset.set_values("vector", list(rng.normal(size=(N, 8))))
+    yield dataset
+    dataset.reload()
+    for key in list_indexes(dataset):
+        load_index(dataset, key).collection.drop()
+
+
+def stored(dataset):
+    store = ExecutionStore.create("fiftyone_qdrant_jobs", dataset._doc.id)
+    return store.list_keys()
+
+
+def wait_for(condition):
+    until = time.monotonic() + 30
+    while not (found := condition()):
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+    return found
+
+
+def test_an_ingest_is_seen_while_it_runs_and_not_after(samples):
+    seen = []
+
+    def look(bar):
+        if bar.iteration == 2 * BATCH:
+            seen.extend(wait_for(lambda: with_progress(samples)))
+
+    create_index(samples, "index", embeddings="vector", progress=look)
+    (job,) = seen
+    assert (job.kind, job.brain_key, job.total) == ("create", "index", N)
+    assert job.done == 2 * BATCH
+    assert job.label.startswith(f"{2 * BATCH} of {N} samples · ")
+    assert job.started_at <= job.updated_at <= time.time()
+    assert not job.cancelling
+    assert stored(samples) == []
+
+
+def with_progress(dataset):
+    return [job for job in running_jobs(dataset) if job.done]
+
+
+def cancel_at(dataset, number):
+    """A progress function that cancels whatever runs at the batch of a number."""
+
+    def tell(bar):
+        if bar.iteration == number * BATCH:
+            (job,) = wait_for(lambda: running_jobs(dataset))
+            cancel(dataset, job.id)
+            (job,) = running_jobs(dataset)
+            assert job.cancelling
+
+    return tell
+
+
+def test_a_cancelled_create_says_so_and_is_gone_on_with(samples):
+    progress = cancel_at(samples, 2)
+    words = f"{2 * BATCH} are in index 'index'. Do the same again to go on"
+    with pytest.raises(IngestCancelled, match=words):
+        create_index(samples, "index", embeddings="vector", progress=progress)
+
+    assert stored(samples) == []
+    index, ingested = create_index(samples, "index", embeddings="vector")
+    assert (ingested.new, ingested.kept) == (N - 2 * BATCH, 2 * BATCH)
+    assert sorted(index.sample_ids) == sorted(samples.values("id"))
+
+
+def test_add_and_sync_are_cancelled_likewise(samples):
+    index, _ = create_index(samples[:5], "index", embeddings="vector")
+    with pytest.raises(IngestCancelled, match="to add the rest"):
+        add_samples(index, samples, cancel_at(samples, 1))
+
+    assert index.total_index_size == BATCH
+    with pytest.raises(IngestCancelled, match="to go on from there"):
+        sync(index, samples, progress=cancel_at(samples, 2))
+
+    assert index.total_index_size == 3 * BATCH
+    sync(index, samples)
+    assert index.total_index_size == N
+
+
+def test_what_does_not_run_cannot_be_cancelled(samples):
+    with pytest.raises(ConfigError, match="No ingest 'gone' runs"):
+        cancel(samples, "gone")
+
+
+def test_a_slow_batch_does_not_look_dead(samples, monkeypatch):
+    monkeypatch.setattr(jobs, "_BEAT", 0.01)
+    given = ingest._add_batch
+    beats = set()
+
+    def add_batch(*args):
+        wait_for(lambda: len(beats.update(j.updated_at for j in seen()) or beats) > 2)
+        given(*args)
+
+    def seen():
+        return running_jobs(samples)
+
+    monkeypatch.setattr(ingest, "_add_batch", add_batch)
+    create_index(samples[:BATCH], "index", embeddings="vector")
+    assert len(beats) > 2
+
+
+def run_until_killed(name, path):
+    dataset = fo.load_dataset(name)
+    create_index(
+        dataset,
+        "index",
+        embeddings="vector",
+        path=path,
+        progress=lambda bar: threading.Event().wait(60 * (bar.iteration == BATCH)),
+    )
+
+
+def in_child(dataset):
+    dataset.persistent = True
+    path = os.environ["FIFTYONE_BRAIN_SIMILARITY_QDRANT_PATH"]
+    context = multiprocessing.get_context("fork")
+    child = context.Process(target=run_until_killed, args=(dataset.name, path))
+    child.start()
+    return child
+
+
+def test_a_job_of_a_killed_process_vanishes(samples, monkeypatch):
+    child = in_child(samples)
+    (job,) = wait_for(lambda: with_progress(samples))
+    os.kill(child.pid, signal.SIGKILL)
+    child.join(30)
+    monkeypatch.setattr(jobs, "_DEAD_AFTER", 0.1)
+    wait_for(lambda: not running_jobs(samples))
+    assert stored(samples) == [job.id]  # MongoDB forgets it a day later
+
+
+def test_an_interrupt_leaves_no_job_and_an_index_to_go_on_with(samples):
+    child = in_child(samples)
+    wait_for(lambda: with_progress(samples))
+    os.kill(child.pid, signal.SIGINT)
+    child.join(30)
+    assert child.exitcode == 1
+    assert stored(samples) == []
+    samples.reload()
+    _, ingested = create_index(samples, "index", embeddings="vector")
+    assert (ingested.new, ingested.kept) == (N - BATCH, BATCH)
+
+
+def test_going_on_keeps_what_is_there_when_it_fails_at_once(samples, monkeypatch):
+    progress = cancel_at(samples, 1)
+    with pytest.raises(IngestCancelled):
+        create_index(samples, "index", embeddings="vector", progress=progress)
+
+    def fail(*args):
+        raise ConfigError("the model is gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ingest, "_add_batch", fail)
+        with pytest.raises(IngestInterrupted, match=f"{BATCH} are in.*model is gone"):
+            create_index(samples, "index", embeddings="vector")
+
+    _, ingested = create_index(samples, "index", embeddings="vector")
+    assert ingested.kept == BATCH
+
+
+def test_an_ingest_goes_on_unseen_without_the_store(samples, monkeypatch, caplog):
+    def refuse(*args, **kwargs):
+        raise OperationFailure("not authorized on execution_store")
+
+    for method in ("set", "has", "delete"):
+        monkeypatch.setattr(ExecutionStore, method, refuse)
+
+    with caplog.at_level("WARNING"):
+        index, _ = create_index(samples, "index", embeddings="vector")
+
+    assert index.total_index_size == N
+    said = [r.message for r in caplog.records if "cannot be seen" in r.message]
+    assert len(said) == 1
+    assert "not authorized" in said[0]
+
+
+@pytest.mark.parametrize(
+    ("done", "total", "seconds", "label"),
+    [
+        (0, 5000, 1, "0 of 5,000 samples"),
+        (1024, 5000, 1.28, "1,024 of 5,000 samples · 800 a second · 5 s left"),
+        (10, 5000, 10, "10 of 5,000 samples · 1 a second · 83 min left"),
+        (10, 50_000, 10, "10 of 50,000 samples · 1 a second · 13.9 h left"),
+        (5000, 5000, 3, "5,000 of 5,000 samples"),
+    ],
+)
+def test_label_says_counts_rate_and_time_left(done, total, seconds, label):
+    assert Job("id", "add", "key", done, total, 100, 100 + seconds).label == label
+
+
+def test_the_rate_is_that_of_the_last_half_minute(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(jobs.time, "monotonic", lambda: now[0])
+    pace = jobs.Pace()
+    pace.advance(100_000)  # skipped, in no time
+    for second in range(1, 61):
+        now[0] = second
+        pace.advance(100_000 + 10 * second)
+
+    np.testing.assert_allclose(pace.rate, 10)
