@@ -10,25 +10,32 @@ or a function that is called with the bar after each batch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import fiftyone.brain as fob
-import fiftyone.brain.internal.core.utils as fbu
 import fiftyone.core.media as fom
 import fiftyone.core.utils as fou
 
-from . import jobs, points
+from . import jobs
 from .errors import (
     CollectionNotFound,
     ConfigError,
     IngestCancelled,
     IngestInterrupted,
-    MissingIDs,
 )
 from .runs import check_new_key, is_unfinished, load_index
 from .similarity import QdrantSimilarityIndex
+from .sources import (
+    NO_SOURCE,
+    Embedded,
+    OtherIndex,
+    Source,
+    all_label_ids,
+    embed,
+    labels_by_sample,
+)
 
 _BATCH = 512  # samples that are embedded and written together
 
@@ -63,6 +70,7 @@ def create_index(
     embeddings: str | None = None,
     model: str | None = None,
     patches_field: str | None = None,
+    from_brain_key: str | None = None,
     connect: bool = False,
     progress: Progress = None,
     **config: Any,
@@ -80,6 +88,9 @@ def create_index(
         model (None): the name of the zoo model that makes them, and that embeds
             text prompts
         patches_field (None): the label field whose patches to index
+        from_brain_key (None): a similarity run of any backend to take the vectors
+            from, without embedding again. Its embeddings field, model, patches and
+            metric are taken over as well, see :class:`fiftyone_qdrant.sources.Origin`
         connect (False): only connect to the existing collection
             ``config["collection_name"]``, and write nothing
         progress (None): see above
@@ -94,44 +105,59 @@ def create_index(
         IngestCancelled: if somebody cancelled it
     """
     check_new_key(samples, brain_key)
-    if connect and not config.get("collection_name"):
-        raise ConfigError("Give the collection_name of the collection to connect to")
+    source = Source.parse(samples, embeddings, model, patches_field, from_brain_key)
+    if connect:
+        return _connect(samples, brain_key, source, config), Ingested()
 
-    if not connect and embeddings is None and model is None:
-        raise ConfigError("Give the embeddings field or the model to index with")
+    if not source.given:
+        raise ConfigError(NO_SOURCE)
 
-    source = (embeddings, model, patches_field)
     goes_on = is_unfinished(samples, brain_key)
+    other = source.open(samples._root_dataset)
     if goes_on:
         index = _reopen(samples, brain_key, source)
     else:
-        index = fob.compute_similarity(
-            samples,
-            patches_field=patches_field,
-            embeddings=False,
-            embeddings_field=embeddings,
-            model=model,
-            brain_key=brain_key,
-            backend="qdrant",
-            unfinished=None if connect else True,
-            **config,
-        )
+        index = _register(samples, brain_key, source, {**config, "unfinished": True})
 
-    if connect:
-        return _connected(index), Ingested()
-
-    ingested = _fill(index, samples, progress, goes_on)
+    ingest = _Ingest(index, "create", skip_existing=goes_on, other=other)
+    _fill(ingest, samples, progress)
     index.config.unfinished = None
     index.save_config()
-    return index, ingested
+    return index, ingest.done
 
 
-def _reopen(
-    samples: Any, brain_key: str, source: tuple[str | None, str | None, str | None]
+def _register(
+    samples: Any, brain_key: str, source: Source, config: dict[str, Any]
 ) -> QdrantSimilarityIndex:
+    origin = source.origin
+    if origin is not None:
+        config = {"metric": origin.metric, "roi_field": origin.roi_field, **config}
+
+    index: QdrantSimilarityIndex = fob.compute_similarity(
+        samples,
+        patches_field=source.patches_field,
+        embeddings=False,
+        embeddings_field=source.embeddings_field,
+        model=source.model_to_load,
+        brain_key=brain_key,
+        backend="qdrant",
+        **config,
+    )
+    if origin is not None and origin.model is not None:  # known without loading it
+        index.config.model = origin.model
+        index.config.model_kwargs = origin.model_kwargs
+        index.config.supports_prompts = origin.supports_prompts
+        index.save_config()
+        index = load_index(samples._root_dataset, brain_key)
+
+    return index
+
+
+def _reopen(samples: Any, brain_key: str, source: Source) -> QdrantSimilarityIndex:
     index = load_index(samples._root_dataset, brain_key)
     config = index.config
-    if source != (config.embeddings_field, config.model, config.patches_field):
+    started = (config.embeddings_field, config.model, config.patches_field)
+    if started != (source.embeddings_field, source.model, source.patches_field):
         raise ConfigError(
             f"Index '{brain_key}' was started with other embeddings or patches. Go on "
             f"with embeddings={config.embeddings_field!r}, model={config.model!r}, "
@@ -141,7 +167,13 @@ def _reopen(
     return index
 
 
-def _connected(index: QdrantSimilarityIndex) -> QdrantSimilarityIndex:
+def _connect(
+    samples: Any, brain_key: str, source: Source, config: dict[str, Any]
+) -> QdrantSimilarityIndex:
+    if not config.get("collection_name"):
+        raise ConfigError("Give the collection_name of the collection to connect to")
+
+    index = _register(samples, brain_key, source, config)
     if not index.collection.exists():
         _forget(index)
         raise CollectionNotFound(
@@ -151,74 +183,29 @@ def _connected(index: QdrantSimilarityIndex) -> QdrantSimilarityIndex:
     return index
 
 
-def _fill(
-    index: QdrantSimilarityIndex,
-    samples: Any,
-    progress: Progress,
-    goes_on: bool,
-) -> Ingested:
-    ingested = Ingested()
+def _fill(ingest: _Ingest, samples: Any, progress: Progress) -> None:
+    index, goes_on = ingest.index, ingest.skip_existing
     try:
-        add_samples(index, samples, progress, goes_on, ingested, "create")
-        if not ingested.points:
-            config = index.config
-            source = f"field '{config.embeddings_field}'"
-            if config.embeddings_field is None:
-                source = f"model '{config.model}'"
-
-            raise ConfigError(f"Nothing to index: {source} gave no embeddings")
+        _run(ingest, samples, progress)
+        if not ingest.done.points:
+            raise ConfigError(f"Nothing to index: {ingest.source} gave no embeddings")
     except BaseException as e:  # Ctrl-C, too
-        if not (ingested.points or goes_on):
+        if not (ingest.done.points or goes_on):
             _forget(index)
             raise
 
         if not isinstance(e, Exception) or isinstance(e, IngestCancelled):
             raise
 
-        count = ingested.points or index.total_index_size
+        count = ingest.done.points or index.total_index_size
         raise IngestInterrupted(
             f"{count:,} are in index '{index.key}', then this happened: {e}. "
             "Do the same again to go on from there"
         ) from e
 
-    return ingested
-
 
 def _forget(index: QdrantSimilarityIndex) -> None:
     index.samples._root_dataset.delete_brain_run(index.key)
-
-
-def selected_samples(
-    index: QdrantSimilarityIndex,
-    sample_ids: list[str] | None = None,
-    label_ids: list[str] | None = None,
-) -> Any:
-    """Returns the view of an index's dataset that holds just these samples or labels.
-
-    Raises:
-        MissingIDs: if the dataset does not have some of them
-    """
-    field = index.config.patches_field
-    dataset = index.samples
-    if dataset.media_type == fom.GROUP:
-        dataset = dataset.select_group_slices(_allow_mixed=True)
-
-    wanted = sample_ids if label_ids is None else label_ids
-    points.to_point_ids(wanted or ())
-    if label_ids is not None:
-        view = dataset.select_labels(ids=label_ids, fields=field)
-    else:
-        view = dataset.select(sample_ids)
-
-    found = view.values("id") if label_ids is None else _label_ids(view, field)
-    missing = sorted(set(wanted or ()) - set(found))
-    if missing:
-        raise MissingIDs(
-            f"{len(missing)} of the selected ids (such as {missing[0]}) are not in "
-            f"dataset '{dataset.name}'"
-        )
-
-    return view
 
 
 def add_samples(
@@ -226,7 +213,6 @@ def add_samples(
     samples: Any,
     progress: Progress = None,
     skip_existing: bool = False,
-    result: Ingested | None = None,
     kind: str = "add",
 ) -> Ingested:
     """Embeds samples, or their patches, and writes them batch by batch.
@@ -236,7 +222,6 @@ def add_samples(
         samples: a dataset or view
         progress (None): see above
         skip_existing (False): leave out, rather than replace, what is in the index
-        result (None): counts here, so that they are known if this raises
         kind ("add"): what others see that this is: see
             :class:`fiftyone_qdrant.jobs.Job`
 
@@ -244,35 +229,79 @@ def add_samples(
         ConfigError: if the index knows neither an embeddings field nor a model
         IngestCancelled: if somebody cancelled it
     """
-    result = Ingested() if result is None else result
+    ingest = _Ingest(index, kind, skip_existing)
+    _run(ingest, samples, progress)
+    return ingest.done
+
+
+@dataclass
+class _Ingest:
+    """One ingest under way.
+
+    Attributes:
+        index: where to
+        kind: ``"create"``, ``"add"`` or ``"sync"``
+        skip_existing: leave out, rather than replace, what is in the index
+        other: the index to take the embeddings from, if not from the source of the
+            index itself
+        done: what was done so far, known even if it fails
+    """
+
+    index: QdrantSimilarityIndex
+    kind: str
+    skip_existing: bool = False
+    other: OtherIndex | None = None
+    done: Ingested = field(default_factory=Ingested)
+
+    def embed(self, samples: Any) -> Embedded:
+        if self.other is not None:
+            return self.other.embed(samples)
+
+        return embed(self.index, samples)
+
+    @property
+    def source(self) -> str:
+        config = self.index.config
+        if self.other is not None:
+            return str(self.other)
+
+        if config.embeddings_field is not None:
+            return f"field '{config.embeddings_field}'"
+
+        return f"model '{config.model}'"
+
+    @property
+    def cancelled(self) -> IngestCancelled:
+        again = "to go on from there"
+        if self.kind == "add":
+            again = "to add the rest; those that are in are written again"
+
+        return IngestCancelled(
+            f"Cancelled. {self.done.points:,} are in index '{self.index.key}'. "
+            f"Do the same again {again}"
+        )
+
+
+def _run(ingest: _Ingest, samples: Any, progress: Progress) -> None:
+    index, done = ingest.index, 0
     ids = samples.values("id")
-    total, done = len(ids), 0
-    source = _source(index, samples)
+    batches = _batches_from(index, samples)
     with (
-        jobs.job(index.samples, kind, index.key or "", total) as job,
-        fou.ProgressBar(total=total, progress=progress) as bar,
+        jobs.job(index.samples, ingest.kind, index.key or "", len(ids)) as job,
+        fou.ProgressBar(total=len(ids), progress=progress) as bar,
     ):
         for batch in fou.iter_batches(ids, _BATCH):
-            _add_batch(index, source.select(list(batch)), skip_existing, result)
+            _add_batch(ingest, batches.select(list(batch)))
             done += len(batch)
             job.advance(done)
             bar.update(len(batch))
-            if done < total and job.cancelled:
-                raise IngestCancelled(_cancelled(index, kind, result))
+            if done < len(ids) and job.cancelled:
+                raise ingest.cancelled
 
     index.reload()
-    return result
 
 
-def _cancelled(index: QdrantSimilarityIndex, kind: str, result: Ingested) -> str:
-    text = f"Cancelled. {result.points:,} are in index '{index.key}'. Do the same again"
-    if kind == "add":
-        return f"{text} to add the rest; those that are in are written again"
-
-    return f"{text} to go on from there"
-
-
-def _source(index: QdrantSimilarityIndex, samples: Any) -> Any:
+def _batches_from(index: QdrantSimilarityIndex, samples: Any) -> Any:
     """Where to take the batches from: not through a view's stages if not needed.
 
     MongoDB would go through them again for each batch. A view matters where it
@@ -284,25 +313,24 @@ def _source(index: QdrantSimilarityIndex, samples: Any) -> Any:
     return dataset if plain and whole else samples
 
 
-def _add_batch(
-    index: QdrantSimilarityIndex, samples: Any, skip_existing: bool, result: Ingested
-) -> None:
-    if skip_existing:
+def _add_batch(ingest: _Ingest, samples: Any) -> None:
+    index, done = ingest.index, ingest.done
+    if ingest.skip_existing:
         total = len(samples)
         samples = _without_existing(index, samples)
-        result.kept += total - len(samples)
+        done.kept += total - len(samples)
 
     if not len(samples):
         return
 
-    embeddings, sample_ids, label_ids = embed(index, samples)
-    result.skipped += len(set(samples.values("id")) - set(map(str, sample_ids)))
+    embeddings, sample_ids, label_ids = ingest.embed(samples)
+    done.skipped += len(set(samples.values("id")) - set(map(str, sample_ids)))
     ids = [str(i) for i in (sample_ids if label_ids is None else label_ids)]
     if ids:
         replaced = len(_present(index, ids))
         index.add_to_index(embeddings, sample_ids, label_ids, reload=False)
-        result.new += len(ids) - replaced
-        result.replaced += replaced
+        done.new += len(ids) - replaced
+        done.replaced += replaced
 
 
 def _without_existing(index: QdrantSimilarityIndex, samples: Any) -> Any:
@@ -313,50 +341,14 @@ def _without_existing(index: QdrantSimilarityIndex, samples: Any) -> Any:
         present = _present(index, ids)
         return samples.select([i for i in ids if i not in present])
 
-    present = _present(index, _label_ids(samples, field))
+    present = _present(index, all_label_ids(samples, field))
     return samples.select(
         [
             sample_id
-            for sample_id, labels in _labels_by_sample(samples, field)
+            for sample_id, labels in labels_by_sample(samples, field)
             if not labels or not present.issuperset(labels)
         ]
     )
-
-
-def _labels_by_sample(samples: Any, field: str) -> Iterator[tuple[str, list[str]]]:
-    _, path = samples._get_label_field_path(field, "id")
-    for sample_id, labels in zip(*samples.values(["id", path]), strict=True):
-        yield sample_id, labels if isinstance(labels, list) else [labels or ""]
-
-
-def _label_ids(samples: Any, field: str | None) -> list[str]:
-    _, path = samples._get_label_field_path(field, "id")
-    return [i for i in samples.values(path, unwind=True) if i is not None]
-
-
-def embed(index: QdrantSimilarityIndex, samples: Any) -> tuple[Any, Any, Any]:
-    """Returns embeddings, sample ids and label ids from the index's own source.
-
-    Raises:
-        ConfigError: if the index knows neither an embeddings field nor a model
-    """
-    config = index.config
-    if config.embeddings_field is not None:
-        found: tuple[Any, Any, Any] = fbu.get_embeddings(
-            samples,
-            patches_field=config.patches_field,
-            embeddings_field=config.embeddings_field,
-        )
-        return found
-
-    if config.model is None:
-        raise ConfigError(
-            f"Index '{index.key}' was made from given vectors, so it cannot embed new "
-            "samples. Add them with index.add_to_index(embeddings, sample_ids)"
-        )
-
-    computed: tuple[Any, Any, Any] = index.compute_embeddings(samples, progress=False)
-    return computed
 
 
 def _present(index: QdrantSimilarityIndex, ids: list[str]) -> set[str]:

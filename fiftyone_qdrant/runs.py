@@ -32,7 +32,7 @@ def load_index(samples: Any, brain_key: str) -> QdrantSimilarityIndex:
     dataset = samples._root_dataset
     config = _config(dataset, brain_key)
     if config is None:
-        if _is_builtin(dataset, brain_key):
+        if is_builtin(dataset, brain_key):
             raise IndexNotFound(
                 f"Index '{brain_key}' was made by FiftyOne's built-in Qdrant backend. "
                 "Take it over, without embedding again, with "
@@ -71,22 +71,27 @@ def adopt_run(
         CollectionNotFound: if its collection is gone
         CollectionMismatch: if its collection has other ids
     """
-    if not _is_builtin(dataset, brain_key):
+    if not is_builtin(dataset, brain_key):
         raise IndexNotFound(
             f"Dataset '{dataset.name}' has no index '{brain_key}' of FiftyOne's "
             "built-in Qdrant backend"
         )
 
-    stored = dataset.get_brain_info(brain_key).config.serialize()
-    values = {k: v for k, v in stored.items() if k not in ("cls", "type", "method")}
-    config = QdrantSimilarityConfig(**values, engine=SERVER)
-    config.load_credentials(**credentials)
-    index = QdrantSimilarityIndex(dataset, config, brain_key)
+    index = as_ours(dataset, brain_key, **credentials)
     index.collection.schema()  # raises if it is gone
     index.check()
     index.save_config()
     index.save()
     return index
+
+
+def as_ours(dataset: Any, brain_key: str, **credentials: Any) -> QdrantSimilarityIndex:
+    """Opens a run of FiftyOne's built-in Qdrant backend as ours; changes nothing."""
+    stored = dataset.get_brain_info(brain_key).config.serialize()
+    values = {k: v for k, v in stored.items() if k not in ("cls", "type", "method")}
+    config = QdrantSimilarityConfig(**values, engine=SERVER)
+    config.load_credentials(**credentials)
+    return QdrantSimilarityIndex(dataset, config, brain_key)
 
 
 def check_new_key(samples: Any, brain_key: Any) -> str:
@@ -117,7 +122,8 @@ def is_unfinished(samples: Any, brain_key: str) -> bool:
     return config is not None and config.unfinished is True
 
 
-def _is_builtin(dataset: Any, brain_key: str) -> bool:
+def is_builtin(dataset: Any, brain_key: str) -> bool:
+    """Whether a run was made by FiftyOne's built-in Qdrant backend."""
     if not dataset.has_brain_run(brain_key):
         return False
 

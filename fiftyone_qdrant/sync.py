@@ -9,9 +9,10 @@ import fiftyone.core.utils as fou
 import numpy as np
 from fiftyone import ViewField as F
 
-from .ingest import Ingested, Progress, add_samples, embed, selected_samples
+from .ingest import Ingested, Progress, add_samples
 from .search import Restriction
 from .similarity import QdrantSimilarityIndex
+from .sources import embed, selected_samples
 
 _BATCH = 2048
 
@@ -102,7 +103,7 @@ def sync(
     ingested = Ingested()
     if outdated:
         stale = selected_samples(index, **_by_kind(index, outdated))
-        add_samples(index, stale, progress, result=ingested, kind="sync")
+        ingested = add_samples(index, stale, progress, kind="sync")
 
     index.reload()
     return drift, ingested

@@ -3,7 +3,8 @@
 import fiftyone.operators as foo
 import fiftyone.operators.types as types
 
-from fiftyone_qdrant.ingest import add_samples, selected_samples
+from fiftyone_qdrant.ingest import add_samples
+from fiftyone_qdrant.sources import selected_samples
 
 from .forms import brain_key_input, selection_notice
 from .qdrant_operator import ICONS, QdrantOperator, chosen_index, progress, selected_ids

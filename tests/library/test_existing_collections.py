@@ -13,6 +13,7 @@ from fiftyone_qdrant.errors import (
     CollectionShared,
     IndexNotFound,
 )
+from fiftyone_qdrant.ingest import create_index
 from fiftyone_qdrant.points import to_point_ids
 from fiftyone_qdrant.runs import BUILTIN, adopt_run, load_index
 
@@ -192,6 +193,19 @@ def test_a_run_of_the_builtin_backend_is_taken_over(
     assert hits.ids == [ids[3]]
     found, _, _ = index.get_embeddings(sample_ids=ids)
     np.testing.assert_allclose(found, vectors, rtol=1e-6)
+
+
+@pytest.mark.parametrize("place", NAMED, indirect=True)
+def test_a_run_of_the_builtin_backend_is_converted_and_stays(
+    samples, ids, vectors, builtin, place, monkeypatch
+):
+    monkeypatch.setenv(connection.ENVIRONMENT["url"], place["url"])
+    index, _ = create_index(samples, "ours", from_brain_key=builtin, **place)
+    assert index.metric == "euclidean"
+    found, _, _ = index.get_embeddings(sample_ids=ids)
+    np.testing.assert_allclose(found, vectors, rtol=1e-6)
+    assert samples.get_brain_info(builtin).config.cls == BUILTIN
+    index.collection.drop()
 
 
 def test_only_runs_of_the_builtin_backend_are_taken_over(make_index, samples, vectors):

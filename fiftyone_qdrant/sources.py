@@ -1,0 +1,332 @@
+"""Where embeddings come from: a field, a model, or another index of the dataset."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import fiftyone.brain.internal.core.utils as fbu
+import fiftyone.core.media as fom
+import numpy as np
+
+from . import points
+from .errors import ConfigError, MissingIDs, QdrantPluginError
+from .runs import as_ours, is_builtin, list_indexes, load_index
+from .similarity import QdrantSimilarityIndex
+
+NO_SOURCE = (
+    "Give the embeddings field, the model, or the brain key of another similarity run "
+    "to index with"
+)
+
+Embedded = tuple[Any, Any, Any]  # embeddings, sample ids and, of patches, label ids
+
+
+@dataclass(frozen=True)
+class Origin:
+    """A similarity run of any backend, as something to make an index of ours from.
+
+    Attributes:
+        brain_key: its key
+        backend: its backend, such as ``"sklearn"``
+        embeddings_field: where its embeddings came from, if from a field
+        model: the zoo model that made them, if known
+        model_kwargs: that model's parameters
+        patches_field: the label field of which it holds patches
+        roi_field: the regions its embeddings are of
+        supports_prompts: whether its model embeds text
+        metric: its metric, if Qdrant has that
+    """
+
+    brain_key: str
+    backend: str
+    embeddings_field: str | None
+    model: str | None
+    model_kwargs: dict[str, Any] | None
+    patches_field: str | None
+    roi_field: str | None
+    supports_prompts: bool | None
+    metric: str | None
+
+    @property
+    def summary(self) -> str:
+        """What is taken over from it, in words."""
+        parts = [
+            f"{what} '{value}'"
+            for what, value in (
+                ("embeddings field", self.embeddings_field),
+                ("model", self.model),
+                ("patches of", self.patches_field),
+                ("regions of", self.roi_field),
+                ("metric", self.metric),
+            )
+            if value is not None
+        ]
+        listed = ", ".join(["its vectors", *parts])
+        return f"From '{self.brain_key}' ({self.backend}): {listed}"
+
+
+def similarity_runs(dataset: Any) -> list[str]:
+    """Returns the brain keys of a dataset's similarity runs, of any backend, sorted."""
+    return sorted(dataset.list_brain_runs(type="similarity"))
+
+
+def find_origin(samples: Any, brain_key: str) -> Origin:
+    """Returns what is known of a similarity run without loading it.
+
+    Raises:
+        ConfigError: if the dataset has no similarity run of that key
+    """
+    dataset = samples._root_dataset
+    known = similarity_runs(dataset)
+    if brain_key not in known:
+        listed = ", ".join(map(repr, known)) or "none"
+        raise ConfigError(
+            f"Dataset '{dataset.name}' has no similarity run '{brain_key}' to take "
+            f"vectors from. It has {listed}"
+        )
+
+    config = dataset.get_brain_info(brain_key).config
+
+    def of(name: str) -> Any:
+        return getattr(config, name, None)
+
+    metric = of("metric")
+    return Origin(
+        brain_key=brain_key,
+        backend=str(of("_method") or of("method")),
+        embeddings_field=of("embeddings_field"),
+        model=of("model"),
+        model_kwargs=of("model_kwargs"),
+        patches_field=of("patches_field"),
+        roi_field=of("roi_field"),
+        supports_prompts=of("supports_prompts"),
+        metric=metric if metric in points.DISTANCES else None,
+    )
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the embeddings of a new index come from.
+
+    Attributes:
+        embeddings_field: the field that holds them
+        model: the zoo model that makes them, or that made them
+        patches_field: the label field of whose patches they are
+        origin: the run that they are taken from
+    """
+
+    embeddings_field: str | None = None
+    model: str | None = None
+    patches_field: str | None = None
+    origin: Origin | None = None
+
+    @classmethod
+    def parse(
+        cls,
+        samples: Any,
+        embeddings: str | None,
+        model: str | None,
+        patches_field: str | None,
+        from_brain_key: str | None,
+    ) -> Source:
+        """Checks what a user gives.
+
+        Raises:
+            ConfigError: if the run does not exist, or is of something else
+        """
+        if from_brain_key is None:
+            return cls(embeddings, model, patches_field)
+
+        origin = find_origin(samples, from_brain_key)
+        for name, given, has in (
+            ("embeddings", embeddings, origin.embeddings_field),
+            ("model", model, origin.model or model),
+            ("patches_field", patches_field, origin.patches_field),
+        ):
+            if given not in (None, has):
+                raise ConfigError(
+                    f"{name}={given!r} contradicts similarity run '{from_brain_key}', "
+                    f"which has {has!r}. Leave it out to take over the run's"
+                )
+
+        model = origin.model or model
+        return cls(origin.embeddings_field, model, origin.patches_field, origin)
+
+    @property
+    def given(self) -> bool:
+        """Whether there is any."""
+        return bool(self.embeddings_field or self.model or self.origin)
+
+    @property
+    def model_to_load(self) -> str | None:
+        """The model, unless the run that had it told whether it embeds text."""
+        return self.model if self.origin is None or not self.origin.model else None
+
+    def open(self, dataset: Any) -> OtherIndex | None:
+        """Opens the other run, if there is one.
+
+        Raises:
+            ConfigError: if it cannot be opened
+        """
+        return None if self.origin is None else OtherIndex(dataset, self.origin)
+
+
+class OtherIndex:
+    """The embeddings of another similarity run, read page by page.
+
+    Args:
+        dataset: the dataset
+        origin: the run
+
+    Raises:
+        ConfigError: if it cannot be opened
+    """
+
+    def __init__(self, dataset: Any, origin: Origin) -> None:
+        self._origin = origin
+        self._present: set[str] | None = None
+        self._index: Any = None
+        key = origin.brain_key
+        try:
+            if key in list_indexes(dataset):
+                self._index = load_index(dataset, key)
+            elif is_builtin(dataset, key):  # whose own reading is broken for patches
+                self._index = as_ours(dataset, key)
+            else:
+                self._index = dataset.load_brain_results(key)
+                self._present = self._ids()
+        except QdrantPluginError:
+            raise
+        except Exception as e:
+            raise self._failure("opened", e) from e
+
+        if not hasattr(self._index, "get_embeddings"):
+            raise ConfigError(
+                f"Similarity run '{key}' has no results to take vectors from. Is the "
+                f"package of its backend '{origin.backend}' installed?"
+            )
+
+    def _ids(self) -> set[str] | None:
+        """All its ids, if it tells: some backends fail on ids that they lack."""
+        of_patches = self._origin.patches_field is not None
+        ids = self._index.label_ids if of_patches else self._index.sample_ids
+        return None if ids is None else set(map(str, ids))
+
+    def embed(self, samples: Any) -> Embedded:
+        """Returns what it has of samples.
+
+        Raises:
+            ConfigError: if it fails
+        """
+        field = self._origin.patches_field
+        if field is None:
+            sample_of = {i: i for i in samples.values("id")}
+        else:
+            sample_of = {
+                label: sample
+                for sample, labels in labels_by_sample(samples, field)
+                for label in labels
+            }
+
+        wanted = [i for i in sample_of if self._present is None or i in self._present]
+        if not wanted:
+            return np.empty((0, 0)), [], None if field is None else []
+
+        kind = "sample_ids" if field is None else "label_ids"
+        try:
+            vectors, sample_ids, label_ids = self._index.get_embeddings(
+                **{kind: wanted}
+            )
+        except QdrantPluginError:
+            raise
+        except Exception as e:
+            raise self._failure("read", e) from e
+
+        if field is None:
+            return vectors, sample_ids, None
+
+        found = [str(i) for i in label_ids]
+        return vectors, [sample_of[i] for i in found], found
+
+    def __str__(self) -> str:
+        return f"similarity run '{self._origin.brain_key}'"
+
+    def _failure(self, what: str, error: Exception) -> ConfigError:
+        return ConfigError(
+            f"Similarity run '{self._origin.brain_key}' ({self._origin.backend}) could "
+            f"not be {what}: {error or type(error).__name__}"
+        )
+
+
+def embed(index: QdrantSimilarityIndex, samples: Any) -> Embedded:
+    """Returns embeddings, sample ids and label ids from the index's own source.
+
+    Raises:
+        ConfigError: if the index knows neither an embeddings field nor a model
+    """
+    config = index.config
+    if config.embeddings_field is not None:
+        found: Embedded = fbu.get_embeddings(
+            samples,
+            patches_field=config.patches_field,
+            embeddings_field=config.embeddings_field,
+        )
+        return found
+
+    if config.model is None:
+        raise ConfigError(
+            f"Index '{index.key}' was made from given vectors, so it cannot embed new "
+            "samples. Add them with index.add_to_index(embeddings, sample_ids)"
+        )
+
+    computed: Embedded = index.compute_embeddings(samples, progress=False)
+    return computed
+
+
+def all_label_ids(samples: Any, field: str | None) -> list[str]:
+    """Returns the ids of all labels of a field."""
+    _, path = samples._get_label_field_path(field, "id")
+    return [i for i in samples.values(path, unwind=True) if i is not None]
+
+
+def labels_by_sample(samples: Any, field: str) -> list[tuple[str, list[str]]]:
+    """Returns each sample's id with the ids of its labels."""
+    _, path = samples._get_label_field_path(field, "id")
+    return [
+        (sample, labels if isinstance(labels, list) else [labels] if labels else [])
+        for sample, labels in zip(*samples.values(["id", path]), strict=True)
+    ]
+
+
+def selected_samples(
+    index: QdrantSimilarityIndex,
+    sample_ids: list[str] | None = None,
+    label_ids: list[str] | None = None,
+) -> Any:
+    """Returns the view of an index's dataset that holds just these samples or labels.
+
+    Raises:
+        MissingIDs: if the dataset does not have some of them
+    """
+    field = index.config.patches_field
+    dataset = index.samples
+    if dataset.media_type == fom.GROUP:
+        dataset = dataset.select_group_slices(_allow_mixed=True)
+
+    wanted = sample_ids if label_ids is None else label_ids
+    points.to_point_ids(wanted or ())
+    if label_ids is not None:
+        view = dataset.select_labels(ids=label_ids, fields=field)
+    else:
+        view = dataset.select(sample_ids)
+
+    found = view.values("id") if label_ids is None else all_label_ids(view, field)
+    missing = sorted(set(wanted or ()) - set(found))
+    if missing:
+        raise MissingIDs(
+            f"{len(missing)} of the selected ids (such as {missing[0]}) are not in "
+            f"dataset '{dataset.name}'"
+        )
+
+    return view
