@@ -1,0 +1,142 @@
+"""The figures as a table with ratios, as JSON, and as a plot for the README."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import platform
+from importlib import metadata
+from pathlib import Path
+
+Results = dict[str, dict[str, dict[str, float]]]
+
+_OURS = "ours"
+_ROWS = (
+    ("build_s", "build the index of given vectors", "s"),
+    ("open_s", "open in a new process, first query", "s"),
+    ("query_ms whole", "query by id", "ms"),
+    ("query_ms half", "query within half of the dataset", "ms"),
+    ("query_ms one percent", "query within 1 %", "ms"),
+    ("query_ms picked", "query within 1 %, picked by id", "ms"),
+    ("get_ms", "get 10,000 embeddings", "ms"),
+    ("duplicates_s", "near duplicates of all", "s"),
+    ("loop_s", "neighbors of 200 samples, one by one", "s"),
+    ("at_once_s", "neighbors of 200 samples, at once", "s"),
+    ("app_ms", "Query Similar in the App's server", "ms"),
+    ("build_peak_mb", "peak memory while building", "MB"),
+    ("ask_peak_mb", "peak memory while querying", "MB"),
+    ("recall whole", "recall@25", ""),
+    ("recall half", "recall@25 within half", ""),
+    ("recall one percent", "recall@25 within 1 %", ""),
+)
+_PLOTTED = _ROWS[:7]
+
+
+def write(results: Results, folder: Path) -> None:
+    """Prints the table and writes table, JSON and plot into a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    text = table(results)
+    print(text, flush=True)
+    (folder / "results.md").write_text(text + "\n")
+    whole = {"machine": machine(), "results": results}
+    (folder / "results.json").write_text(json.dumps(whole, indent=1) + "\n")
+    plot(results, folder / "results.svg")
+
+
+def table(results: Results) -> str:
+    """Returns the figures as Markdown; in brackets how many times ours it is."""
+    parts = ["# Benchmarks", f"\nMade by `make bench`. {described(machine())}"]
+    for name, found in results.items():
+        head = " | ".join(found)
+        parts.append(f"\n## {name}\n\n| figure | {head} |")
+        parts.append("|---|" + "---:|" * len(found))
+        for key, label, unit in _ROWS:
+            cells = [cell(found, who, key, unit) for who in found]
+            if any(cells):
+                parts.append(f"| {label} | {' | '.join(cells)} |")
+
+    return "\n".join(parts)
+
+
+def cell(found: dict[str, dict[str, float]], who: str, key: str, unit: str) -> str:
+    """Returns one figure and its ratio to ours."""
+    value = found[who].get(key)
+    if value is None:
+        return ""
+
+    text = f"{value:.3f}" if not unit else f"{value:,.{places(value)}f} {unit}"
+    ours = found.get(_OURS, {}).get(key)
+    if who == _OURS or not ours or not unit:
+        return text
+
+    return f"{text} ({value / ours:.2g}×)"
+
+
+def places(value: float) -> int:
+    """Returns the decimal places that a figure deserves."""
+    return 2 if value < 10 else 0
+
+
+def machine() -> dict[str, str | int | None]:
+    """Returns what the figures depend on."""
+    names = ("fiftyone", "fiftyone-brain", "qdrant-client", "qdrant-edge-py", "numpy")
+    return {
+        "date": datetime.date.today().isoformat(),
+        "processor": processor(),
+        "cores": os.cpu_count(),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        **{name: metadata.version(name) for name in (*names, "scikit-learn")},
+    }
+
+
+def processor() -> str:
+    """Returns the processor's name."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except FileNotFoundError:
+        return platform.processor()
+
+    found = [r.partition(":")[2].strip() for r in lines if r.startswith("model name")]
+    return found[0] if found else platform.machine()
+
+
+def described(about: dict[str, str | int | None]) -> str:
+    """Returns the machine in a sentence."""
+    versions = ", ".join(
+        f"{k} {v}"
+        for k, v in about.items()
+        if k not in ("date", "processor", "cores", "system")
+    )
+    return (
+        f"{about['date']}, {about['cores']} cores of {about['processor']}, {versions}."
+    )
+
+
+def plot(results: Results, path: Path) -> None:
+    """Draws the figures of the largest dataset that all contenders did."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    name = max(results, key=lambda n: (len(results[n]), list(results).index(n)))
+    found = {w: f for w, f in results[name].items() if w != "engine alone"}
+    figure, axes = plt.subplots(1, len(_PLOTTED), figsize=(2.1 * len(_PLOTTED), 2.8))
+    for axis, (key, label, unit) in zip(axes, _PLOTTED, strict=True):
+        values = [figures.get(key, 0) for figures in found.values()]
+        colors = ["#dc244c" if w.startswith(_OURS) else "#9aa0a6" for w in found]
+        bars = axis.bar(list(found), values, color=colors)
+        axis.bar_label(bars, [f"{v:,.{places(v)}f}" for v in values], fontsize=7)
+        axis.set_title(label.replace(",", ",\n", 1), fontsize=8)
+        axis.set_ylabel(unit, fontsize=7)
+        axis.set_yscale("log")
+        axis.tick_params(labelsize=7)
+        axis.tick_params(axis="x", rotation=60)
+        axis.spines[["top", "right"]].set_visible(False)
+
+    figure.suptitle(f"{name}, smaller is better (logarithmic)", fontsize=9)
+    figure.tight_layout()
+    figure.savefig(path)
+    plt.close(figure)
