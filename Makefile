@@ -9,7 +9,7 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fix shots clean
+.PHONY: help demo test check docs fix shots bench clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | \
@@ -39,6 +39,10 @@ fix: $(VENV)/.installed-dev  ## let ruff repair and format what it can
 shots: $(VENV)/.installed-dev  ## take docs/images/*.png anew, from the real App in Chromium
 	@$(PY) scripts/setup_mongod.py
 	@PYTHONPATH=examples exec $(PY) -m tests.browser.shots
+
+bench: $(VENV)/.installed-dev  ## compare with the other backends (ARGS="--points 100000 --million")
+	@$(PY) scripts/setup_mongod.py
+	@exec $(PY) -m benchmarks $(ARGS)
 
 clean:  ## remove the environment, caches and builds
 	rm -rf $(VENV) build dist .hypothesis .import_linter_cache .mypy_cache \

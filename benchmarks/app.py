@@ -34,11 +34,11 @@ def measure(name: str, folder: Path) -> dict[str, float]:
                 json.dumps(body).encode(),
                 {"Content-Type": "application/json"},
             )
-            with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
+            with urllib.request.urlopen(request, timeout=60) as answer:
                 reply = json.load(answer)
 
             if reply.get("error") or len(reply["result"]["ids"]) != K:
-                raise RuntimeError(f"Query Similar failed: {reply.get('error_message')}")
+                raise RuntimeError(f"It failed: {reply.get('error_message')}")
 
         execute(asked[0])
         times = [timed(lambda: execute(i)) for i in asked[1:]]  # noqa: B023

@@ -55,7 +55,7 @@ class Ours(Contender):
     name = "qdrant"
     phases = ("build", "ask", "batch")
 
-    def load(self) -> None:  # noqa: D102
+    def load(self) -> None:
         super().load()
         import qdrant_client
 
@@ -63,10 +63,10 @@ class Ours(Contender):
 
         del qdrant_client
 
-    def keywords(self) -> dict[str, Any]:  # noqa: D102
+    def keywords(self) -> dict[str, Any]:
         return {**super().keywords(), "path": str(self.folder / "store")}
 
-    def rest(self) -> None:  # noqa: D102
+    def rest(self) -> None:
         from fiftyone_qdrant.embedded import launcher
 
         launcher.stop(str(self.folder / "store"))
@@ -77,7 +77,7 @@ class OursWithHnsw(Ours):
 
     phases = ("build", "ask")
 
-    def build(self, dataset: Any, vectors: Any) -> Any:  # noqa: D102
+    def build(self, dataset: Any, vectors: Any) -> Any:
         from qdrant_client import models
 
         index = super().build(dataset, vectors)
@@ -109,7 +109,7 @@ class Builtin(Contender):
     name = "qdrant"
     at_most = 50_000  # its local mode takes minutes beyond
 
-    def load(self) -> None:  # noqa: D102
+    def load(self) -> None:
         super().load()
         import qdrant_client
 
@@ -118,7 +118,7 @@ class Builtin(Contender):
             path = str(self.folder / "builtin")
             qdrant_client.QdrantClient = lambda **_: local(path=path)
 
-    def keywords(self) -> dict[str, Any]:  # noqa: D102
+    def keywords(self) -> dict[str, Any]:
         return {**super().keywords(), "url": os.environ.get("QDRANT_URL", "local")}
 
 

@@ -70,7 +70,7 @@ def cell(found: dict[str, dict[str, float]], who: str, key: str, unit: str) -> s
     if who == _OURS or not ours or not unit:
         return text
 
-    return f"{text} ({value / ours:.2g}×)"
+    return f"{text} ({value / ours:.2g} x)"
 
 
 def places(value: float) -> int:

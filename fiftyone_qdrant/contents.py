@@ -73,7 +73,9 @@ class Batch:
 
         ids = samples if labels is None else labels
         points.to_point_ids(samples)
-        points.to_point_ids(ids)
+        if labels is not None:
+            points.to_point_ids(labels)
+
         last = {i: row for row, i in enumerate(ids)}
         if len(last) == len(ids):
             return cls(ids, samples, vectors)

@@ -142,7 +142,9 @@ def to_payloads(
     if metric != "cosine":
         return [{SAMPLE_ID: str(s)} for s in sample_ids]
 
-    norms = np.linalg.norm(vectors.astype(np.float64), axis=1).tolist()
+    # Summed in float64, without a copy of all vectors in float64
+    squares = np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64)
+    norms = np.sqrt(squares).tolist()
     return [
         {SAMPLE_ID: str(s), NORM: n} for s, n in zip(sample_ids, norms, strict=True)
     ]
@@ -156,7 +158,8 @@ def restore(
         return vectors
 
     norms = np.array([(p or {}).get(NORM, 1.0) for p in payloads], dtype=np.float64)
-    return (vectors * norms[:, np.newaxis]).astype(np.float32)
+    out = np.empty_like(vectors)
+    return np.multiply(vectors, norms[:, np.newaxis], out=out, casting="unsafe")
 
 
 def to_distances(scores: Any, metric: str) -> Scores:
