@@ -16,7 +16,7 @@ import numpy as np
 
 from . import points
 from .clients import connect
-from .connection import EMBEDDED, Connection
+from .connection import Connection
 from .errors import (
     CollectionExists,
     CollectionMismatch,
@@ -26,7 +26,6 @@ from .errors import (
     sentence,
 )
 from .faults import translated
-from .hits import Hits
 from .parameters import CollectionParameters
 from .points import Matrix
 from .retries import READ_PAUSES, WRITE_PAUSES, persistently
@@ -47,9 +46,6 @@ _WRITES = {
     "upsert",
 }
 _CREATION = "creation"  # in a collection's metadata: which call made it
-
-_MIN_EF = 128
-_SCAN_HITS = 500
 
 
 @dataclass(frozen=True)
@@ -362,88 +358,6 @@ class Collection:
 
         matrix = np.asarray(found, dtype=np.float32)
         return points.restore(matrix, [r.payload for r in records], schema.metric)
-
-    def nearest(
-        self,
-        queries: Matrix,
-        k: int,
-        ids: Sequence[str] | None = None,
-        exact: bool = False,
-        reverse: bool = False,
-        with_samples: bool = False,
-    ) -> list[Hits]:
-        """Returns the best ``k`` points for each query, in one call.
-
-        Args:
-            queries: float32, shape ``(num_queries, size)``
-            k: the number of hits per query
-            ids: search only among these sample or label ids
-            exact: compare with every point instead of using the HNSW graph
-            reverse: return the farthest points, farthest first; always exact
-            with_samples: whether to return the sample of each hit
-        """
-        from qdrant_client import models
-
-        condition = None
-        if ids is not None:
-            has_id = models.HasIdCondition.model_construct(
-                has_id=points.to_point_ids(ids)
-            )
-            condition = models.Filter.model_construct(must=[has_id])
-
-        requests = [
-            models.QueryRequest.model_construct(
-                query=_farthest(q) if reverse else models.NearestQuery(nearest=q),
-                filter=condition,
-                using=self.schema().vector_name,
-                params=self._search_params(k, exact or reverse or ids is not None),
-                limit=k,
-                with_payload=[points.SAMPLE_ID] if with_samples else False,
-                with_vector=False,
-            )
-            for q in queries.tolist()
-        ]
-        responses = self.call("query_batch_points", requests=requests)
-        return [self._to_hits(r.points, with_samples, reverse) for r in responses]
-
-    def _search_params(self, k: int, exact: bool) -> models.SearchParams:
-        """Sees to it that the graph is searched deeply enough for many hits.
-
-        With ``hnsw_ef`` at its default, ``k``, recall falls to 0.95 at 250 hits; with
-        four times as much it is 0.99. Beyond 500 hits of 100,000 points a full scan
-        of the embedded engine is quicker.
-        """
-        from qdrant_client import models
-
-        embedded = self.connection.engine == EMBEDDED
-        if exact or (embedded and k > _SCAN_HITS):
-            return models.SearchParams(exact=True)
-
-        return models.SearchParams(hnsw_ef=max(_MIN_EF, 4 * k))
-
-    def _to_hits(
-        self, found: Sequence[models.ScoredPoint], with_samples: bool, reverse: bool
-    ) -> Hits:
-        ids = [points.from_point_id(p.id) for p in found]
-        samples = [_sample_id(p) for p in found] if with_samples else None
-        scores = np.array([p.score for p in found], dtype=np.float64)
-        to_distances = points.from_farthest_scores if reverse else points.to_distances
-        return Hits(ids, samples, scores, to_distances(scores, self.schema().metric))
-
-
-def _farthest(query: list[float]) -> models.RecommendQuery:
-    """A query that ranks by how unlike ``query`` points are, for any metric."""
-    from qdrant_client import models
-
-    return models.RecommendQuery(
-        recommend=models.RecommendInput(
-            negative=[query], strategy=models.RecommendStrategy.SUM_SCORES
-        )
-    )
-
-
-def _sample_id(point: models.ScoredPoint) -> str:
-    return str((point.payload or {}).get(points.SAMPLE_ID))
 
 
 def list_collections(connection: Connection) -> list[str]:

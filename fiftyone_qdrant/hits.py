@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,6 +46,17 @@ class Hits:
         """Returns the hits whose id is one of ``ids``."""
         return self.take([row for row, i in enumerate(self.ids) if i in ids])
 
+    def without(self, ids: Collection[str]) -> Hits:
+        """Returns the hits whose id is none of ``ids``."""
+        return self.take([row for row, i in enumerate(self.ids) if i not in ids])
+
+    def within(self, max_distance: float | None) -> Hits:
+        """Returns the hits that are at most so far away, or all."""
+        if max_distance is None:
+            return self
+
+        return self.take(np.flatnonzero(self.distances <= max_distance).tolist())
+
     def first(self, k: int | None) -> Hits:
         """Returns the best ``k`` hits, or all."""
         if k is None or k >= len(self.ids):
@@ -55,7 +66,7 @@ class Hits:
 
     def after(self, first: Hits) -> Hits:
         """Returns ``first`` followed by the hits that are not in it."""
-        rest = self.take([n for n, i in enumerate(self.ids) if i not in first.ids])
+        rest = self.without(first.ids)
         samples = None
         if first.sample_ids is not None and rest.sample_ids is not None:
             samples = first.sample_ids + rest.sample_ids

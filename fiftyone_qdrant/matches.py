@@ -50,27 +50,51 @@ class Matches:
 
 def find_similar(
     index: QdrantSimilarityIndex,
-    query: Any,
+    query: Any = None,
     k: int | None = None,
     reverse: bool = False,
     dist_field: str | None = None,
+    *,
+    image: Any = None,
+    negatives: Any = None,
+    max_distance: float | None = None,
+    diversity: float | None = None,
+    exact: bool = False,
+    hnsw_ef: int | None = None,
 ) -> Matches:
     """Finds the nearest points to a query within the index's current view.
 
     Args:
         index: the index
-        query: an id or ids, a vector or vectors, or text prompts; several are
+        query (None): an id or ids, a vector or vectors, or text prompts; several are
             averaged
         k (None): the number of matches, or ``None`` for all
         reverse (False): find the farthest, farthest first
         dist_field (None): a field of the samples, or of the labels, to store the
             distances in
+        image (None): see :meth:`fiftyone_qdrant.neighbors.NeighborIndex.search`, as
+            for the arguments that follow
+        negatives (None): what matches should be unlike: ids, vectors or text prompts
+        max_distance (None): the largest distance of a match
+        diversity (None): from 0 to 1: how different matches should be
+        exact (False): compare with every point
+        hnsw_ef (None): how many candidates to keep while searching the graph
 
     Raises:
         ConfigError, MissingIDs, VectorError, CollectionNotFound: as
-            :meth:`fiftyone_qdrant.similarity.QdrantSimilarityIndex.search`
+            :meth:`fiftyone_qdrant.neighbors.NeighborIndex.search`
     """
-    (hits,) = index.search(query, k=k, reverse=reverse)
+    (hits,) = index.search(
+        query,
+        k=k,
+        reverse=reverse,
+        image=image,
+        negatives=negatives,
+        max_distance=max_distance,
+        diversity=diversity,
+        exact=exact,
+        hnsw_ef=hnsw_ef,
+    )
     if dist_field is not None:
         index.store_distances(hits, dist_field)
 

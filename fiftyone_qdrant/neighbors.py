@@ -5,20 +5,35 @@ FiftyOne's query contract (``fiftyone/brain/similarity.py`` 1.22), on a collecti
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import fiftyone.brain.internal.core.utils as fbu
 import numpy as np
 from fiftyone.brain.similarity import DuplicatesMixin, SimilarityIndex
 
-from . import points
+from . import images, points
 from .all_pairs import AllPairs
 from .collection import Collection
 from .contents import Contents, to_list
 from .errors import ConfigError
 from .hits import Hits
+from .options import POST_AGGREGATIONS, QueryOptions
 from .points import Matrix
-from .search import POST_AGGREGATIONS, Restriction, Search
+from .search import Restriction, Search
+
+
+class Examples(NamedTuple):
+    """What a query stands for: vectors, and the points they are of, if any.
+
+    Attributes:
+        vectors: float32, shape ``(num_examples, size)``
+        ids: the ``num_examples`` sample or label ids, or none
+        sample_ids: the sample of each
+    """
+
+    vectors: Matrix
+    ids: list[str]
+    sample_ids: list[str]
 
 
 class NeighborIndex(SimilarityIndex, DuplicatesMixin):
@@ -33,50 +48,101 @@ class NeighborIndex(SimilarityIndex, DuplicatesMixin):
 
     def search(
         self,
-        query: Any,
+        query: Any = None,
         k: int | None = None,
         reverse: bool = False,
         aggregation: str | None = "mean",
+        *,
+        image: Any = None,
+        negatives: Any = None,
+        max_distance: float | None = None,
+        diversity: float | None = None,
+        exact: bool = False,
+        hnsw_ef: int | None = None,
     ) -> list[Hits]:
         """Returns the hits of a query within the current view, best first.
 
+        The point of a single query id is the first hit, as everywhere in FiftyOne.
+
+        With ``negatives`` it is a recommendation as Qdrant's (``average_vector``):
+        distances are those to one vector, twice the mean of what the query gives less
+        the mean of the negatives, all at length 1 in cosine collections. Points that
+        were given as examples, by id, are no hits then.
+
         Args:
-            query: an id or ids, a vector or vectors, shape ``(size,)`` or
+            query (None): an id or ids, a vector or vectors, shape ``(size,)`` or
                 ``(num_queries, size)``, or text prompts
             k (None): the number of hits, or ``None`` for all
             reverse (False): return the farthest first; always exact
             aggregation ("mean"): average several queries into one, or ``None`` to
                 answer each
+            image (None): in place of ``query``, a picture to embed with the index's
+                model: the path of a file, or the bytes of one, also in base64
+            negatives (None): what hits should be unlike, in any form of ``query``
+            max_distance (None): return only hits that are at most so far away, as
+                ``hits.distances`` are: smaller is nearer, for every metric
+            diversity (None): from 0 (the nearest) to 1 (the most different from each
+                other): Qdrant's maximal marginal relevance among the view's nearest
+                ``4 * k``, or 100. Hits come in its order, not by distance
+            exact (False): compare with every point instead of using the HNSW graph
+            hnsw_ef (None): how many candidates to keep while searching the graph:
+                more are slower, and miss less
 
         Raises:
-            ConfigError: if an argument is wrong
+            ConfigError: if an argument is wrong, or two contradict each other
             MissingIDs: if a query id is not in the index
             VectorError: if a query vector has a wrong size or bad values
             CollectionNotFound: if the collection is gone
         """
-        k = _check_k(k)
-        if aggregation not in (None, *self.config.supported_aggregations):
-            raise ConfigError(
-                f"Unknown aggregation '{aggregation}'. Use one of "
-                f"{', '.join(self.config.supported_aggregations)}"
-            )
-
+        options = QueryOptions(
+            k=k,
+            reverse=reverse,
+            aggregation=aggregation,
+            negatives=negatives is not None and len(negatives) > 0,
+            max_distance=max_distance,
+            diversity=diversity,
+            exact=exact,
+            hnsw_ef=hnsw_ef,
+        )
+        options.check()
         self._collection.refresh()
-        vectors, itself = self._to_queries(self._parse_query(_to_array(query)))
+        examples = self._examples(query, image)
+        if options.negatives:
+            return self._recommend(examples, self._examples(negatives), options)
+
         restriction = self.restriction()
-        search = Search(self._collection, restriction, self._patches, reverse)
+        search = Search(self._collection, restriction, options, self._patches)
+        vectors = examples.vectors
         if aggregation in POST_AGGREGATIONS and len(vectors) > 1:
-            return [search.aggregated(vectors, k, str(aggregation))]
+            return [search.aggregated(vectors)]
 
         if aggregation is not None:
             vectors = vectors.mean(axis=0, keepdims=True)
 
-        found = search.nearest(vectors, k)
-        if itself is not None and not reverse:
+        found = search.nearest(vectors)
+        if len(examples.ids) == 1 and not reverse:
             # Exact duplicates tie with the query; FiftyOne wants it first
-            found = [found[0].after(restriction.keep([itself])[0]).first(k)]
+            itself = self._itself(examples).within(max_distance)
+            found = [found[0].after(restriction.keep([itself])[0]).first(search.k)]
 
         return found
+
+    def _recommend(
+        self, positives: Examples, negatives: Examples, options: QueryOptions
+    ) -> list[Hits]:
+        ids = {*positives.ids, *negatives.ids}
+        both = set(positives.ids) & set(negatives.ids)
+        if both:
+            raise ConfigError(
+                f"{min(both)} is among the query and the negatives: choose one"
+            )
+
+        metric = self._collection.schema().metric
+        vectors = points.steer(positives.vectors, negatives.vectors, metric)
+        search = Search(
+            self._collection, self.restriction(), options, self._patches, without=ids
+        )
+        return search.nearest(vectors)
 
     def sort_by_similarity(
         self,
@@ -202,35 +268,43 @@ class NeighborIndex(SimilarityIndex, DuplicatesMixin):
         self._curr_keep_inds = keep
         self._curr_missing_size = None if good is None else int((~good).sum())
 
-    def _to_queries(self, query: Any) -> tuple[Matrix, Hits | None]:
-        """Returns query vectors and, if the query is a single id, itself as a hit."""
-        array = np.asarray(query)
+    def _examples(self, query: Any, image: Any = None) -> Examples:
+        if image is not None:
+            if query is not None:
+                raise ConfigError("Give a query or an image, not both")
+
+            if self.config.model is None:
+                raise ConfigError(
+                    "This index has no model to embed the image with. Create it with "
+                    "model=, also if its embeddings come from a field"
+                )
+
+            vectors = images.embed(images.read(image), self.get_model())
+            size = self._collection.schema().size
+            return Examples(points.to_matrix(vectors, size), [], [])
+
+        parsed = self._parse_query(_to_array(query))
+        array = np.asarray(parsed)
         if np.issubdtype(array.dtype, np.number):
-            return points.to_matrix(array, self._collection.schema().size), None
+            size = self._collection.schema().size
+            return Examples(points.to_matrix(array, size), [], [])
 
-        ids = to_list(query)
+        ids = to_list(parsed)
         vectors, samples, _ = self._contents.retrieved(ids)
-        if len(ids) > 1:
-            return vectors, None
+        return Examples(vectors, ids, [str(i) for i in samples])
 
+    def _itself(self, example: Examples) -> Hits:
+        """Returns a single example, given by its id, as a hit."""
+        vectors, ids, samples = example
         metric = self._collection.schema().metric
         distance = points.pairwise_distances(vectors[0], vectors, metric)
-        scores = points.to_scores(distance, metric)
-        return vectors, Hits(ids, [str(i) for i in samples], scores, distance)
+        return Hits(ids, samples, points.to_scores(distance, metric), distance)
 
 
 def _to_array(query: Any) -> Any:
     """A list of vectors, the only form that JSON has, as FiftyOne expects them."""
     nested = isinstance(query, (list, tuple)) and len(query) and np.ndim(query[0]) == 1
     return np.asarray(query) if nested else query
-
-
-def _check_k(k: Any) -> int | None:
-    whole = isinstance(k, (int, float, np.integer, np.floating))
-    if k is None or (whole and not isinstance(k, bool) and k >= 1 and k == int(k)):
-        return None if k is None else int(k)
-
-    raise ConfigError(f"k must be a whole number of 1 or more, not {k!r}")
 
 
 def _is_single(query: Any) -> bool:

@@ -228,3 +228,30 @@ def pairwise_distances(queries: Matrix, vectors: Matrix, metric: str) -> Scores:
 
     norms = np.linalg.norm(v, axis=-1) * np.linalg.norm(q, axis=-1)
     return np.asarray(1.0 - products / np.where(norms == 0, 1.0, norms))
+
+
+def steer(positives: Matrix, negatives: Matrix, metric: str) -> Matrix:
+    """Returns one query that is like some examples and unlike others.
+
+    It is that of Qdrant's recommendations with the strategy ``average_vector``: twice
+    the mean of the positives less the mean of the negatives, where vectors of cosine
+    collections have length 1.
+
+    Args:
+        positives: float32, shape ``(num_positives, size)``
+        negatives: float32, shape ``(num_negatives, size)``
+        metric: one of :data:`DISTANCES`
+
+    Returns:
+        float32, shape ``(1, size)``
+    """
+    means = []
+    for examples in (positives, negatives):
+        vectors = examples.astype(np.float64)
+        if metric == "cosine":
+            norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+            vectors /= np.where(norms == 0, 1.0, norms)
+
+        means.append(vectors.mean(axis=0, keepdims=True))
+
+    return np.asarray(2 * means[0] - means[1], dtype=np.float32)

@@ -8,7 +8,9 @@ are no longer in the dataset fall out on the way.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Collection as Container
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import fiftyone.core.media as fom
@@ -19,19 +21,16 @@ from . import points
 from .collection import Collection
 from .errors import ConfigError
 from .hits import Hits
-from .points import Matrix, Scores
+from .nearest import most_diverse, nearest
+from .options import POST_AGGREGATIONS, QueryOptions
+from .points import Matrix
 
 _FIRST_PROBE = 100  # hits asked for at first, at least
 _LARGEST_PROBE = 5_000  # hits that MongoDB is asked about at most
 _MAX_ID_FILTER = 20_000  # ids sent to Qdrant at most; more are filtered here
 _QUERIES_PER_CALL = 128
-
-POST_AGGREGATIONS: dict[str, Callable[..., Scores]] = {
-    "post-mean": np.mean,
-    "post-min": np.min,
-    "post-max": np.max,
-}
-"""Ways to combine the distances to several queries, as FiftyOne's sklearn backend."""
+_FEWEST_CANDIDATES = 100  # that diverse hits are chosen from, or
+_CANDIDATES_PER_HIT = 4  # of them, whichever is more
 
 
 class Restriction:
@@ -113,32 +112,67 @@ class Search:
     Args:
         collection: where to search
         restriction: what hits must be in
+        options: how to search, checked
         with_samples: whether hits need their sample
-        reverse: find the farthest, farthest first
+        without: ids that are no hits
     """
 
     def __init__(
         self,
         collection: Collection,
         restriction: Restriction,
+        options: QueryOptions,
         with_samples: bool = False,
-        reverse: bool = False,
+        without: Container[str] = (),
     ) -> None:
+        self.k = None if options.k is None else int(options.k)
         self._collection = collection
         self._restriction = restriction
+        self._options = options
         self._with_samples = with_samples
-        self._reverse = reverse
+        self._without = frozenset(without)
 
-    def nearest(self, queries: Matrix, k: int | None) -> list[Hits]:
+    def nearest(self, queries: Matrix) -> list[Hits]:
         """Returns the best hits of each query that the restriction holds.
 
         Args:
             queries: float32, shape ``(num_queries, size)``
-            k: the number of hits per query, or ``None`` for all
         """
+        k, diversity = self.k, self._options.diversity
         if k is None:
             return [self._rank_all(q) for q in queries[:, np.newaxis]]
 
+        if diversity is None:
+            return self._nearest(queries, k)
+
+        candidates = max(_FEWEST_CANDIDATES, _CANDIDATES_PER_HIT * k)
+        found = self._nearest(queries, candidates)
+        return [
+            self._diverse(q, h, k, diversity)
+            for q, h in zip(queries, found, strict=True)
+        ]
+
+    def aggregated(self, queries: Matrix) -> Hits:
+        """Ranks everything by its distances to several queries, combined.
+
+        Args:
+            queries: float32, shape ``(num_queries, size)``
+        """
+        options = replace(self._options, max_distance=None)
+        ranked = [self._rank_all(q, options) for q in queries[:, np.newaxis]]
+        ids = sorted(ranked[0].ids)
+        rows = [np.argsort(np.array(h.ids)) for h in ranked]
+        distances = POST_AGGREGATIONS[str(options.aggregation)](
+            [h.distances[r] for h, r in zip(ranked, rows, strict=True)], axis=0
+        )
+        order = np.argsort(-distances if options.reverse else distances)
+        metric = self._collection.schema().metric
+        scores = points.to_scores(distances, metric)
+        samples = ranked[0].take(rows[0].tolist()).sample_ids
+        hits = Hits(ids, samples, scores, distances).take(order.tolist())
+        return hits.within(self._options.max_distance).first(self.k)
+
+    def _nearest(self, queries: Matrix, k: int) -> list[Hits]:
         if len(queries) > 1:
             self._restriction.ids()  # read once, for all queries
 
@@ -148,25 +182,13 @@ class Search:
 
         return found
 
-    def aggregated(self, queries: Matrix, k: int | None, aggregation: str) -> Hits:
-        """Ranks everything by its distances to several queries, combined.
+    def _diverse(self, query: Matrix, hits: Hits, k: int, diversity: float) -> Hits:
+        if len(hits.ids) < 2:
+            return hits
 
-        Args:
-            queries: float32, shape ``(num_queries, size)``
-            k: the number of hits, or ``None`` for all
-            aggregation: one of :data:`POST_AGGREGATIONS`
-        """
-        ranked = [self._rank_all(q) for q in queries[:, np.newaxis]]
-        ids = sorted(ranked[0].ids)
-        rows = [np.argsort(np.array(h.ids)) for h in ranked]
-        distances = POST_AGGREGATIONS[aggregation](
-            [h.distances[r] for h, r in zip(ranked, rows, strict=True)], axis=0
-        )
-        order = np.argsort(-distances if self._reverse else distances)
-        metric = self._collection.schema().metric
-        scores = points.to_scores(distances, metric)
-        samples = ranked[0].take(rows[0].tolist()).sample_ids
-        return Hits(ids, samples, scores, distances).take(order.tolist()).first(k)
+        row = {i: n for n, i in enumerate(hits.ids)}
+        chosen = most_diverse(self._collection, query, hits.ids, k, diversity)
+        return hits.take([row[i] for i in chosen])
 
     def _probe(self, queries: Matrix, k: int) -> list[Hits]:
         found: dict[int, Hits] = {}
@@ -176,7 +198,7 @@ class Search:
             limit = max(_FIRST_PROBE, min(10 * k, max(2 * k, _LARGEST_PROBE)))
 
         while pending and limit <= max(2 * k, _LARGEST_PROBE):
-            hits = self._find(queries[pending], limit)
+            hits = self._find(queries[pending], limit, self._options)
             kept = self._restriction.keep(hits)
             fewest = limit
             for query, h, held in zip(list(pending), hits, kept, strict=True):
@@ -205,23 +227,31 @@ class Search:
         if len(ids) > _MAX_ID_FILTER:
             return [self._rank_all(q).first(k) for q in queries[:, np.newaxis]]
 
-        return self._find(queries, k, ids=ids)
+        return self._find(queries, k, self._options, ids)
 
-    def _find(self, queries: Matrix, k: int, **how: Any) -> list[Hits]:
-        return self._collection.nearest(
-            queries,
-            k,
-            reverse=self._reverse,
-            with_samples=self._with_samples,
-            **how,
-        )
-
-    def _rank_all(self, query: Matrix) -> Hits:
+    def _rank_all(self, query: Matrix, options: QueryOptions | None = None) -> Hits:
         """Ranks the whole index exactly, and keeps what the restriction holds."""
         total = max(1, self._collection.count())
         self._restriction.ids()
-        hits = self._find(query, total, exact=True)
+        exactly = replace(options or self._options, exact=True, hnsw_ef=None)
+        hits = self._find(query, total, exactly)
         return self._restriction.keep(hits)[0]
+
+    def _find(
+        self,
+        queries: Matrix,
+        k: int,
+        options: QueryOptions,
+        ids: Sequence[str] | None = None,
+    ) -> list[Hits]:
+        wanted = k + len(self._without)
+        found = nearest(
+            self._collection, queries, wanted, options, ids, self._with_samples
+        )
+        if not self._without:
+            return found
+
+        return [h.without(self._without).first(k) for h in found]
 
 
 def _unique(ids: Iterable[str]) -> list[str]:

@@ -29,9 +29,9 @@ from .errors import (
     sentence,
 )
 from .neighbors import NeighborIndex
+from .options import POST_AGGREGATIONS
 from .parameters import PARAMETERS, CollectionParameters
 from .points import Matrix
-from .search import POST_AGGREGATIONS
 
 if TYPE_CHECKING:
     from .clients import Client

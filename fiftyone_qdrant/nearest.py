@@ -1,0 +1,146 @@
+"""The nearest points of a collection: Qdrant's queries, and its answers as hits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import points
+from .collection import Collection
+from .connection import EMBEDDED
+from .hits import Hits
+from .options import QueryOptions
+from .points import Matrix
+
+if TYPE_CHECKING:
+    from qdrant_client import models
+
+_MIN_EF = 128
+_SCAN_HITS = 500
+
+
+def nearest(
+    collection: Collection,
+    queries: Matrix,
+    k: int,
+    options: QueryOptions,
+    ids: Sequence[str] | None = None,
+    with_samples: bool = False,
+) -> list[Hits]:
+    """Returns the best ``k`` points for each query, in one call.
+
+    Args:
+        collection: where to search
+        queries: float32, shape ``(num_queries, size)``
+        k: the number of hits per query
+        options: ``reverse``, ``max_distance``, ``exact`` and ``hnsw_ef`` are honoured
+        ids: search only, and exactly, among these sample or label ids
+        with_samples: whether to return the sample of each hit
+    """
+    from qdrant_client import models
+
+    schema = collection.schema()
+    reverse, threshold = options.reverse, None
+    if options.max_distance is not None:
+        threshold = float(points.to_scores(options.max_distance, schema.metric))
+
+    exact = options.exact or reverse or ids is not None
+    requests = [
+        models.QueryRequest.model_construct(
+            query=_farthest(q) if reverse else models.NearestQuery(nearest=q),
+            filter=None if ids is None else _among(ids),
+            using=schema.vector_name,
+            params=_search_params(collection, k, exact, options.hnsw_ef),
+            limit=k,
+            score_threshold=threshold,
+            with_payload=[points.SAMPLE_ID] if with_samples else False,
+            with_vector=False,
+        )
+        for q in queries.tolist()
+    ]
+    responses = collection.call("query_batch_points", requests=requests)
+    return [_to_hits(r.points, with_samples, reverse, schema.metric) for r in responses]
+
+
+def most_diverse(
+    collection: Collection, query: Matrix, ids: Sequence[str], k: int, diversity: float
+) -> list[str]:
+    """Returns ``k`` of the given ids, each near to the query and unlike those before.
+
+    Qdrant's maximal marginal relevance, in its order of choice.
+
+    Args:
+        collection: where the points are
+        query: float32, shape ``(size,)``
+        ids: sample or label ids of the candidates
+        k: how many to choose
+        diversity: from 0, the nearest, to 1, the most different from each other
+    """
+    from qdrant_client import models
+
+    request = models.QueryRequest.model_construct(
+        query=models.NearestQuery(
+            nearest=query.tolist(),
+            mmr=models.Mmr(diversity=diversity, candidates_limit=len(ids)),
+        ),
+        filter=_among(ids),
+        using=collection.schema().vector_name,
+        params=models.SearchParams(exact=True),
+        limit=min(k, len(ids)),
+        with_payload=False,
+        with_vector=False,
+    )
+    (response,) = collection.call("query_batch_points", requests=[request])
+    return [points.from_point_id(p.id) for p in response.points]
+
+
+def _among(ids: Sequence[str]) -> models.Filter:
+    from qdrant_client import models
+
+    has_id = models.HasIdCondition.model_construct(has_id=points.to_point_ids(ids))
+    return models.Filter.model_construct(must=[has_id])
+
+
+def _search_params(
+    collection: Collection, k: int, exact: bool, hnsw_ef: int | None
+) -> models.SearchParams:
+    """Sees to it that the graph is searched deeply enough for many hits.
+
+    With ``hnsw_ef`` at its default, ``k``, recall falls to 0.95 at 250 hits; with
+    four times as much it is 0.99. Beyond 500 hits of 100,000 points a full scan
+    of the embedded engine is quicker.
+    """
+    from qdrant_client import models
+
+    embedded = collection.connection.engine == EMBEDDED
+    if exact or (embedded and hnsw_ef is None and k > _SCAN_HITS):
+        return models.SearchParams(exact=True)
+
+    return models.SearchParams(hnsw_ef=hnsw_ef or max(_MIN_EF, 4 * k))
+
+
+def _to_hits(
+    found: Sequence[models.ScoredPoint], with_samples: bool, reverse: bool, metric: str
+) -> Hits:
+    ids = [points.from_point_id(p.id) for p in found]
+    samples = [_sample_id(p) for p in found] if with_samples else None
+    scores = np.array([p.score for p in found], dtype=np.float64)
+    to_distances = points.from_farthest_scores if reverse else points.to_distances
+    return Hits(ids, samples, scores, to_distances(scores, metric))
+
+
+def _farthest(query: list[float]) -> models.RecommendQuery:
+    """A query that ranks by how unlike ``query`` points are, for any metric."""
+    from qdrant_client import models
+
+    return models.RecommendQuery(
+        recommend=models.RecommendInput(
+            negative=[query], strategy=models.RecommendStrategy.SUM_SCORES
+        )
+    )
+
+
+def _sample_id(point: models.ScoredPoint) -> Any:
+    return str((point.payload or {}).get(points.SAMPLE_ID))
