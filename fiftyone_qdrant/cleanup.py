@@ -5,14 +5,19 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+import eta.core.utils as etau
+
 from . import ownership
-from .errors import CollectionNotFound, ConfigError
+from .catalog import Entry, describe
+from .collection import Collection
+from .connection import Connection
+from .errors import CollectionNotFound, CollectionShared, ConfigError
 from .similarity import QdrantSimilarityIndex
 
 
 @dataclass(frozen=True)
 class Cleanup:
-    """What deleting an index's collection means, or meant.
+    """What deleting a collection means, or meant.
 
     Attributes:
         collection_name: the collection
@@ -22,15 +27,17 @@ class Cleanup:
         obstacle: why it should not be deleted, if so
         exists: whether the collection is there
         deleted: whether it has been deleted
+        bytes: its size on disk, or on a server that of its vectors
     """
 
     collection_name: str
     location: str
-    points: int
-    users: tuple[str, ...]
-    obstacle: str | None
+    points: int = 0
+    users: tuple[str, ...] = ()
+    obstacle: str | None = None
     exists: bool = True
     deleted: bool = False
+    bytes: int | None = None
 
     @property
     def summary(self) -> str:
@@ -39,10 +46,11 @@ class Cleanup:
             return f"Collection '{self.collection_name}' is gone already"
 
         verb = "Deleted" if self.deleted else "Deletes"
+        size = f" ({etau.to_human_bytes_str(self.bytes)})" if self.bytes else ""
         used = f", used by {', '.join(self.users)}" if self.users else ""
         return (
-            f"{verb} collection '{self.collection_name}' with {self.points:,} points "
-            f"at {self.location}{used}"
+            f"{verb} collection '{self.collection_name}' with {self.points:,} points"
+            f"{size} at {self.location}{used}"
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -53,14 +61,11 @@ class Cleanup:
 def plan_cleanup(index: QdrantSimilarityIndex) -> Cleanup:
     """Returns what deleting an index's collection would mean; deletes nothing."""
     collection = index.collection
-    connection = collection.connection
-    users = tuple(map(str, ownership.users(connection, collection.name)))
-    plan = Cleanup(collection.name, connection.location, 0, users, None, exists=False)
     try:
-        obstacle = index.why_not_delete()
-        return replace(plan, points=collection.count(), obstacle=obstacle, exists=True)
+        entry = describe(collection.connection, collection.name)
+        return replace(_plan(entry, index.why_not_delete()), points=collection.count())
     except CollectionNotFound:
-        return plan
+        return _gone(collection.connection, collection.name)
 
 
 def clean_up(
@@ -87,13 +92,98 @@ def clean_up(
     if dry_run:
         return plan
 
-    if confirm != plan.collection_name:
-        raise ConfigError(
-            f"{plan.summary}. To do it, give confirm='{plan.collection_name}'"
-        )
-
+    _check_confirmed(plan, confirm)
     index.cleanup(force=force)
     if delete_run:
         index.samples._root_dataset.delete_brain_run(index.key)
 
     return replace(plan, deleted=True)
+
+
+def plan_collection_cleanup(
+    connection: Connection, collection_name: str, dataset: Any = None
+) -> Cleanup:
+    """Returns what deleting a collection, of an index or not, would mean.
+
+    Args:
+        connection: where the collection is
+        collection_name: its name
+        dataset (None): the dataset on whose behalf it would be deleted: that its own
+            indexes use it is no obstacle
+    """
+    try:
+        entry = describe(connection, collection_name, dataset)
+    except CollectionNotFound:
+        return _gone(connection, collection_name)
+
+    return _plan(entry, entry.obstacle(dataset))
+
+
+def clean_up_collection(
+    connection: Connection,
+    collection_name: str,
+    dataset: Any = None,
+    confirm: str | None = None,
+    delete_run: bool = True,
+    force: bool = False,
+    dry_run: bool = False,
+) -> Cleanup:
+    """Deletes a collection by its name, such as one whose dataset is gone.
+
+    Args:
+        connection: where the collection is
+        collection_name: its name
+        dataset (None): the dataset on whose behalf it is deleted
+        confirm (None): the collection's name, typed out
+        delete_run (True): whether to delete the run records of ``dataset`` that use
+            it as well
+        force (False): delete even if others use the collection or made it
+        dry_run (False): only return the plan
+
+    Raises:
+        ConfigError: if ``confirm`` is not the collection's name
+        CollectionShared: if deleting would harm others, and not ``force``
+    """
+    plan = plan_collection_cleanup(connection, collection_name, dataset)
+    if dry_run:
+        return plan
+
+    _check_confirmed(plan, confirm)
+    if plan.exists:
+        if plan.obstacle and not force:
+            raise CollectionShared(
+                f"Collection '{collection_name}' was not deleted: {plan.obstacle}. Use "
+                "force=True to delete it all the same"
+            )
+
+        Collection(connection, collection_name).drop()
+
+    if delete_run and dataset is not None:
+        for user in ownership.users(connection, collection_name):
+            if user.dataset_id == str(dataset._doc.id):
+                dataset.delete_brain_run(user.brain_key)
+
+    return replace(plan, deleted=plan.exists)
+
+
+def _plan(entry: Entry, obstacle: str | None) -> Cleanup:
+    return Cleanup(
+        entry.name,
+        entry.location,
+        entry.points or 0,
+        tuple(map(str, entry.users)),
+        obstacle,
+        bytes=entry.bytes,
+    )
+
+
+def _gone(connection: Connection, name: str) -> Cleanup:
+    users = tuple(map(str, ownership.users(connection, name)))
+    return Cleanup(name, connection.location, users=users, exists=False)
+
+
+def _check_confirmed(plan: Cleanup, confirm: str | None) -> None:
+    if confirm != plan.collection_name:
+        raise ConfigError(
+            f"{plan.summary}. To do it, give confirm='{plan.collection_name}'"
+        )

@@ -7,7 +7,7 @@ import logging
 import os
 import re
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote, urlsplit
 
 from .connection import EMBEDDED, Connection, implied_port
@@ -86,7 +86,7 @@ def _open_server(connection: Connection) -> QdrantClient:
             api_key=_check_key(connection.api_key),
             grpc_port=connection.grpc_port,
             prefer_grpc=connection.prefer_grpc,
-            timeout=connection.timeout,
+            timeout=cast("int", connection.timeout),  # fractions work, too
             check_compatibility=False,  # it waits, and warns from a thread
             **arguments,
         )

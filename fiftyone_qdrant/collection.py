@@ -287,13 +287,17 @@ class Collection:
         return found
 
     def scroll(
-        self, sample_ids: Sequence[str] | None = None, vectors: bool = False
+        self,
+        sample_ids: Sequence[str] | None = None,
+        vectors: bool = False,
+        payload: bool = True,
     ) -> Iterator[list[models.Record]]:
         """Yields all points page by page, in the order of their ids.
 
         Args:
             sample_ids: only points of these samples
             vectors: whether to read the vectors
+            payload: whether to read the payload
         """
         from qdrant_client import models
 
@@ -315,7 +319,7 @@ class Collection:
                 scroll_filter=condition,
                 limit=limit,
                 offset=offset,
-                with_payload=True,
+                with_payload=payload,
                 with_vectors=vectors and self._with_vectors(),
             )
             if page:

@@ -53,7 +53,7 @@ class Connection:
     api_key: str | None = field(default=None, repr=False)
     grpc_port: int = DEFAULT_GRPC_PORT
     prefer_grpc: bool = False
-    timeout: int = DEFAULT_TIMEOUT
+    timeout: float = DEFAULT_TIMEOUT
 
     @property
     def location(self) -> str:

@@ -111,6 +111,20 @@ class Contents:
         """What an id of this index is the id of: ``"label"`` or ``"sample"``."""
         return "label" if self._patches else "sample"
 
+    def point_ids(self) -> set[str]:
+        """Returns the sample id, or of patches the label id, of every point.
+
+        Twice as quick as :meth:`ids`, as no payload is read.
+
+        Raises:
+            CollectionNotFound: if the collection does not exist
+        """
+        return {
+            points.from_point_id(record.id)
+            for page in self._collection.scroll(payload=False)
+            for record in page
+        }
+
     def ids(self) -> tuple[Any, Any]:
         """Returns all sample ids and, of patches, label ids, ordered by point id."""
         ids: list[str] = []

@@ -1,12 +1,14 @@
 """Whose a collection is, and who else uses it.
 
-Collections made here carry metadata that name their dataset. Runs are FiftyOne's:
-``dataset.clone()`` copies them, so several datasets may share one collection.
+Collections made here carry metadata that name their dataset and its database. Runs
+are FiftyOne's: ``dataset.clone()`` copies them, so several datasets may share one
+collection.
 """
 
 from __future__ import annotations
 
 import datetime
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +37,21 @@ class User:
         return f"'{self.brain_key}' of dataset '{self.dataset}'"
 
 
+def database_id() -> str | None:
+    """Returns what tells this FiftyOne database from others.
+
+    It is the id of FiftyOne's own config document, made with the database and kept.
+    """
+    document = foo.get_db_conn().config.find_one({}, {"_id": 1})
+    return None if document is None else str(document["_id"])
+
+
+def dataset_names() -> dict[str, str]:
+    """Returns the names of this database's datasets by their ids."""
+    found = foo.get_db_conn().datasets.find({}, {"name": 1})
+    return {str(d["_id"]): d["name"] for d in found}
+
+
 def to_metadata(samples: Any, config: Any, brain_key: str | None) -> dict[str, Any]:
     """Returns the metadata to store with a collection made for ``samples``."""
     from . import __version__
@@ -43,6 +60,7 @@ def to_metadata(samples: Any, config: Any, brain_key: str | None) -> dict[str, A
     now = datetime.datetime.now(datetime.timezone.utc)
     return {
         "owner": OWNER,
+        "database_id": database_id(),
         "dataset_id": str(dataset._doc.id),
         "dataset_name": dataset.name,
         "brain_key": brain_key,
@@ -54,31 +72,46 @@ def to_metadata(samples: Any, config: Any, brain_key: str | None) -> dict[str, A
 
 
 def users(connection: Connection, collection_name: str) -> list[User]:
-    """Returns the runs of all datasets that use a collection.
+    """Returns the runs of all datasets that use a collection."""
+    return all_users(connection, collection_name).get(collection_name, [])
+
+
+def all_users(
+    connection: Connection, collection_name: str | None = None
+) -> dict[str, list[User]]:
+    """Returns the runs of all datasets by the collection at a place that they use.
 
     Server URLs are not stored with runs, so a run on any server counts as a user of
     the collection of that name.
+
+    Args:
+        connection: the place
+        collection_name (None): only the runs of this collection
     """
-    db = foo.get_db_conn()
-    found = db.runs.find(
-        {"config.method": "qdrant", "config.collection_name": collection_name},
-        {"key": 1, "_dataset_id": 1, "config.engine": 1, "config.path": 1},
-    )
-    names = {d["_id"]: d["name"] for d in db.datasets.find({}, {"name": 1})}
-    result = []
-    for run in found:
-        dataset_id = run.get("_dataset_id")
+    query = {"config.method": "qdrant"}
+    if collection_name is not None:
+        query["config.collection_name"] = collection_name
+
+    wanted = {"key": 1, "_dataset_id": 1}
+    wanted |= {f"config.{k}": 1 for k in ("engine", "path", "collection_name")}
+    names = dataset_names()
+    result = defaultdict(list)
+    for run in foo.get_db_conn().runs.find(query, wanted):
+        dataset_id = str(run.get("_dataset_id"))
         config = run.get("config", {})
-        embedded = config.get("engine") == EMBEDDED
-        if dataset_id not in names or embedded != (connection.engine == EMBEDDED):
-            continue
+        if dataset_id in names and _is_at(config, connection):
+            user = User(names[dataset_id], dataset_id, run["key"])
+            result[config.get("collection_name")].append(user)
 
-        if embedded and config.get("path") != connection.path:
-            continue
+    return {name: sorted(found, key=str) for name, found in result.items()}
 
-        result.append(User(names[dataset_id], str(dataset_id), run["key"]))
 
-    return sorted(result, key=str)
+def _is_at(config: dict[str, Any], connection: Connection) -> bool:
+    embedded = config.get("engine") == EMBEDDED
+    if embedded != (connection.engine == EMBEDDED):
+        return False
+
+    return not embedded or config.get("path") == connection.path
 
 
 def claimed_names() -> set[str]:

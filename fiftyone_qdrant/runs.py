@@ -94,6 +94,28 @@ def as_ours(dataset: Any, brain_key: str, **credentials: Any) -> QdrantSimilarit
     return QdrantSimilarityIndex(dataset, config, brain_key)
 
 
+def rename_index(dataset: Any, brain_key: str, new_brain_key: str) -> None:
+    """Gives an index another brain key; its collection keeps its name and points.
+
+    Args:
+        dataset: the dataset
+        brain_key: the run's key
+        new_brain_key: the key it gets
+
+    Raises:
+        IndexNotFound: if there is no such index
+        ConfigError: if the new key is no identifier, or taken
+    """
+    load_index(dataset, brain_key)  # raises if there is none
+    if dataset.has_brain_run(new_brain_key):
+        raise ConfigError(
+            f"Dataset '{dataset.name}' has a brain run '{new_brain_key}' already. "
+            "Choose another brain key"
+        )
+
+    dataset.rename_brain_run(brain_key, check_new_key(dataset, new_brain_key))
+
+
 def check_new_key(samples: Any, brain_key: Any) -> str:
     """Returns ``brain_key`` if a run may be made, or gone on with, under it.
 

@@ -329,6 +329,14 @@ class QdrantSimilarityIndex(NeighborIndex):
         """Returns the sample ids and, of patches, the label ids of all points."""
         return self._contents.ids()
 
+    def point_ids(self) -> set[str]:
+        """Returns the sample id, or of patches the label id, of every point.
+
+        Raises:
+            CollectionNotFound: if the collection is gone
+        """
+        return self._contents.point_ids()
+
     @property
     def metric(self) -> str:
         """The metric of the collection."""

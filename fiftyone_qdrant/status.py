@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from . import coverage
 from .clients import connect
-from .collection import version
+from .collection import Collection, version
 from .connection import Connection, resolve
 from .errors import CollectionNotFound, ConnectionFailed, QdrantPluginError
 from .health import CollectionHealth, collection_health
 from .runs import list_indexes, load_index
 from .similarity import QdrantSimilarityIndex
+
+PATIENCE = 1.5
+"""Seconds that a question about the status may wait for Qdrant."""
 
 
 @dataclass(frozen=True)
@@ -42,11 +46,16 @@ class IndexStatus:
         brain_key: the run's key
         collection: the collection's name
         engine: ``"embedded"`` or ``"server"``
+        patches_field: the label field whose patches it holds, or ``None`` if samples
+        model: the name of the model that made the embeddings, if known
+        metric: FiftyOne's name of the distance, or ``None`` if it cannot be read
+        size: dimensions of its vectors, likewise
         points: points in the collection
-        indexed: samples (or labels) of the dataset that are in it
         total: samples (or labels) of the dataset
-        orphans: points whose sample (or label) the dataset no longer has
-        state: ``"ready"``, ``"building"``, ``"degraded"``, ``"gone"`` or
+        indexed: those of them that are in it, or ``None`` if not compared
+        orphans: points whose sample (or label) the dataset no longer has, likewise
+        state: ``"ready"``, ``"building"``, ``"waiting"`` (for the next write, to be
+            optimized), ``"unfinished"``, ``"degraded"``, ``"gone"`` or
             ``"unreachable"``
         problem: what is wrong, or ``None``
         health: how the collection fares inside Qdrant, or ``None`` if unknown
@@ -55,6 +64,10 @@ class IndexStatus:
     brain_key: str
     collection: str
     engine: str
+    patches_field: str | None = None
+    model: str | None = None
+    metric: str | None = None
+    size: int | None = None
     points: int | None = None
     indexed: int | None = None
     total: int | None = None
@@ -64,6 +77,14 @@ class IndexStatus:
     health: CollectionHealth | None = None
 
     @property
+    def missing(self) -> int | None:
+        """Samples (or labels) of the dataset that are not in it, if compared."""
+        if self.indexed is None or self.total is None:
+            return None
+
+        return self.total - self.indexed
+
+    @property
     def coverage(self) -> float | None:
         """The fraction of the dataset that is indexed, in ``[0, 1]``."""
         if self.indexed is None or not self.total:
@@ -71,17 +92,29 @@ class IndexStatus:
 
         return self.indexed / self.total
 
+    @property
+    def built(self) -> float | None:
+        """The fraction of its vectors in an HNSW graph while one is built."""
+        if self.state != "building" or self.health is None or not self.points:
+            return None
 
-_STATES = {"green": "ready", "yellow": "building", "grey": "building"}
+        return min(1.0, self.health.indexed_vectors / self.points)
+
+
+_STATES = {"green": "ready", "yellow": "building", "grey": "waiting"}
+_UNFINISHED = (
+    "Its ingest has not ended. Unless it runs now, create the index again under the "
+    "same key: it goes on where it stopped"
+)
 
 
 def engine_status(connection: Connection | None = None) -> EngineStatus:
-    """Asks an engine for its version.
+    """Asks an engine for its version; waits for :data:`PATIENCE` at most.
 
     Args:
         connection (None): where it is; by default where a new index would go
     """
-    place = connection or resolve({})
+    place = impatient(connection or resolve({}))
     try:
         connect(place)  # opening it the first time does not count as latency
         start = time.perf_counter()
@@ -93,47 +126,151 @@ def engine_status(connection: Connection | None = None) -> EngineStatus:
     return EngineStatus(place.engine, place.location, number, latency)
 
 
-def index_statuses(dataset: Any) -> list[IndexStatus]:
-    """Returns the state of each Qdrant index of a dataset; each problem has a row."""
-    return [index_status(dataset, key) for key in list_indexes(dataset)]
+def impatient(connection: Connection) -> Connection:
+    """Returns the same place for calls that may wait for :data:`PATIENCE` only."""
+    return replace(connection, timeout=min(connection.timeout, PATIENCE))
 
 
-def index_status(dataset: Any, brain_key: str) -> IndexStatus:
-    """Returns the state of one index.
+def places(dataset: Any = None) -> list[Connection]:
+    """Returns where the indexes of a dataset are, or where its first would go."""
+    found: dict[Connection, None] = {}
+    for key in [] if dataset is None else list_indexes(dataset):
+        found[load_index(dataset, key).collection.connection] = None
+
+    return list(found) or [resolve({})]
+
+
+def index_statuses(dataset: Any, exact: bool = True) -> list[IndexStatus]:
+    """Returns the state of each Qdrant index of a dataset; each problem has a row.
+
+    Args:
+        dataset: the dataset
+        exact (True): whether to compare all ids. Without, the cost does not grow
+            with the dataset, and ``indexed`` and ``orphans`` are mostly unknown
+    """
+    reader = _Reader(dataset, exact)
+    return [reader.read(key) for key in list_indexes(dataset)]
+
+
+def index_status(dataset: Any, brain_key: str, exact: bool = True) -> IndexStatus:
+    """Returns the state of one index; see :func:`index_statuses`.
 
     Raises:
         IndexNotFound: if there is no such index
     """
-    config = dataset.get_brain_info(brain_key).config
-    about = (brain_key, str(config.collection_name), str(config.engine))
-    try:
-        return _read(load_index(dataset, brain_key), about)
-    except CollectionNotFound as e:
-        return IndexStatus(*about, state="gone", problem=str(e))
-    except ConnectionFailed as e:
-        return IndexStatus(*about, state="unreachable", problem=str(e))
-    except (QdrantPluginError, ValueError) as e:  # such as a field that is gone
-        return IndexStatus(*about, state="degraded", problem=str(e))
+    return _Reader(dataset, exact).read(brain_key)
 
 
-def _read(index: QdrantSimilarityIndex, about: tuple[str, str, str]) -> IndexStatus:
-    health = collection_health(index.collection)
-    sample_ids, label_ids = index.all_ids()
-    indexed = set((sample_ids if label_ids is None else label_ids).tolist())
-    existing = set(index.restriction().ids())
-    state = _STATES.get(health.color, "degraded")
-    problem = health.optimizer_error
-    if health.ailing:
-        state = "degraded"
-        problem = f"{len(health.ailing)} of {len(health.replicas)} replicas are down"
+def load_impatient(dataset: Any, brain_key: str) -> QdrantSimilarityIndex:
+    """Returns an index whose calls wait for :data:`PATIENCE` only.
 
-    return IndexStatus(
-        *about,
-        points=len(indexed),
-        indexed=len(indexed & existing),
-        total=len(existing),
-        orphans=len(indexed - existing),
-        state=state,
-        problem=problem,
-        health=health,
-    )
+    Raises:
+        IndexNotFound: if there is no such index
+    """
+    index = load_index(dataset, brain_key)
+    there = index.collection
+    place = impatient(there.connection)
+    index._bind(Collection(place, there.name, index.config.vector_name))
+    return index
+
+
+class _Reader:
+    """Reads the states of indexes; what several of them need is asked for once."""
+
+    def __init__(self, dataset: Any, exact: bool) -> None:
+        self._dataset = dataset
+        self._exact = exact
+        self._totals: dict[Any, int] = {}
+        self._existing: dict[Any, set[str]] = {}
+        self._down: dict[Connection, ConnectionFailed] = {}
+
+    def read(self, brain_key: str) -> IndexStatus:
+        index, config = None, self._dataset.get_brain_info(brain_key).config
+        status = IndexStatus(
+            brain_key,
+            str(config.collection_name),
+            str(config.engine),
+            getattr(config, "patches_field", None),
+            getattr(config, "model", None),
+        )
+        try:
+            index = load_impatient(self._dataset, brain_key)
+            self._check_reachable(index)
+            return self._read(index, status)
+        except CollectionNotFound as e:
+            return replace(status, state="gone", problem=str(e))
+        except ConnectionFailed as e:
+            if index is not None:
+                self._down[index.collection.connection] = e
+
+            return replace(status, state="unreachable", problem=str(e))
+        except (QdrantPluginError, ValueError) as e:  # such as a field that is gone
+            return replace(status, state="degraded", problem=str(e))
+
+    def _check_reachable(self, index: QdrantSimilarityIndex) -> None:
+        """Five indexes of a server that is down are found out by one call."""
+        known = self._down.get(index.collection.connection)
+        if known is not None:
+            raise known
+
+    def _read(self, index: QdrantSimilarityIndex, status: IndexStatus) -> IndexStatus:
+        health = collection_health(index.collection)
+        schema = index.collection.schema()
+        state = _STATES.get(health.color, "degraded")
+        problem = health.optimizer_error
+        if health.ailing:
+            state = "degraded"
+            problem = (
+                f"{len(health.ailing)} of {len(health.replicas)} replicas are down"
+            )
+        elif index.config.unfinished:
+            state, problem = "unfinished", problem or _UNFINISHED
+
+        status = replace(
+            status,
+            metric=schema.metric,
+            size=schema.size,
+            state=state,
+            problem=problem,
+            health=health,
+        )
+        return (
+            self._compared(index, status)
+            if self._exact
+            else self._counted(index, status)
+        )
+
+    def _counted(
+        self, index: QdrantSimilarityIndex, status: IndexStatus
+    ) -> IndexStatus:
+        points = index.collection.count()
+        shared = self._shared(index)
+        if shared not in self._totals:
+            self._totals[shared] = coverage.count(index)
+
+        total = self._totals[shared]
+        if points and total:
+            return replace(status, points=points, total=total)
+
+        return replace(status, points=points, total=total, indexed=0, orphans=points)
+
+    def _compared(
+        self, index: QdrantSimilarityIndex, status: IndexStatus
+    ) -> IndexStatus:
+        shared = self._shared(index)
+        if shared not in self._existing:
+            self._existing[shared] = set(index.restriction().ids())
+
+        found = coverage.compare(index, self._existing[shared])
+        return replace(
+            status,
+            points=found.points,
+            total=found.total,
+            indexed=found.indexed,
+            orphans=len(found.orphans),
+        )
+
+    def _shared(self, index: QdrantSimilarityIndex) -> Any:
+        """What indexes of the same samples or labels have in common."""
+        own = index.key if index.samples._is_frames else None
+        return (own, index.config.patches_field)

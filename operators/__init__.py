@@ -5,6 +5,7 @@ from .cleanup_collection import CleanupCollection
 from .create_qdrant_index import CreateQdrantIndex
 from .query_similar import QuerySimilar
 from .remove_selected import RemoveSelected
+from .rename_index import RenameIndex
 from .sync_index import SyncIndex
 
 OPERATORS = (
@@ -13,5 +14,6 @@ OPERATORS = (
     RemoveSelected,
     QuerySimilar,
     SyncIndex,
+    RenameIndex,
     CleanupCollection,
 )

@@ -1,25 +1,40 @@
-"""Cleanup Collection: delete an index's collection, after saying what that means."""
+"""Cleanup Collection: delete a collection, after saying what that means."""
 
 import fiftyone.operators as foo
 import fiftyone.operators.types as types
 
-from fiftyone_qdrant.cleanup import clean_up, plan_cleanup
+from fiftyone_qdrant.catalog import MEANINGS, orphans
+from fiftyone_qdrant.cleanup import (
+    clean_up,
+    clean_up_collection,
+    plan_cleanup,
+    plan_collection_cleanup,
+)
+from fiftyone_qdrant.connection import resolve
 from fiftyone_qdrant.errors import QdrantPluginError
 from fiftyone_qdrant.runs import load_index
 
-from .forms import brain_key_input, mark_invalid
-from .qdrant_operator import ICONS, QdrantOperator, chosen_index
+from .forms import brain_key_input, dropdown, mark_invalid
+from .qdrant_operator import (
+    ICONS,
+    QdrantOperator,
+    chosen_index,
+    connection_keywords,
+)
+
+_INDEX, _ORPHAN = "index", "orphan"
+_WHAT = {_INDEX: "An index of this dataset", _ORPHAN: "What deleted datasets left"}
 
 
 class CleanupCollection(QdrantOperator):
-    """Deletes the collection of an index and its run record."""
+    """Deletes the collection of an index and its run record, or an orphan."""
 
     @property
     def config(self):
         return foo.OperatorConfig(
             name="cleanup_collection",
             label="Cleanup Collection",
-            description="Delete the Qdrant collection of an index",
+            description="Delete the Qdrant collection of an index, or an orphaned one",
             dynamic=True,
             allow_delegated_execution=True,
             risk_level=types.RiskLevel.DANGEROUS,
@@ -28,22 +43,36 @@ class CleanupCollection(QdrantOperator):
         )
 
     def form(self, ctx, inputs):
-        key = brain_key_input(ctx, inputs)
-        if key is not None:
-            try:
-                _confirmation(ctx, inputs, plan_cleanup(load_index(ctx.dataset, key)))
-            except QdrantPluginError as e:
-                inputs.view("failure", types.Error(label=str(e)))
+        named = ctx.params.get("brain_key") or ctx.params.get("collection_name")
+        if ctx.params.get("dry_run", False) and not named:
+            return  # lists the orphans
+
+        try:
+            plan = _planned(ctx, inputs)
+            if plan is not None:
+                _confirmation(ctx, inputs, plan)
+        except QdrantPluginError as e:
+            inputs.view("failure", types.Error(label=str(e)))
 
     def execute(self, ctx):
         params = ctx.params
-        plan = clean_up(
-            chosen_index(ctx),
-            confirm=params.get("confirm"),
-            delete_run=params.get("delete_run", True),
-            force=params.get("force", False),
-            dry_run=params.get("dry_run", False),
-        )
+        options = {
+            "confirm": params.get("confirm"),
+            "delete_run": params.get("delete_run", True),
+            "force": params.get("force", False),
+            "dry_run": params.get("dry_run", False),
+        }
+        name = params.get("collection_name")
+        if params.get("brain_key") and params.get("what") != _ORPHAN:
+            plan = clean_up(chosen_index(ctx), **options)
+        elif name:
+            place = resolve(connection_keywords(ctx))
+            plan = clean_up_collection(place, name, ctx.dataset, **options)
+        elif options["dry_run"]:
+            return _list_orphans(resolve(connection_keywords(ctx)))
+        else:
+            plan = clean_up(chosen_index(ctx), **options)  # says what is missing
+
         if plan.deleted:
             ctx.ops.reload_dataset()
 
@@ -57,23 +86,30 @@ class CleanupCollection(QdrantOperator):
     def __call__(
         self,
         samples,
-        brain_key,
+        brain_key=None,
+        collection_name=None,
         confirm=None,
         delete_run=True,
         force=False,
         dry_run=False,
         delegate=False,
+        **connection,
     ):
-        """Deletes the collection of an index.
+        """Deletes the collection of an index, or any collection by its name.
 
         Args:
             samples: the dataset
-            brain_key: the index
+            brain_key (None): the index
+            collection_name (None): the collection, if not that of an index; with
+                neither of the two, a dry run lists the orphans: collections whose
+                dataset is gone
             confirm (None): the collection's name, typed out; needed to delete
             delete_run (True): whether to delete the run record as well
             force (False): delete even if others use the collection or made it
             dry_run (False): only say what would be deleted
             delegate (False): run it in a delegated worker
+            **connection: with ``collection_name``, ``url`` or ``path`` of where it
+                is, if it is not where a new index would go
 
         Returns:
             a :class:`fiftyone.operators.executor.ExecutionResult` with what was, or
@@ -81,12 +117,68 @@ class CleanupCollection(QdrantOperator):
         """
         params = {
             "brain_key": brain_key,
+            "collection_name": collection_name,
             "confirm": confirm,
             "delete_run": delete_run,
             "force": force,
             "dry_run": dry_run,
+            **connection,
         }
         return self._run(samples, params, delegate)
+
+
+def _planned(ctx, inputs):
+    """Asks what to delete; returns the plan, or ``None`` while nothing is chosen."""
+    name = ctx.params.get("collection_name")
+    choices = types.RadioGroup()
+    for value, label in _WHAT.items():
+        choices.add_choice(value, label=label)
+
+    given = _ORPHAN if name and not ctx.params.get("brain_key") else _INDEX
+    inputs.enum("what", choices.values(), default=given, label="What", view=choices)
+    if ctx.params.get("what", given) == _INDEX:
+        key = brain_key_input(ctx, inputs)
+        return None if key is None else plan_cleanup(load_index(ctx.dataset, key))
+
+    place = resolve(connection_keywords(ctx))
+    names = [e.name for e in orphans(place)]
+    if name and name not in names:  # named by who knows: the plan says whose it is
+        names.append(name)
+
+    if not names:
+        words = f"No collection at {place.location} is an orphan"
+        note = types.Notice(label=words, description=f"That is, {MEANINGS['orphan']}")
+        inputs.str("collection_name", view=note)
+        mark_invalid(inputs, "collection_name", words)
+        return None
+
+    inputs.enum(
+        "collection_name",
+        names,
+        default=name or names[0],
+        label="Collection",
+        description=f"{len(names):,} at {place.location}",
+        view=dropdown(names),
+    )
+    return plan_collection_cleanup(place, name or names[0], ctx.dataset)
+
+
+def _list_orphans(place):
+    found = orphans(place)
+    listed = ", ".join(f"'{e.name}' (of '{e.made_for}')" for e in found) or "none"
+    return {
+        "orphans": [
+            {
+                "collection_name": e.name,
+                "dataset": e.made_for,
+                "points": e.points,
+                "bytes": e.bytes,
+                "created_at": e.created_at,
+            }
+            for e in found
+        ],
+        "summary": f"Orphaned collections at {place.location}: {listed}",
+    }
 
 
 def _confirmation(ctx, inputs, plan):

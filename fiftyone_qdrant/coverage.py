@@ -1,0 +1,157 @@
+"""How much of a dataset an index holds: in all, of a view, and value by value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import fiftyone as fo
+import fiftyone.core.media as fom
+
+from .search import Restriction
+from .similarity import QdrantSimilarityIndex
+
+_FEW = 20_000  # ids that are looked up rather than compared with all of the index
+_LABELS = (fo.Classification, fo.Classifications, fo.Detections, fo.Polylines)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """An index and its dataset, id by id.
+
+    Attributes:
+        total: samples, or labels of the patches field, of the dataset
+        missing: ids of those that the index does not have
+        orphans: ids of points whose sample, or label, the dataset does not have
+        points: the number of points
+    """
+
+    total: int
+    missing: set[str]
+    orphans: set[str]
+    points: int
+
+    @property
+    def indexed(self) -> int:
+        """Samples, or labels, of the dataset that are in the index."""
+        return self.total - len(self.missing)
+
+
+@dataclass(frozen=True)
+class Share:
+    """How much of what has one value is indexed.
+
+    Attributes:
+        value: a tag, or a label of a field
+        indexed: how many of it are in the index
+        total: how many there are
+    """
+
+    value: str
+    indexed: int
+    total: int
+
+
+def compare(
+    index: QdrantSimilarityIndex, existing: set[str] | None = None
+) -> Comparison:
+    """Compares all ids of an index with those of its dataset.
+
+    Args:
+        index: the index
+        existing (None): the ids that the dataset has, if they are known
+
+    Raises:
+        CollectionNotFound: if the collection is gone
+    """
+    existing = set(index.restriction().ids()) if existing is None else existing
+    indexed = index.point_ids()
+    return Comparison(
+        len(existing), existing - indexed, indexed - existing, len(indexed)
+    )
+
+
+def count(index: QdrantSimilarityIndex) -> int:
+    """Returns how many samples, or labels of the patches field, the dataset has."""
+    samples, field = index.restriction().samples, index.config.patches_field
+    if field is None:
+        return len(samples)
+
+    _, path = samples._get_label_field_path(field, "id")
+    return int(samples.count(path))
+
+
+def of_ids(index: QdrantSimilarityIndex, ids: list[str]) -> int:
+    """Returns how many of the given sample ids, or label ids of patches, it holds."""
+    wanted = set(ids)
+    if len(wanted) <= _FEW:
+        return len(index.collection.present(sorted(wanted)))
+
+    return len(wanted & index.point_ids())
+
+
+def of_view(index: QdrantSimilarityIndex, view: Any) -> tuple[int, int]:
+    """Returns how many samples, or labels, of a view are indexed, and how many it has.
+
+    Raises:
+        ConfigError: if the view does not have the labels that are indexed
+    """
+    ids = set(Restriction(view, index.config.patches_field, whole=False).ids())
+    return of_ids(index, sorted(ids)), len(ids)
+
+
+def groupings(index: QdrantSimilarityIndex) -> list[str]:
+    """Returns what :func:`by_value` can group by: label fields, and ``"tags"``."""
+    if index.config.patches_field is not None:
+        return [index.config.patches_field]
+
+    schema = index.samples.get_field_schema(embedded_doc_type=_LABELS)
+    return [*schema, "tags"]
+
+
+def by_value(
+    index: QdrantSimilarityIndex, grouping: str, missing: set[str]
+) -> list[Share]:
+    """Returns how much of each label or tag is indexed, the most frequent first.
+
+    MongoDB counts, over the dataset and over what is missing. A sample with two of a
+    field's labels counts with each.
+
+    Args:
+        index: the index
+        grouping: one of :func:`groupings`
+        missing: the ids that the index does not have
+    """
+    samples = index.samples
+    if samples.media_type == fom.GROUP:
+        samples = samples.select_group_slices(_allow_mixed=True)
+
+    path = _path(samples, grouping)
+    totals = _counts(samples, path)
+    if not missing:
+        return _shares(totals, totals)
+
+    field = index.config.patches_field
+    if field is None:
+        lacking = samples.select(list(missing))
+    else:
+        lacking = samples.select_labels(ids=list(missing), fields=field)
+
+    absent = _counts(lacking, path)
+    return _shares({v: n - absent.get(v, 0) for v, n in totals.items()}, totals)
+
+
+def _path(samples: Any, grouping: str) -> str:
+    if grouping == "tags":
+        return "tags"
+
+    return str(samples._get_label_field_path(grouping, "label")[1])
+
+
+def _counts(samples: Any, path: str) -> dict[str, int]:
+    return {str(v): n for v, n in samples.count_values(path).items() if v is not None}
+
+
+def _shares(indexed: dict[str, int], totals: dict[str, int]) -> list[Share]:
+    shares = [Share(value, indexed[value], total) for value, total in totals.items()]
+    return sorted(shares, key=lambda s: (-s.total, s.value))

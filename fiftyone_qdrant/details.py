@@ -1,0 +1,128 @@
+"""One index looked at closely: its settings as asked for and as they are, its size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from . import ownership
+from .catalog import Entry, describe
+from .connection import EMBEDDED
+from .footprint import Memory, disk_bytes, memory
+from .health import CollectionHealth, collection_health
+from .parameters import COLLECTION, GROUPS
+from .status import load_impatient
+
+if TYPE_CHECKING:
+    from qdrant_client import models
+
+_SECTIONS = {"optimizers_config": "optimizer_config"}  # as Qdrant reports them
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One parameter of a collection.
+
+    Attributes:
+        name: such as ``"hnsw_config.m"``
+        asked: the value that was asked for, or ``None`` if it was left to Qdrant
+        actual: the value in force, or ``None`` if Qdrant does not tell
+        unit: what it is, with its unit
+    """
+
+    name: str
+    asked: Any
+    actual: Any
+    unit: str
+
+    @property
+    def differs(self) -> bool:
+        """Whether another value is in force than was asked for."""
+        return self.asked is not None and self.actual not in (None, self.asked)
+
+
+@dataclass(frozen=True)
+class Details:
+    """One index, closely.
+
+    Attributes:
+        brain_key: the run's key
+        health: how its collection fares inside Qdrant
+        settings: the parameters of the collection
+        quantization: the kind of quantization in force, or ``None``
+        memory: about how much memory it wants, in bytes
+        disk: bytes on disk, or ``None`` on a server, which does not tell
+        entry: whose the collection is
+        vector_name: which vectors are used, if they have a name
+    """
+
+    brain_key: str
+    health: CollectionHealth
+    settings: tuple[Setting, ...]
+    quantization: str | None
+    memory: Memory
+    disk: int | None
+    entry: Entry
+    vector_name: str | None
+
+    @property
+    def sharers(self) -> tuple[ownership.User, ...]:
+        """The other runs that use the collection."""
+        return tuple(
+            u
+            for u in self.entry.users
+            if u.brain_key != self.brain_key or not self.entry.mine
+        )
+
+
+def index_details(dataset: Any, brain_key: str) -> Details:
+    """Reads the details of an index.
+
+    Raises:
+        IndexNotFound: if there is no such index
+        CollectionNotFound: if its collection is gone
+        ConnectionFailed: if Qdrant cannot be reached
+    """
+    index = load_impatient(dataset, brain_key)
+    collection = index.collection
+    info = collection.info()
+    quantization = info.config.quantization_config
+    return Details(
+        brain_key,
+        collection_health(collection),
+        tuple(_settings(index.config, info)),
+        None if quantization is None else next(iter(quantization.model_dump())),
+        memory(info),
+        disk_bytes(collection),
+        describe(collection.connection, collection.name, dataset),
+        collection.schema().vector_name,
+    )
+
+
+def _settings(config: Any, info: models.CollectionInfo) -> list[Setting]:
+    """The parameters that Qdrant tells, and those that were asked for."""
+    asked = config.parameters.values
+    embedded = config.engine == EMBEDDED
+    reported = info.config.model_dump(mode="json")
+    vectors = reported["params"].get("vectors") or {}
+    wide = {**reported["params"], "on_disk": vectors.get("on_disk")}
+    rows = [
+        Setting(p.name, asked.get(p.name), wide.get(p.name), p.description)
+        for p in COLLECTION
+        if p.embedded or not embedded
+    ]
+    for group in GROUPS:
+        values = asked.get(group.name, {})
+        actual = reported.get(_SECTIONS.get(group.name, group.name)) or {}
+        rows += [
+            Setting(
+                f"{group.name}.{p.name}",
+                values.get(p.name),
+                actual.get(p.name),
+                p.description,
+            )
+            for p in group.parameters
+            if p.embedded or not embedded
+        ]
+
+    return [r for r in rows if (r.asked, r.actual) != (None, None)]

@@ -1,0 +1,70 @@
+"""Rename Index: give an index another brain key."""
+
+import fiftyone.operators as foo
+import fiftyone.operators.types as types
+
+from fiftyone_qdrant.errors import ConfigError
+from fiftyone_qdrant.runs import check_new_key, rename_index
+
+from .forms import brain_key_input, mark_invalid
+from .qdrant_operator import ICONS, QdrantOperator, chosen_index
+
+
+class RenameIndex(QdrantOperator):
+    """Changes the brain key of an index; its collection stays as it is."""
+
+    @property
+    def config(self):
+        return foo.OperatorConfig(
+            name="rename_index",
+            label="Rename Index",
+            description="Give a Qdrant index another brain key",
+            dynamic=True,
+            risk_level=types.RiskLevel.LOW,
+            view_target=False,
+            **ICONS,
+        )
+
+    def form(self, ctx, inputs):
+        if brain_key_input(ctx, inputs) is None:
+            return
+
+        inputs.str(
+            "new_brain_key",
+            required=True,
+            label="New brain key",
+            description="Letters, digits, underscores. The collection keeps its name",
+        )
+        new = ctx.params.get("new_brain_key")
+        if new:
+            try:
+                check_new_key(ctx.dataset, new)
+            except ConfigError as e:
+                mark_invalid(inputs, "new_brain_key", str(e))
+
+    def execute(self, ctx):
+        key = chosen_index(ctx).key
+        new = ctx.params.get("new_brain_key")
+        rename_index(ctx.dataset, key, new)
+        ctx.ops.reload_dataset()
+        return {"brain_key": new, "summary": f"Index '{key}' is '{new}' now"}
+
+    def resolve_output(self, ctx):
+        outputs = types.Object()
+        outputs.str("summary", label="Result")
+        return types.Property(outputs, view=types.View(label="Rename Index"))
+
+    def __call__(self, samples, brain_key, new_brain_key):
+        """Gives an index another brain key.
+
+        Args:
+            samples: the dataset
+            brain_key: the index
+            new_brain_key: the key it gets
+
+        Returns:
+            a :class:`fiftyone.operators.executor.ExecutionResult` with the new
+            ``brain_key``
+        """
+        params = {"brain_key": brain_key, "new_brain_key": new_brain_key}
+        return self._run(samples, params)
