@@ -43,6 +43,7 @@ _WRITES = {
     "create_payload_index",
     "delete",
     "delete_collection",
+    "update_collection",
     "upsert",
 }
 _CREATION = "creation"  # in a collection's metadata: which call made it
@@ -241,6 +242,29 @@ class Collection:
             return False
 
         return bool(metadata.get(_CREATION) == creation)
+
+    def update(
+        self, parameters: CollectionParameters, *, unquantize: bool = False
+    ) -> None:
+        """Changes parameters of the collection.
+
+        Args:
+            parameters: those to change; the others stay as they are
+            unquantize: whether to take the quantization away
+        """
+        from qdrant_client import models
+
+        arguments = parameters.to_arguments()
+        on_disk = parameters.values.get("on_disk")
+        if on_disk is not None:
+            name = self.schema().vector_name or ""
+            diff = models.VectorParamsDiff(on_disk=on_disk)
+            arguments["vectors_config"] = {name: diff}
+
+        if unquantize:
+            arguments["quantization_config"] = models.Disabled.DISABLED
+
+        self.call("update_collection", **arguments)
 
     def drop(self) -> None:
         """Deletes the collection; one that is gone already is no error."""

@@ -375,6 +375,9 @@ PARAMETERS = (
 )
 """The keyword arguments in which all of these are given."""
 
+TUNABLE = (HNSW.name, OPTIMIZERS.name, "quantization_config", "on_disk")
+"""Those of them that can be changed while an index is in use."""
+
 
 @dataclass(frozen=True)
 class CollectionParameters:
@@ -447,6 +450,25 @@ class CollectionParameters:
             if name not in lacks
         }
         return CollectionParameters({k: v for k, v in values.items() if v != {}})
+
+    def merged(
+        self, changes: CollectionParameters, *, unquantize: bool = False
+    ) -> CollectionParameters:
+        """Returns these parameters with changes made to them.
+
+        Args:
+            changes: replace single settings, and a quantization as a whole
+            unquantize: whether the quantization is taken away
+        """
+        values = dict(self.values)
+        for name, value in changes.values.items():
+            grouped = isinstance(value, dict) and name != "quantization_config"
+            values[name] = {**values.get(name, {}), **value} if grouped else value
+
+        if unquantize:
+            values.pop("quantization_config", None)
+
+        return CollectionParameters(values)
 
     def to_arguments(self) -> dict[str, Any]:
         """Returns keyword arguments of ``QdrantClient.create_collection()``.

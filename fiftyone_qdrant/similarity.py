@@ -113,15 +113,13 @@ class QdrantSimilarityConfig(SimilarityConfig):
         self.metric = metric
         self.vector_name = vector_name
         self.unfinished = unfinished
-        for name in PARAMETERS:
-            setattr(self, name, parameters.values.get(name))
+        self._set_parameters(parameters)
 
         # Where the run was made. A path without an engine is the caller's keyword
         self.engine = engine
         self.path = path if engine else None
 
         # Private, so that FiftyOne does not store them
-        self._parameters = parameters
         self._keywords = {
             "url": url,
             "api_key": api_key,
@@ -155,6 +153,22 @@ class QdrantSimilarityConfig(SimilarityConfig):
     def parameters(self) -> CollectionParameters:
         """The checked collection parameters."""
         return self._parameters
+
+    def change_parameters(
+        self, changes: CollectionParameters, *, unquantize: bool = False
+    ) -> None:
+        """Notes that parameters of the collection were changed.
+
+        Args:
+            changes: the changed parameters
+            unquantize: whether the quantization was taken away
+        """
+        self._set_parameters(self._parameters.merged(changes, unquantize=unquantize))
+
+    def _set_parameters(self, parameters: CollectionParameters) -> None:
+        self._parameters = parameters
+        for name in PARAMETERS:
+            setattr(self, name, parameters.values.get(name))
 
     def load_credentials(self, **kwargs: Any) -> None:
         """Takes connection arguments for a stored run.

@@ -7,6 +7,7 @@ from .query_similar import QuerySimilar
 from .remove_selected import RemoveSelected
 from .rename_index import RenameIndex
 from .sync_index import SyncIndex
+from .tune_index import TuneIndex
 
 OPERATORS = (
     CreateQdrantIndex,
@@ -14,6 +15,7 @@ OPERATORS = (
     RemoveSelected,
     QuerySimilar,
     SyncIndex,
+    TuneIndex,
     RenameIndex,
     CleanupCollection,
 )

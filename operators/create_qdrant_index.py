@@ -7,11 +7,17 @@ import fiftyone.operators.types as types
 from fiftyone_qdrant.connection import KEYWORDS
 from fiftyone_qdrant.errors import ConfigError, QdrantPluginError
 from fiftyone_qdrant.ingest import create_index
-from fiftyone_qdrant.parameters import COLLECTION, GROUPS, PARAMETERS, QUANTIZATIONS
+from fiftyone_qdrant.parameters import COLLECTION, GROUPS, PARAMETERS
 from fiftyone_qdrant.points import DISTANCES
 from fiftyone_qdrant.runs import check_new_key
 
-from .forms import dropdown, mark_invalid, parameter_inputs
+from .forms import (
+    dropdown,
+    mark_invalid,
+    parameter_inputs,
+    quantization_inputs,
+    without_empty,
+)
 from .qdrant_operator import ICONS, QdrantOperator, connection_keywords, progress
 
 _PATCHES = (fo.Detection, fo.Detections, fo.Polyline, fo.Polylines)
@@ -47,7 +53,7 @@ class CreateQdrantIndex(QdrantOperator):
         elif tab == "collection":
             parameter_inputs(inputs, COLLECTION)
         elif tab == "quantization":
-            _quantization(ctx, inputs)
+            quantization_inputs(ctx, inputs)
         else:
             group = next(g for g in GROUPS if g.name == tab)
             parameter_inputs(inputs.obj(tab, label=group.label).type, group.parameters)
@@ -140,7 +146,7 @@ class CreateQdrantIndex(QdrantOperator):
 
 def _config(params):
     """Returns the config keywords; a form sends empty fields as ``None`` or ``""``."""
-    config = {name: _without_empty(params.get(name)) for name in _CONFIG}
+    config = {name: without_empty(params.get(name)) for name in _CONFIG}
     kind = params.get("quantization")  # the form's choice; Python gives the dict
     if kind is not None:
         settings = (config["quantization_config"] or {}).get(kind) or {}
@@ -150,14 +156,6 @@ def _config(params):
         config["metric"] = None  # the form's default; the collection has its own
 
     return {name: value for name, value in config.items() if value not in (None, "")}
-
-
-def _without_empty(value):
-    if not isinstance(value, dict):
-        return value
-
-    kept = {k: _without_empty(v) for k, v in value.items()}
-    return {k: v for k, v in kept.items() if v is not None}
 
 
 def _tabs(inputs, ctx):
@@ -245,19 +243,3 @@ def _vector_fields(dataset, patches_field):
         return [n[len(prefix) :] for n in schema if n.startswith(prefix)]
 
     return list(dataset.get_field_schema(ftype=fo.VectorField))
-
-
-def _quantization(ctx, inputs):
-    labels = {"none": "None", **{k: g.label for k, g in QUANTIZATIONS.items()}}
-    inputs.enum(
-        "quantization",
-        list(labels),
-        default="none",
-        label="Quantization",
-        description="Search compressed copies of the vectors: less memory, less exact",
-        view=dropdown(labels, labels),
-    )
-    group = QUANTIZATIONS.get(ctx.params.get("quantization", "none"))
-    if group is not None:
-        chosen = inputs.obj("quantization_config").type
-        parameter_inputs(chosen.obj(group.key).type, group.parameters)

@@ -2,6 +2,7 @@
 
 import fiftyone.operators.types as types
 
+from fiftyone_qdrant.parameters import QUANTIZATIONS
 from fiftyone_qdrant.runs import list_indexes
 
 
@@ -68,10 +69,43 @@ def dropdown(values, labels=None):
     return view
 
 
-def parameter_inputs(inputs, parameters):
-    """Adds a field for each collection parameter; empty means Qdrant's default."""
+def quantization_inputs(ctx, inputs, in_force=None):
+    """Adds the choice of a quantization and its parameters.
+
+    Args:
+        ctx: the execution context
+        inputs: the form
+        in_force (None): the ``quantization_config`` that the collection has
+    """
+    kind = next(iter(in_force or ()), "none")
+    labels = {"none": "None", **{k: g.label for k, g in QUANTIZATIONS.items()}}
+    inputs.enum(
+        "quantization",
+        list(labels),
+        default=kind,
+        label="Quantization",
+        description="Search compressed copies of the vectors: less memory, less exact",
+        view=dropdown(labels, labels),
+    )
+    group = QUANTIZATIONS.get(ctx.params.get("quantization", kind))
+    if group is not None:
+        chosen = inputs.obj("quantization_config").type.obj(group.key).type
+        parameter_inputs(chosen, group.parameters, (in_force or {}).get(group.key))
+
+
+def parameter_inputs(inputs, parameters, in_force=None):
+    """Adds a field for each collection parameter; empty means Qdrant's default.
+
+    Args:
+        inputs: the form
+        parameters: the parameters
+        in_force (None): their values now, by name
+    """
     for p in parameters:
         about = {"label": p.name, "description": _description(p)}
+        value = (in_force or {}).get(p.name)
+        if value is not None:
+            about["default"] = value
         if p.type is bool:
             inputs.bool(p.name, **about)
         elif p.type is str:
@@ -80,6 +114,15 @@ def parameter_inputs(inputs, parameters):
             limits = {"min": p.minimum, "max": p.maximum}
             about.update((k, v) for k, v in limits.items() if v is not None)
             (inputs.int if p.type is int else inputs.float)(p.name, **about)
+
+
+def without_empty(value):
+    """Returns a form's value; its objects without the fields that were left empty."""
+    if not isinstance(value, dict):
+        return value
+
+    kept = {k: without_empty(v) for k, v in value.items()}
+    return {k: v for k, v in kept.items() if v is not None}
 
 
 def _description(p):

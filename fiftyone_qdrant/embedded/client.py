@@ -155,6 +155,7 @@ class EmbeddedClient(PointReader, PointWriter):
         self,
         collection_name: str,
         *,
+        vectors_config: Mapping[str, models.VectorParamsDiff] | None = None,
         hnsw_config: models.HnswConfigDiff | None = None,
         optimizers_config: models.OptimizersConfigDiff | None = None,
         quantization_config: models.QuantizationConfig | None = None,
@@ -162,8 +163,23 @@ class EmbeddedClient(PointReader, PointWriter):
         timeout: int | None = None,
         **kwargs: Any,
     ) -> bool:
-        """Merges metadata and settings into those of a collection."""
+        """Merges metadata and settings into those of a collection.
+
+        If it has an index, or ``on_disk`` was changed, its segments are built anew in
+        the background; reads and writes go on meanwhile.
+
+        Args:
+            collection_name: the collection
+            vectors_config: ``on_disk`` of the vectors, under the name ``""``
+            hnsw_config: these settings of the graph
+            optimizers_config: these settings of when it is built
+            quantization_config: the new one, or ``models.Disabled.DISABLED``
+            metadata: these fields of the metadata
+            timeout: how long to wait for an answer, in seconds
+            **kwargs: what only servers have is refused
+        """
         changes = create.changes(
+            vectors_config=vectors_config,
             hnsw_config=hnsw_config,
             optimizers_config=optimizers_config,
             quantization_config=quantization_config,

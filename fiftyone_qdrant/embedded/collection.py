@@ -83,6 +83,7 @@ class Collection:
         return {
             "config": self.config,
             "hnsw_config": settings.hnsw(self.config),
+            "indexing_threshold": settings.indexing_threshold(self.config),
             "points_count": found.points_count,
             "indexed_vectors_count": found.indexed_vectors_count,
             "segments_count": found.segments_count,
@@ -103,11 +104,9 @@ class Collection:
     def update_settings(self, changes: dict[str, Any]) -> None:
         """Merges changes into the settings, and saves them."""
         with self._saving:
-            config = dict(self.config)
+            config = {"built": settings.plain(self.config), **self.config}
             for name, value in changes.items():
-                if name == "metadata":
-                    config[name] = {**(config.get(name) or {}), **value}
-                elif name == "quantization_config":
+                if name == "quantization_config":
                     config[name] = value
                 else:
                     config[name] = {**(config.get(name) or {}), **value}

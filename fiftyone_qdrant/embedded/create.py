@@ -74,6 +74,7 @@ def config(
 
 def changes(
     *,
+    vectors_config: Any,
     hnsw_config: Any,
     optimizers_config: Any,
     quantization_config: Any,
@@ -85,8 +86,16 @@ def changes(
     found: dict[str, Any] = {}
     if metadata is not None:
         found["metadata"] = wire.plain(metadata)
+    for name, diff in (vectors_config or {}).items():
+        of_vectors = wire.dumped(diff)
+        if name or set(of_vectors) - {"on_disk"}:
+            unsupported.add("vectors_config with more than on_disk under the name ''")
+        else:
+            found["vectors"] = of_vectors
     if hnsw_config is not None:
         found["hnsw_config"] = wire.dumped(hnsw_config)
+        if "memory" in found["hnsw_config"]:
+            unsupported.add("hnsw_config.memory")
     if quantization_config is not None:
         if isinstance(quantization_config, models.Disabled):
             found["quantization_config"] = None

@@ -22,6 +22,7 @@ from typing import Any
 import qdrant_edge as qe
 
 from fiftyone_qdrant import errors
+from fiftyone_qdrant.embedded import settings
 from fiftyone_qdrant.embedded.collection import Collection
 from fiftyone_qdrant.embedded.engine import engine_call
 from fiftyone_qdrant.embedded.files import copy_tree, tree_size, write_json
@@ -29,45 +30,29 @@ from fiftyone_qdrant.embedded.live_shard import Journal
 
 logger = logging.getLogger(__name__)
 
-EXACT_POINTS = 200_000
-"""Up to how many points searches are quick enough without an index."""
-
 _ROUNDS = 4
 _HERE = os.path.dirname(os.path.abspath(__file__))
 
 
-def is_due(collection: Collection) -> bool:
-    """Returns whether a collection should be indexed, or indexed anew.
+def due(collection: Collection) -> dict[str, Any] | None:
+    """Returns what a collection's segments should be built with, if they are to be.
 
-    It should when more of its points than the threshold are not in an index, or when
-    the settings of the index it has were changed.
+    They are when more of the points than the threshold are not in an index, or when
+    the settings that the segments were made with have changed. A threshold of 0 keeps
+    a collection that has no index without one.
     """
+    if collection.building:
+        return None
     config = collection.config
-    optimizers = config.get("optimizers_config") or {}
-    threshold = optimizers.get("indexing_threshold")
-    if threshold == 0 or collection.building:
-        return False
-    hnsw, quantization = config.get("hnsw_config"), config.get("quantization_config")
-    if (hnsw or {}).get("m") == 0 and quantization is None:
-        return False
+    has = config.get("built") or settings.plain(config)
     counts = collection.counts()
     missing = counts["points_count"] - counts["indexed_vectors_count"]
-    if threshold is None:
-        large = missing > EXACT_POINTS
-    else:
-        large = missing * config["vectors"]["size"] * 4 / 1024 > threshold
-    built = config.get("built")
-    changed = built is not None and built != wanted(config)
-    unchanged_since = built is not None and built.get("points") == missing
-    return changed or (large and not unchanged_since)
-
-
-def wanted(config: dict[str, Any]) -> dict[str, Any]:
-    """Returns the settings that an index is built with."""
-    return {
-        "hnsw_config": config.get("hnsw_config"),
-        "quantization_config": config.get("quantization_config"),
-    }
+    grown = missing > settings.threshold(config) and missing != has.get("points")
+    with_index = grown or not settings.is_plain(has)
+    wanted = settings.indexed(config) if with_index else settings.plain(config)
+    if settings.same(wanted, has) and (settings.is_plain(wanted) or not grown):
+        return None
+    return wanted
 
 
 class IndexBuilder:
@@ -75,6 +60,7 @@ class IndexBuilder:
 
     Args:
         collection: the collection
+        wanted: what to build it with, as :func:`due` says
         making: a directory on the same file system for the copy
         trash: a directory on the same file system for the old shard
         check_space: refuses a number of bytes for which the disk is too small
@@ -84,12 +70,14 @@ class IndexBuilder:
     def __init__(
         self,
         collection: Collection,
+        wanted: dict[str, Any],
         making: str,
         trash: str,
         check_space: Callable[[int], None],
         turn: threading.Lock,
     ) -> None:
         self._collection = collection
+        self._wanted = wanted
         self._copy = os.path.join(making, uuid.uuid4().hex)
         self._trash = trash
         self._check_space = check_space
@@ -135,12 +123,11 @@ class IndexBuilder:
         started = time.perf_counter()
         live = collection.live
         self._check_space(tree_size(live.directory))
-        config = dict(collection.config)
         os.makedirs(self._copy, 0o700)
         shard_dir = os.path.join(self._copy, "shard")
         with live.frozen() as journal:
             copy_tree(live.directory, shard_dir)
-        self._index(shard_dir, config)
+        self._index(shard_dir)
         if self._cancelled.is_set():
             return
         with engine_call(collection.name):
@@ -157,16 +144,19 @@ class IndexBuilder:
                     live.replace(
                         shard_dir,
                         self._trash,
-                        lambda: collection.built({**wanted(config), "points": missing}),
+                        lambda: collection.built({**self._wanted, "points": missing}),
                     )
             finally:
                 built.close()
+        live.grown_at = time.monotonic()  # to look whether settings were changed since
         logger.info(
             "indexed '%s' in %.1f s", collection.name, time.perf_counter() - started
         )
 
-    def _index(self, shard_dir: str, config: dict[str, Any]) -> None:
+    def _index(self, shard_dir: str) -> None:
         sidecar = os.path.join(self._copy, "collection.json")
+        points = self._collection.counts()["points_count"]
+        config = settings.to_build(self._collection.config, self._wanted, points)
         write_json(sidecar, config)
         self._child = subprocess.Popen(
             [

@@ -92,7 +92,10 @@ def _columns(
 def collection_info(info: dict[str, Any]) -> models.CollectionInfo:
     """Returns settings and counts of a collection."""
     config = info["config"]
-    optimizers = config.get("optimizers_config") or {}
+    optimizers = {
+        **(config.get("optimizers_config") or {}),
+        "indexing_threshold": info["indexing_threshold"],
+    }
     return models.CollectionInfo(
         status=models.CollectionStatus(info["status"]),
         optimizer_status=(

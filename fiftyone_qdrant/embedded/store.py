@@ -23,9 +23,10 @@ from hashlib import sha256
 from typing import Any
 
 from fiftyone_qdrant import errors
+from fiftyone_qdrant.embedded import settings
 from fiftyone_qdrant.embedded.collection import SIDECAR, Collection
 from fiftyone_qdrant.embedded.files import read_json, write_json
-from fiftyone_qdrant.embedded.indexing import IndexBuilder, is_due
+from fiftyone_qdrant.embedded.indexing import IndexBuilder, due
 
 logger = logging.getLogger(__name__)
 
@@ -139,7 +140,11 @@ class Store:
                 raise errors.CollectionExists(
                     f"the store {self.path} has a collection '{name}' already"
                 )
-            config = {**config, "created_at": time.time()}
+            config = {
+                **config,
+                "created_at": time.time(),
+                "built": settings.plain(config),
+            }
             half = os.path.join(self._making, uuid.uuid4().hex)
             place = os.path.join(self._home, directory_name(name))
             try:
@@ -185,10 +190,14 @@ class Store:
         """Begins to build the index of a collection if it should have one."""
         collection = self.get(name)
         with self._lock:
-            if self._collections.get(name) is collection and is_due(collection):
+            if self._collections.get(name) is not collection:
+                return
+            wanted = due(collection)
+            if wanted is not None:
                 collection.index_is_due(True)
                 self._builders[name] = IndexBuilder(
                     collection,
+                    wanted,
                     self._making,
                     self._trash,
                     self.check_space,

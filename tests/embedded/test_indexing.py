@@ -251,3 +251,85 @@ def test_disk_usage_counts_what_is_allocated(client):
 
     lengths = sum(f.stat().st_size for f in Path(client.path).rglob("a/**/*"))
     assert VECTORS.nbytes < used < lengths
+
+
+def engine_config(client, name="a"):
+    path = f"{client.path}/collections/{name}/shard/edge_config.json"
+    return files.read_json(path)
+
+
+def wait_for(condition, seconds=60.0):
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "it did not happen in time"
+        time.sleep(0.05)
+
+
+def test_settings_changed_during_the_build_are_built_next(client):
+    create(client)
+    fill(client)
+    client.flush("a")
+    assert client.get_collection("a").status == models.CollectionStatus.YELLOW
+
+    client.update_collection("a", hnsw_config=models.HnswConfigDiff(m=24))
+
+    wait_for(lambda: (engine_config(client).get("hnsw_config") or {}).get("m") == 24)
+    assert wait_until_green(client).indexed_vectors_count == COUNT
+
+
+def test_m_zero_takes_the_graph_away(client):
+    create(client)
+    fill(client)
+    client.flush("a")
+    wait_until_green(client)
+
+    client.update_collection("a", hnsw_config=models.HnswConfigDiff(m=0))
+
+    assert wait_until_green(client).indexed_vectors_count == 0
+    assert client.count("a").count == COUNT
+    assert recall(client) == 1.0
+
+
+def test_vectors_move_to_the_disk_without_an_index_and_with_one(client):
+    on_disk = {"": models.VectorParamsDiff(on_disk=True)}
+    create(client, "plain", threshold=0)
+    create(client, "indexed")
+    for name in ("plain", "indexed"):
+        fill(client, name)
+        client.flush(name)
+        wait_until_green(client, name)
+
+        client.update_collection(name, vectors_config=on_disk)
+
+        wait_until_green(client, name)
+        (vectors,) = engine_config(client, name)["vectors"].values()
+        assert vectors["on_disk"] is True
+        assert client.get_collection(name).config.params.vectors.on_disk is True
+        assert client.count(name).count == COUNT
+    assert client.get_collection("plain").indexed_vectors_count == 0
+    assert client.get_collection("indexed").indexed_vectors_count == COUNT
+
+
+def test_an_indexing_threshold_of_zero_keeps_the_index_there_is(client):
+    create(client)
+    fill(client)
+    client.flush("a")
+    wait_until_green(client)
+
+    client.update_collection(
+        "a",
+        optimizers_config=models.OptimizersConfigDiff(indexing_threshold=0),
+        hnsw_config=models.HnswConfigDiff(m=24),
+    )
+
+    info = wait_until_green(client)
+    assert info.indexed_vectors_count == COUNT
+    assert engine_config(client)["hnsw_config"]["m"] == 24
+
+
+def test_without_a_threshold_of_its_own_a_collection_tells_that_in_force(client):
+    create(client, threshold=None)
+
+    config = client.get_collection("a").config
+
+    assert config.optimizer_config.indexing_threshold == 200_000 * SIZE * 4 // 1024

@@ -20,7 +20,7 @@ from qdrant_client import QdrantClient, models
 
 from tests.server.misbehaviour import Fault
 
-WRITES = ("PUT", "DELETE", "/points/delete")
+WRITES = ("PUT", "PATCH", "DELETE", "/points/delete")
 DEFAULTS = {
     "params": {"shard_number": 1, "replication_factor": 1}
     | {"write_consistency_factor": 1, "on_disk_payload": True},
@@ -145,6 +145,8 @@ class StandIn:
             return 200, _result(self.client.delete_collection(name))
         if name not in self.names():
             return 404, _error(f"Not found: Collection `{name}` doesn't exist!")
+        if (method, rest) == ("PATCH", ""):
+            return self._change(name, body)
         if rest == "":
             return 200, _result(self._info(name))
         if rest == "cluster":
@@ -167,6 +169,19 @@ class StandIn:
             vectors = {n: models.VectorParams(**v) for n, v in vectors.items()}
         self.client.create_collection(name, vectors_config=vectors)
         self._made[name], self._indexes[name] = body, {}
+        return 200, _result(True)
+
+    def _change(self, name: str, body: dict[str, Any]) -> tuple[int, Any]:
+        made = self._made[name]
+        for section in ("hnsw_config", "optimizers_config", "metadata"):
+            made[section] = (made.get(section) or {}) | (body.get(section) or {})
+        vectors = made["vectors"]
+        for key, diff in (body.get("vectors") or {}).items():
+            (vectors[key] if key else vectors).update(diff)
+        quantization = body.get("quantization_config")
+        if quantization is not None:
+            off = quantization == "Disabled"
+            made["quantization_config"] = None if off else quantization
         return 200, _result(True)
 
     def _info(self, name: str) -> dict[str, Any]:
@@ -302,7 +317,7 @@ class _Handler(BaseHTTPRequestHandler):
             content = _error(fault.error) if fault.body is None else fault.body
             self._send(fault.status, content, fault.headers)
 
-    do_GET = do_PUT = do_POST = do_DELETE = _serve
+    do_GET = do_PUT = do_POST = do_DELETE = do_PATCH = _serve
 
     def _answer(self, path: str, body: bytes) -> tuple[int, Any]:
         us = self.stand_in

@@ -1,0 +1,282 @@
+"""Changing the settings of an index in place: before, after, and what it costs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from .connection import EMBEDDED
+from .errors import ConfigError
+from .parameters import (
+    COLLECTION,
+    GROUPS,
+    TUNABLE,
+    CollectionParameters,
+    Group,
+    Parameter,
+)
+
+if TYPE_CHECKING:
+    from qdrant_client import models
+
+    from .similarity import QdrantSimilarityIndex
+
+OFF = "Disabled"
+"""Qdrant's word for no quantization."""
+
+_QUANTIZATION = "quantization_config"
+_REPORTED = {"optimizers_config": "optimizer_config"}  # Qdrant's names in answers
+_SECONDS_PER_FLOAT = 20 / (100_000 * 512)  # HNSW with m=16, measured on two cores
+
+
+@dataclass(frozen=True)
+class Change:
+    """One setting that changes.
+
+    Attributes:
+        setting: its name, such as ``"hnsw_config.m"``
+        before: the value in force, ``None`` if there was none
+        after: the value asked for, or the one in force after the change
+    """
+
+    setting: str
+    before: Any
+    after: Any
+
+    def __str__(self) -> str:
+        return f"{self.setting}: {_words(self.before)} → {_words(self.after)}"
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """What a change of settings does, or did.
+
+    Attributes:
+        changes: the settings that change, by name
+        cost: what it costs, in words
+        ignored: settings that were asked for and that the engine does not have
+    """
+
+    changes: tuple[Change, ...]
+    cost: str
+    ignored: tuple[str, ...] = ()
+
+    @property
+    def summary(self) -> str:
+        """The changes in one line."""
+        return "; ".join(map(str, self.changes)) or "Nothing to change"
+
+
+def tunable(index: QdrantSimilarityIndex) -> tuple[list[Parameter], list[Group]]:
+    """Returns the parameters that can be changed on an index's engine.
+
+    Returns:
+        the collection's own, and the groups without what the engine lacks
+    """
+    embedded = index.config.engine == EMBEDDED
+
+    def had(parameters: tuple[Parameter, ...]) -> tuple[Parameter, ...]:
+        return tuple(p for p in parameters if p.embedded or not embedded)
+
+    own = [p for p in COLLECTION if p.name in TUNABLE]
+    groups = [g for g in GROUPS if g.name in TUNABLE]
+    return own, [Group(g.name, g.label, had(g.parameters), g.key) for g in groups]
+
+
+def in_force(index: QdrantSimilarityIndex) -> dict[str, Any]:
+    """Returns the settings of an index as Qdrant reports them.
+
+    Returns:
+        the values of the keyword arguments that :func:`tune` takes
+
+    Raises:
+        CollectionNotFound: if the collection is gone
+    """
+    return _settings(index, index.collection.info())
+
+
+def plan_tuning(index: QdrantSimilarityIndex, **settings: Any) -> Tuning:
+    """Says what :func:`tune` would do, and changes nothing.
+
+    Args:
+        index: the index
+        **settings: as for :func:`tune`
+
+    Raises:
+        ConfigError: if a setting is unknown or its value wrong
+    """
+    return _plan(index, settings)[0]
+
+
+def tune(index: QdrantSimilarityIndex, **settings: Any) -> Tuning:
+    """Changes settings of an index's collection in place, and notes them in the run.
+
+    Returns when Qdrant has taken the settings. Where they need another graph or other
+    compressed vectors, these are built in the background, while searches and writes
+    go on; :func:`fiftyone_qdrant.status.index_status` says when it is done.
+
+    Args:
+        index: the index
+        **settings: any of ``hnsw_config``, ``optimizers_config`` (dicts, which may be
+            partial), ``quantization_config`` (a dict, or ``"Disabled"``) and
+            ``on_disk``; what is left out or ``None`` stays as it is
+
+    Returns:
+        the settings that changed, with the values now in force
+
+    Raises:
+        CollectionNotFound: if the collection is gone
+        ConfigError: if a setting is unknown or its value wrong
+    """
+    plan, wanted, unquantize = _plan(index, settings)
+    if plan.changes:
+        index.collection.update(wanted, unquantize=unquantize)
+
+    index.config.change_parameters(wanted, unquantize=unquantize)
+    if index.key is not None and index.samples.has_brain_run(index.key):
+        index.save_config()
+
+    now = _flat(in_force(index))
+    done = tuple(Change(c.setting, c.before, now.get(c.setting)) for c in plan.changes)
+    return Tuning(done, plan.cost, plan.ignored)
+
+
+def _plan(
+    index: QdrantSimilarityIndex, settings: dict[str, Any]
+) -> tuple[Tuning, CollectionParameters, bool]:
+    unknown = sorted(set(settings) - set(TUNABLE))
+    if unknown:
+        raise ConfigError(
+            f"{', '.join(unknown)} cannot be changed in place. These can: "
+            f"{', '.join(TUNABLE)}"
+        )
+
+    quantization = getattr(settings.get(_QUANTIZATION), "value", None)
+    unquantize = OFF in (quantization, settings.get(_QUANTIZATION))
+    if unquantize:
+        settings = {**settings, _QUANTIZATION: None}
+
+    given = CollectionParameters.parse(**settings)
+    ignored: tuple[str, ...] = ()
+    if index.config.engine == EMBEDDED:
+        ignored = tuple(given.ignored_by_embedded())
+        given = given.for_embedded()
+
+    info = index.collection.info()
+    before = _settings(index, info)
+    asked = dict(given.values)
+    if unquantize:
+        asked[_QUANTIZATION] = None
+
+    was, will = _flat(before), _flat(asked)
+    changes = tuple(
+        Change(name, was.get(name), value)
+        for name, value in will.items()
+        if was.get(name) != value
+    )
+    wanted = CollectionParameters.parse(**_only(given.values, changes))
+    unquantize = unquantize and before[_QUANTIZATION] is not None
+    cost = _cost(index, info, {**was, **will}, changes)
+    return Tuning(changes, cost, ignored), wanted, unquantize
+
+
+def _settings(
+    index: QdrantSimilarityIndex, info: models.CollectionInfo
+) -> dict[str, Any]:
+    config = info.config.model_dump(mode="json", exclude_none=True)
+    vectors = config["params"]["vectors"]
+    name = index.collection.schema().vector_name
+    own = vectors if name is None else vectors[name]
+    values: dict[str, Any] = {"on_disk": bool(own.get("on_disk"))}
+    for group in (g for g in GROUPS if g.name in TUNABLE):
+        found = config.get(_REPORTED.get(group.name, group.name)) or {}
+        found = {**found, **(own.get(group.name) or {})}
+        known = {p.name for p in group.parameters}
+        values[group.name] = {k: v for k, v in found.items() if k in known}
+
+    values[_QUANTIZATION] = own.get(_QUANTIZATION) or config.get(_QUANTIZATION)
+    return values
+
+
+def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns one value per setting; a quantization is one setting."""
+    flat: dict[str, Any] = {}
+    for name, value in settings.items():
+        if isinstance(value, Mapping) and name != _QUANTIZATION:
+            flat.update({f"{name}.{k}": v for k, v in value.items()})
+        else:
+            flat[name] = value
+
+    return flat
+
+
+def _only(values: Mapping[str, Any], changes: tuple[Change, ...]) -> dict[str, Any]:
+    changed = {c.setting for c in changes}
+    kept: dict[str, Any] = {}
+    for name, value in values.items():
+        if name in changed:
+            kept[name] = value
+        elif isinstance(value, Mapping):
+            kept[name] = {k: v for k, v in value.items() if f"{name}.{k}" in changed}
+
+    return kept
+
+
+def _cost(
+    index: QdrantSimilarityIndex,
+    info: models.CollectionInfo,
+    after: dict[str, Any],
+    changes: tuple[Change, ...],
+) -> str:
+    if not changes:
+        return "Nothing"
+
+    points = info.points_count or 0
+    if index.config.engine != EMBEDDED:
+        return (
+            f"Qdrant rebuilds what differs of {points:,} points in the background: the "
+            "status is yellow, segments need their size again on disk, and searches "
+            "and writes go on"
+        )
+
+    size = index.collection.schema().size
+    threshold = after["optimizers_config.indexing_threshold"]
+    exact = threshold * 256 // size
+    indexed = bool(info.indexed_vectors_count)
+    if not indexed and (threshold == 0 or points <= exact):
+        limit = "always" if threshold == 0 else f"up to {exact:,} points"
+        return (
+            f"Little: this collection is searched exactly {limit}, and has {points:,}. "
+            "Graph and quantization are built beyond that; to have them now, lower "
+            f"indexing_threshold below {max(1, points * size // 256):,} kB"
+        )
+
+    if (not indexed and exact < points) or _rebuilds(changes):
+        edges = (after.get("hnsw_config.m") or 0) / 16
+        seconds = max(1, points * size * _SECONDS_PER_FLOAT * max(0.1, edges))
+        disk = 2 * index.collection.call("disk_usage") / 2**20
+        return (
+            f"{points:,} points are indexed anew beside the work, in about "
+            f"{seconds:,.0f} s on two cores, with {disk:,.0f} MB of free disk "
+            "meanwhile: searches and writes go on"
+        )
+
+    return "Nothing now: it counts from the next time that an index is built"
+
+
+def _rebuilds(changes: tuple[Change, ...]) -> bool:
+    lazily = ("optimizers_config.", "hnsw_config.max_indexing_threads")
+    return any(not c.setting.startswith(lazily) for c in changes)
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, Mapping):  # a quantization
+        ((kind, settings),) = value.items()
+        given = ", ".join(f"{k}={v}" for k, v in settings.items())
+        return f"{kind} ({given})" if given else str(kind)
+
+    if isinstance(value, bool):
+        return "on" if value else "off"
+
+    return "none" if value is None else str(value)

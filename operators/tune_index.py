@@ -1,0 +1,142 @@
+"""Tune Index: change HNSW, quantization and where vectors are kept, in place."""
+
+import fiftyone.operators as foo
+import fiftyone.operators.types as types
+
+from fiftyone_qdrant.errors import ConfigError, QdrantPluginError
+from fiftyone_qdrant.parameters import TUNABLE
+from fiftyone_qdrant.runs import load_index
+from fiftyone_qdrant.tuning import OFF, in_force, plan_tuning, tunable, tune
+
+from .forms import (
+    brain_key_input,
+    mark_invalid,
+    parameter_inputs,
+    quantization_inputs,
+    without_empty,
+)
+from .qdrant_operator import ICONS, QdrantOperator, chosen_index
+
+_PARAMS = ("brain_key", "quantization", "dry_run", *TUNABLE)
+
+
+class TuneIndex(QdrantOperator):
+    """Changes the settings of an index's collection while it is in use."""
+
+    @property
+    def config(self):
+        return foo.OperatorConfig(
+            name="tune_index",
+            label="Tune Index",
+            description="Change an index's HNSW, quantization and storage in place",
+            dynamic=True,
+            allow_delegated_execution=True,
+            risk_level=types.RiskLevel.MEDIUM,
+            view_target=False,
+            **ICONS,
+        )
+
+    def form(self, ctx, inputs):
+        key = brain_key_input(ctx, inputs)
+        if key is None:
+            return
+
+        try:
+            index = load_index(ctx.dataset, key)
+            _settings_inputs(ctx, inputs, index)
+            plan = plan_tuning(index, **_settings(ctx.params))
+        except ConfigError as e:
+            inputs.view("failure", types.Error(label=str(e)))
+            mark_invalid(inputs, "brain_key", str(e))
+        except QdrantPluginError as e:
+            inputs.view("failure", types.Error(label=str(e)))
+        else:
+            about = f"Cost: {plan.cost}" if plan.changes else ""
+            inputs.view("plan", types.Notice(label=plan.summary, description=about))
+
+    def execute(self, ctx):
+        unknown = sorted(set(ctx.params) - set(_PARAMS))
+        if unknown:
+            raise ConfigError(f"Unknown parameter {', '.join(map(repr, unknown))}")
+
+        change = plan_tuning if ctx.params.get("dry_run") else tune
+        done = change(chosen_index(ctx), **_settings(ctx.params))
+        return {
+            "changes": [
+                {"setting": c.setting, "before": c.before, "after": c.after}
+                for c in done.changes
+            ],
+            "summary": done.summary,
+            "cost": done.cost,
+            "ignored": ", ".join(done.ignored) or None,
+        }
+
+    def resolve_output(self, ctx):
+        outputs = types.Object()
+        outputs.str("summary", label="Before → after")
+        outputs.str("cost", label="Cost")
+        if (ctx.results or {}).get("ignored"):
+            outputs.str("ignored", label="Parameters this engine does not have")
+
+        return types.Property(outputs, view=types.View(label="Index tuned"))
+
+    def __call__(
+        self,
+        samples,
+        brain_key,
+        hnsw_config=None,
+        quantization_config=None,
+        optimizers_config=None,
+        on_disk=None,
+        dry_run=False,
+        delegate=False,
+    ):
+        """Changes settings of an index in place.
+
+        Args:
+            samples: the dataset
+            brain_key: the index
+            hnsw_config (None): a dict with the settings of the graph to change
+            quantization_config (None): a dict such as
+                ``{"scalar": {"always_ram": True}}``, or ``"Disabled"``
+            optimizers_config (None): a dict with the settings of the optimizers to
+                change
+            on_disk (None): whether vectors are served from disk
+            dry_run (False): only say what would change, and what it would cost
+            delegate (False): run it in a delegated worker
+
+        Returns:
+            a :class:`fiftyone.operators.executor.ExecutionResult` with the
+            ``changes``, their ``summary`` and ``cost``, and what was ``ignored``
+        """
+        params = {
+            "brain_key": brain_key,
+            "hnsw_config": hnsw_config,
+            "quantization_config": quantization_config,
+            "optimizers_config": optimizers_config,
+            "on_disk": on_disk,
+            "dry_run": dry_run,
+        }
+        return self._run(samples, params, delegate)
+
+
+def _settings_inputs(ctx, inputs, index):
+    """Adds a field for each setting, with the value in force."""
+    values = in_force(index)
+    own, groups = tunable(index)
+    quantization_inputs(ctx, inputs, values["quantization_config"])
+    parameter_inputs(inputs, own, values)
+    for group in groups:
+        section = inputs.obj(group.name, label=group.label).type
+        parameter_inputs(section, group.parameters, values[group.name])
+
+
+def _settings(params):
+    """Returns the keywords of ``tune()``; a form sends empty fields as ``None``."""
+    settings = {name: without_empty(params.get(name)) for name in TUNABLE}
+    kind = params.get("quantization")  # the form's choice; Python gives the dict
+    if kind is not None:
+        given = (settings["quantization_config"] or {}).get(kind) or {}
+        settings["quantization_config"] = OFF if kind == "none" else {kind: given}
+
+    return {name: value for name, value in settings.items() if value is not None}

@@ -1,0 +1,112 @@
+"""Tune Index, on an embedded store."""
+
+from __future__ import annotations
+
+import fiftyone.brain as fob
+import pytest
+
+from fiftyone_qdrant.runs import load_index
+from fiftyone_qdrant.tuning import in_force
+from tests.plugin.calls import call, operator
+
+INT8 = {"scalar": {"type": "int8"}}
+
+
+@pytest.fixture
+def indexed(dataset):
+    fob.compute_similarity(
+        dataset, embeddings="pixels", backend="qdrant", brain_key="index"
+    )
+    return dataset
+
+
+def form(dataset, **params):
+    found = operator("tune_index").resolve_input(context(dataset, params))
+    return found.type.properties
+
+
+def context(dataset, params):
+    from fiftyone.operators.executor import ExecutionContext
+
+    return ExecutionContext(
+        {"dataset_name": dataset.name, "params": {"brain_key": "index", **params}}
+    )
+
+
+def test_settings_change_and_the_run_keeps_them(indexed):
+    tune_index = operator("tune_index")
+
+    done = tune_index(
+        indexed, "index", hnsw_config={"m": 24}, quantization_config=INT8, on_disk=True
+    ).result
+
+    assert done["changes"] == [
+        {"setting": "hnsw_config.m", "before": 16, "after": 24},
+        {"setting": "quantization_config", "before": None, "after": INT8},
+        {"setting": "on_disk", "before": False, "after": True},
+    ]
+    index = load_index(indexed, "index")
+    assert index.config.hnsw_config == {"m": 24}
+    values = in_force(index)
+    assert values["hnsw_config"]["m"] == 24
+    assert values["quantization_config"] == INT8
+    assert values["on_disk"] is True
+    assert index.total_index_size == 40
+
+
+def test_a_dry_run_says_what_would_change_and_what_it_costs(indexed):
+    done = call(
+        "tune_index", indexed, brain_key="index", hnsw_config={"m": 24}, dry_run=True
+    )
+
+    assert done["summary"] == "hnsw_config.m: 16 → 24"
+    assert "searched exactly up to 200,000 points" in done["cost"]
+    assert in_force(load_index(indexed, "index"))["hnsw_config"]["m"] == 16
+
+
+def test_what_the_engine_lacks_is_named(indexed):
+    done = call(
+        "tune_index",
+        indexed,
+        brain_key="index",
+        optimizers_config={"flush_interval_sec": 9, "deleted_threshold": 0.5},
+    )
+
+    assert done["summary"] == "optimizers_config.deleted_threshold: 0.2 → 0.5"
+    assert done["ignored"] == "optimizers_config.flush_interval_sec"
+
+
+def test_the_form_starts_with_the_values_in_force(indexed):
+    call("tune_index", indexed, brain_key="index", quantization_config=INT8)
+
+    fields = form(indexed)
+
+    assert fields["hnsw_config"].type.properties["m"].default == 16
+    assert fields["quantization"].default == "scalar"
+    assert fields["on_disk"].default is False
+    optimizers = fields["optimizers_config"].type.properties
+    assert optimizers["indexing_threshold"].default == 50_000  # 200,000 points of 64
+    assert "memmap_threshold" not in optimizers  # a server's
+    assert fields["plan"].view.label == "Nothing to change"
+
+
+def test_the_form_says_what_was_changed_and_sends_only_that(indexed):
+    sent = {
+        "quantization": "none",
+        "on_disk": False,
+        "hnsw_config": {"m": 48, "ef_construct": 100, "payload_m": None},
+        "optimizers_config": {"indexing_threshold": 50_000},
+    }
+
+    assert form(indexed, **sent)["plan"].view.label == "hnsw_config.m: 16 → 48"
+
+    done = call("tune_index", indexed, brain_key="index", **sent)
+    assert done["summary"] == "hnsw_config.m: 16 → 48"
+    assert load_index(indexed, "index").config.hnsw_config == {"m": 48}
+
+
+def test_the_form_marks_a_wrong_value(indexed):
+    fields = form(indexed, hnsw_config={"m": 5000})
+
+    assert fields["brain_key"].invalid
+    assert "hnsw_config.m must be between" in fields["brain_key"].error_message
