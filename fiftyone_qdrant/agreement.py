@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from . import points
-from .parameters import GROUPS, CollectionParameters
+from .parameter_table import GROUPS
+from .parameters import CollectionParameters
 
 if TYPE_CHECKING:
     from qdrant_client import models

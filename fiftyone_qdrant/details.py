@@ -10,7 +10,7 @@ from .catalog import Entry, describe
 from .connection import EMBEDDED
 from .footprint import Memory, disk_bytes, memory
 from .health import CollectionHealth, collection_health
-from .parameters import COLLECTION, GROUPS
+from .parameter_table import COLLECTION, GROUPS
 from .status import load_impatient
 
 if TYPE_CHECKING:

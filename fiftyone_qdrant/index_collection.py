@@ -9,7 +9,7 @@ import fiftyone.brain.internal.core.utils as fbu
 import fiftyone.core.utils as fou
 
 from . import agreement, ownership, points
-from .collection import Collection, list_collections
+from .collection import Collection, Schema, list_collections
 from .connection import EMBEDDED, Connection
 from .errors import (
     CollectionExists,
@@ -39,24 +39,45 @@ def check(collection: Collection, config: Any) -> bool:
             points that were not made from FiftyOne ids
     """
     collection.refresh()
-    try:
-        schema = collection.schema()
-    except CollectionNotFound:
+    schema = look(collection, config.metric)
+    if schema is None:
         return False
 
-    if config.metric not in (None, schema.metric):
-        raise CollectionMismatch(
-            f"Collection '{collection.name}' exists with metric '{schema.metric}', not "
-            f"'{config.metric}'. Use metric='{schema.metric}', or another "
-            "collection_name"
-        )
-
     config.metric = schema.metric
-    collection.check_ids()
     if config.patches_field is not None and not schema.filterable:
         collection.make_filterable()
 
     return True
+
+
+def look(collection: Collection, metric: str | None) -> Schema | None:
+    """Checks whether an index can use a collection; changes nothing.
+
+    Args:
+        collection: the collection
+        metric: the metric that the index should have, or ``None`` for any
+
+    Returns:
+        what the collection is, or ``None`` if it does not exist
+
+    Raises:
+        CollectionMismatch: if it has another metric, or points that were not made
+            from FiftyOne ids
+    """
+    try:
+        schema = collection.schema()
+    except CollectionNotFound:
+        return None
+
+    if metric not in (None, schema.metric):
+        raise CollectionMismatch(
+            f"Collection '{collection.name}' exists with metric '{schema.metric}', not "
+            f"'{metric}'. Use metric='{schema.metric}', or another "
+            "collection_name"
+        )
+
+    collection.check_ids()
+    return schema
 
 
 def check_size(collection: Collection, size: int) -> None:

@@ -30,7 +30,8 @@ from .errors import (
 )
 from .neighbors import NeighborIndex
 from .options import POST_AGGREGATIONS
-from .parameters import PARAMETERS, CollectionParameters
+from .parameter_table import PARAMETERS
+from .parameters import CollectionParameters
 from .points import Matrix
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class QdrantSimilarityConfig(SimilarityConfig):
         engine (None): set by the index itself: ``"embedded"`` or ``"server"``
         unfinished (None): set by a streaming ingest: True until it has ended
         **kwargs: the parameters of the collection, declared and documented in
-            :mod:`fiftyone_qdrant.parameters`, and the arguments of
+            :mod:`fiftyone_qdrant.parameter_table`, and the arguments of
             :class:`fiftyone.brain.similarity.SimilarityConfig`
 
     Raises:

@@ -7,15 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .connection import EMBEDDED
+from .declarations import Group, Parameter
 from .errors import ConfigError
-from .parameters import (
-    COLLECTION,
-    GROUPS,
-    TUNABLE,
-    CollectionParameters,
-    Group,
-    Parameter,
-)
+from .parameter_table import COLLECTION, GROUPS, TUNABLE
+from .parameters import CollectionParameters
 
 if TYPE_CHECKING:
     from qdrant_client import models

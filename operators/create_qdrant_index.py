@@ -7,7 +7,7 @@ import fiftyone.operators.types as types
 from fiftyone_qdrant.connection import KEYWORDS
 from fiftyone_qdrant.errors import ConfigError, QdrantPluginError
 from fiftyone_qdrant.ingest import create_index
-from fiftyone_qdrant.parameters import COLLECTION, GROUPS, PARAMETERS
+from fiftyone_qdrant.parameter_table import COLLECTION, GROUPS, PARAMETERS
 from fiftyone_qdrant.points import DISTANCES
 from fiftyone_qdrant.runs import check_new_key
 

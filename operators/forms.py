@@ -2,7 +2,7 @@
 
 import fiftyone.operators.types as types
 
-from fiftyone_qdrant.parameters import QUANTIZATIONS
+from fiftyone_qdrant.parameter_table import QUANTIZATIONS
 from fiftyone_qdrant.runs import list_indexes
 
 

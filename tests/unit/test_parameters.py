@@ -4,7 +4,7 @@ import pytest
 from qdrant_client import models
 
 from fiftyone_qdrant.errors import ConfigError
-from fiftyone_qdrant.parameters import (
+from fiftyone_qdrant.parameter_table import (
     COLLECTION,
     GROUPS,
     HNSW,
@@ -12,8 +12,8 @@ from fiftyone_qdrant.parameters import (
     PARAMETERS,
     QUANTIZATIONS,
     WAL,
-    CollectionParameters,
 )
+from fiftyone_qdrant.parameters import CollectionParameters
 
 # `memory` replaces on_disk and always_ram in qdrant-client 1.17; servers accept both
 LEFT_OUT = {"memory", "encoding", "query_encoding"}
@@ -121,6 +121,8 @@ def test_what_the_embedded_engine_lacks_is_named_and_left_out():
 )
 def test_every_parameter_says_what_it_is(group, parameter):
     assert len(parameter.description) > 10
+    assert len(parameter.advice) > 10
+    assert not parameter.advice.endswith(".")
     assert not parameter.description.endswith(".")
 
 
@@ -138,3 +140,63 @@ def test_collection_settings_are_arguments_of_create_collection():
     known = inspect.signature(QdrantClient.create_collection).parameters
     names = {p.name for p in COLLECTION} - {"on_disk"}  # it belongs to the vectors
     assert names <= set(known)
+
+
+def wrong_values(p):
+    """Values that a parameter does not take, of each sort that it can be given."""
+    if p.type is str:
+        return ["x", 3]
+
+    if p.type is bool:
+        return ["yes", 1]
+
+    wrong = ["many", True]
+    wrong += [1.5] if p.type is int else []
+    wrong += [p.minimum - 1] if p.minimum is not None else []
+    return wrong + ([p.maximum + 1] if p.maximum is not None else [])
+
+
+def keywords_for(group, name, value):
+    """The keyword arguments that give one parameter a value."""
+    top, *kind = group.split(".")
+    return {top: {kind[0]: {name: value}} if kind else {name: value}}
+
+
+@pytest.mark.parametrize(
+    ("path", "keywords"),
+    [
+        *(
+            (f"{g}.{p.name}", keywords_for(g, p.name, v))
+            for g, p in ALL
+            for v in wrong_values(p)
+        ),
+        *((p.name, {p.name: v}) for p in COLLECTION for v in wrong_values(p)),
+    ],
+    ids=lambda x: x if isinstance(x, str) else str(x),
+)
+def test_what_is_refused_is_told_with_its_path(path, keywords):
+    told = CollectionParameters.problems(**keywords)
+    assert list(told) == [path]
+    with pytest.raises(ConfigError) as caught:
+        CollectionParameters.parse(**keywords)
+
+    assert str(caught.value) == told[path]
+
+
+def test_all_problems_are_told_at_once():
+    told = CollectionParameters.problems(
+        hnsw_config={"m": -1, "ef_construct": 1},
+        wal_config=3,
+        replication_factor=1,
+        write_consistency_factor=2,
+        quantization_config={"scalar": {"quantile": 7}},
+        speed=9,
+    )
+    assert set(told) == {
+        "hnsw_config.m",
+        "hnsw_config.ef_construct",
+        "wal_config",
+        "write_consistency_factor",
+        "quantization_config.scalar.quantile",
+        "speed",
+    }
