@@ -17,8 +17,12 @@ SIGMA = 0.6
 QUERIES = 40
 K = 25
 
-VIEWS = ("whole", "half", "one percent", "picked")
-"""What queries are made in: the dataset, matches of a field, and 1 % by their ids."""
+VIEWS = ("whole", "half", "tenth", "one percent", "indexed", "picked")
+"""What queries are made in.
+
+The dataset, samples that match a field (half of them, 10 %, 1 %, and 1 % by a field
+that has an index in MongoDB), and 1 % by their ids.
+"""
 
 
 def make_vectors(num_points: int, size: int) -> np.ndarray:
@@ -31,17 +35,22 @@ def make_vectors(num_points: int, size: int) -> np.ndarray:
 
 
 def make_dataset(name: str, num_samples: int) -> Any:
-    """Returns a dataset whose samples have a random ``bucket`` of 100."""
+    """Returns a dataset whose samples have a random ``bucket``, and ``shelf``, of 100."""
     import fiftyone as fo
 
     buckets = np.random.default_rng(SEED + 1).integers(100, size=num_samples)
     dataset = fo.Dataset(name, persistent=True)
     dataset.add_sample_field("bucket", fo.IntField)
+    dataset.add_sample_field("shelf", fo.IntField)
     dataset.add_samples(
-        (fo.Sample(f"/images/{n}.png", bucket=int(b)) for n, b in enumerate(buckets)),
+        (
+            fo.Sample(f"/images/{n}.png", bucket=b, shelf=b)
+            for n, b in enumerate(buckets.tolist())
+        ),
         validate=False,
         num_samples=num_samples,
     )
+    dataset.create_index("shelf")
     return dataset
 
 
@@ -54,7 +63,9 @@ def views(dataset: Any) -> dict[str, Any]:
     return {
         "whole": dataset,
         "half": dataset.match(F("bucket") < 50),
+        "tenth": dataset.match(F("bucket") < 10),
         "one percent": dataset.match(F("bucket") == 7),
+        "indexed": dataset.match(F("shelf") == 7),
         "picked": dataset.select([ids[row] for row in sorted(picked)]),
     }
 

@@ -2,8 +2,8 @@
 
 Qdrant knows points, MongoDB knows which of them a view holds. So the best hits of
 the whole index are asked for first, and MongoDB says which of them the view holds;
-only when too few remain is Qdrant given ids to search among. Hits of samples that
-are no longer in the dataset fall out on the way.
+only when too few remain, or when the view is known to be small, is Qdrant given ids
+to search among. Hits of samples that are no longer in the dataset fall out on the way.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 
 import fiftyone.core.media as fom
 import fiftyone.core.patches as fop
+import fiftyone.core.stages as fos
 import numpy as np
 
 from . import points
@@ -25,8 +26,11 @@ from .nearest import most_diverse, nearest
 from .options import POST_AGGREGATIONS, QueryOptions
 from .points import Matrix
 
-_FIRST_PROBE = 100  # hits asked for at first, at least
+_FIRST_PROBE = 100  # hits asked for at first, at least,
+_PROBES_PER_HIT = 15  # or so many times k
 _LARGEST_PROBE = 5_000  # hits that MongoDB is asked about at most
+_SCANNED_PER_LOOKUP = 10  # samples MongoDB scans while it looks one up by its id
+_FEW_IDS = 2_000  # a view known to be so small is searched by its ids at once
 _MAX_ID_FILTER = 20_000  # ids sent to Qdrant at most; more are filtered here
 _QUERIES_PER_CALL = 128
 _FEWEST_CANDIDATES = 100  # that diverse hits are chosen from, or
@@ -54,25 +58,47 @@ class Restriction:
         self.samples = samples
         self._patches_field = patches_field
         self._ids: list[str] | None = None
-        self._id_set: set[str] = set()
+        self._asked: set[str] = set()
+        self._held: set[str] = set()
+
+    @property
+    def few(self) -> bool:
+        """Whether it is known, without a look at the database, to be small."""
+        if self._ids is not None:
+            return len(self._ids) <= _FEW_IDS
+
+        stages = getattr(self.samples, "_stages", ())
+        selections = [s for s in stages if isinstance(s, fos.Select)]
+        return any(len(s.sample_ids) <= _FEW_IDS for s in selections)
+
+    @property
+    def num_samples(self) -> int:
+        """About how many samples MongoDB looks at to read all ids."""
+        return int(self.samples._dataset._sample_collection.estimated_document_count())
 
     def ids(self) -> list[str]:
         """Returns all its sample ids, or label ids when the hits are labels."""
         if self._ids is None:
             self._ids = self._read_ids(self.samples)
-            self._id_set = set(self._ids)
+            self._held = set(self._ids)
 
         return self._ids
 
     def keep(self, hits: Sequence[Hits]) -> list[Hits]:
         """Returns the hits that it holds, with at most one question to MongoDB."""
-        if self._ids is None and sum(len(h.ids) for h in hits) <= _LARGEST_PROBE:
-            held = set(self._read_ids(self._select(hits)))
-        else:
-            self.ids()
-            held = self._id_set
+        unknown = [h.without(self._asked) for h in hits]
+        if self._ids is None and any(h.ids for h in unknown):
+            self._ask(unknown)
 
-        return [h.among(held) for h in hits]
+        return [h.among(self._held) for h in hits]
+
+    def _ask(self, hits: Sequence[Hits]) -> None:
+        if sum(len(h.ids) for h in hits) > _LARGEST_PROBE:
+            self.ids()
+            return
+
+        self._held.update(self._read_ids(self._select(hits)))
+        self._asked.update(i for h in hits for i in h.ids)
 
     def _select(self, hits: Sequence[Hits]) -> Any:
         """The part of the samples in which the hits are, if they are in them."""
@@ -191,13 +217,17 @@ class Search:
         return hits.take([row[i] for i in chosen])
 
     def _probe(self, queries: Matrix, k: int) -> list[Hits]:
+        if self._restriction.few:
+            return self._among_ids(queries, k)
+
         found: dict[int, Hits] = {}
         pending = list(range(len(queries)))
+        largest = max(2 * k, _LARGEST_PROBE)
         limit = k
         if not self._restriction.whole:
-            limit = max(_FIRST_PROBE, min(10 * k, max(2 * k, _LARGEST_PROBE)))
+            limit = max(_FIRST_PROBE, min(_PROBES_PER_HIT * k, largest))
 
-        while pending and limit <= max(2 * k, _LARGEST_PROBE):
+        while pending:
             hits = self._find(queries[pending], limit, self._options)
             kept = self._restriction.keep(hits)
             fewest = limit
@@ -208,16 +238,17 @@ class Search:
                 else:
                     fewest = min(fewest, len(held.ids))
 
-            if fewest == 0 and limit > k:
-                break  # a view so small that its ids are the quicker way
-
             limit = int(1.5 * limit * k / max(fewest, 1)) + 1
-
-        if pending:
-            rest = self._among_ids(queries[pending], k)
-            found.update(zip(pending, rest, strict=True))
+            if pending and (limit > largest or self._ids_are_quicker(limit)):
+                rest = self._among_ids(queries[pending], k)
+                found.update(zip(pending, rest, strict=True))
+                break
 
         return [found[i] for i in range(len(queries))]
+
+    def _ids_are_quicker(self, limit: int) -> bool:
+        """Whether to read the ids of the view rather than look up so many hits."""
+        return _SCANNED_PER_LOOKUP * limit > self._restriction.num_samples
 
     def _among_ids(self, queries: Matrix, k: int) -> list[Hits]:
         ids = self._restriction.ids()
