@@ -25,7 +25,7 @@ def main() -> None:
     """Writes, indexes, queries and reads the vectors of a folder."""
     folder = Path(sys.argv[1])
     vectors = np.load(folder / "vectors.npy")
-    ids = [uuid.UUID(int=(n << 32)) for n in range(len(vectors))]
+    ids = point_ids(len(vectors))
     place = folder / "bare"
     place.mkdir()
     params = qe.EdgeVectorParams(size=vectors.shape[1], distance=qe.Distance.Cosine)
@@ -50,6 +50,11 @@ def main() -> None:
     figures["ask_peak_mb"] = peak_mb()
     shard.close()
     print(json.dumps(figures))
+
+
+def point_ids(num_points: int) -> list[uuid.UUID]:
+    """Returns ids of the form that samples' points have."""
+    return [uuid.UUID(int=(n << 32)) for n in range(num_points)]
 
 
 def write(shard: Any, ids: list[uuid.UUID], vectors: np.ndarray) -> None:

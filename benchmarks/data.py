@@ -35,7 +35,7 @@ def make_vectors(num_points: int, size: int) -> np.ndarray:
 
 
 def make_dataset(name: str, num_samples: int) -> Any:
-    """Returns a dataset whose samples have a random ``bucket``, and ``shelf``, of 100."""
+    """Returns a dataset whose samples have one of 100 buckets, and shelves."""
     import fiftyone as fo
 
     buckets = np.random.default_rng(SEED + 1).integers(100, size=num_samples)

@@ -1,0 +1,153 @@
+"""What things cost, in numbers that do not depend on the machine.
+
+Calls to the store, questions to MongoDB, bytes sent; and, with a generous factor, time
+against the bare engine in the same run. ``make bench`` measures the rest.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections import Counter
+
+import fiftyone as fo
+import fiftyone.brain as fob
+import numpy as np
+import pymongo.collection
+import pytest
+import qdrant_edge as qe
+
+import fiftyone_qdrant  # noqa: F401  (registers the backend)
+from benchmarks import bare
+from fiftyone_qdrant.embedded import session
+
+N, SIZE, K = 3000, 64, 25
+
+
+@pytest.fixture(scope="module")
+def index():
+    """An index of 3,000 samples, in a dataset whose samples have a ``bucket``."""
+    vectors = np.random.default_rng(7).normal(size=(N, SIZE)).astype(np.float32)
+    dataset = fo.Dataset()
+    dataset.add_samples(
+        [fo.Sample(f"/{n}.png", bucket=n % 100) for n in range(N)], validate=False
+    )
+    made = fob.compute_similarity(
+        dataset, embeddings=vectors, backend="qdrant", brain_key="index"
+    )
+    yield made
+    made.cleanup()
+    dataset.delete()
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """Counts requests to the embedded store by name, their bytes, and aggregations."""
+    counted = Counter()
+    send, aggregate = session.Session.call, pymongo.collection.Collection.aggregate
+
+    def counted_send(self, op, message, buffers=(), **how):
+        counted[op] += 1
+        counted["bytes"] += sum(map(len, buffers)) + len(str(message))
+        return send(self, op, message, buffers, **how)
+
+    def counted_aggregate(self, *args, **kwargs):
+        counted["mongodb"] += 1
+        return aggregate(self, *args, **kwargs)
+
+    monkeypatch.setattr(session.Session, "call", counted_send)
+    monkeypatch.setattr(pymongo.collection.Collection, "aggregate", counted_aggregate)
+    return counted
+
+
+def ids(index):
+    return index.samples.values("id")
+
+
+def test_importing_the_package_imports_no_engine():
+    code = (
+        "import sys, fiftyone_qdrant\n"
+        "print([m for m in ('qdrant_client', 'qdrant_edge') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_a_query_by_id_is_one_search_and_one_question_to_mongodb(index, calls):
+    some = ids(index)[0]
+    calls.clear()
+    index.search(some, k=K)
+    assert (calls["query"], calls["retrieve"], calls["mongodb"]) == (1, 1, 1)
+
+
+def test_many_queries_share_calls(index, calls):
+    some = ids(index)[:200]
+    calls.clear()
+    index.search(some, k=K, aggregation=None)
+    assert calls["query"] == 2  # of at most 128 queries each
+    assert calls["retrieve"] + calls["query"] <= 4
+    assert calls["mongodb"] == 1
+
+
+def test_comparing_all_with_all_reads_the_vectors_once(index, calls):
+    index.find_duplicates(thresh=1e-6)
+    assert calls["query"] == 0
+    assert calls["scroll"] + calls["retrieve"] <= 2 * (N // 1000 + 1)
+
+
+def test_a_query_in_a_view_sends_no_more_than_one_in_the_dataset(index, calls):
+    some = ids(index)[0]
+    sent = []
+    for view in (index.samples, index.samples.match(fo.ViewField("bucket") < 50)):
+        with index.use_view(view):
+            calls.clear()
+            index.search(some, k=K)
+            sent.append(calls["bytes"])
+
+    whole, half = sent
+    assert half <= 1.1 * whole
+
+
+def test_opening_an_index_reads_none_of_its_points(index, calls):
+    dataset = fo.load_dataset(index.samples.name)
+    dataset.clear_cache()
+    opened = dataset.load_brain_results("index")
+    calls.clear()
+    assert opened.total_index_size == N
+    assert set(calls) - {"bytes"} <= {"about", "count"}
+
+
+def test_writing_and_reading_keep_pace_with_the_bare_engine(index, tmp_path):
+    vectors = np.random.default_rng(8).normal(size=(N, 512)).astype(np.float32)
+    point_ids, samples = bare.point_ids(N), ids(index)
+    params = qe.EdgeVectorParams(size=512, distance=qe.Distance.Cosine)
+    shard = qe.EdgeShard.create(str(tmp_path), qe.EdgeConfig(vectors=params))
+    ours = fob.compute_similarity(index.samples, embeddings=False, backend="qdrant")
+    written, read = [], []
+    for _ in range(3):
+        written.append(
+            (
+                seconds(lambda: bare.write(shard, point_ids, vectors)),
+                seconds(lambda: ours.add_to_index(vectors, samples)),
+            )
+        )
+        read.append(
+            (
+                seconds(lambda: bare.read(shard, point_ids)),
+                seconds(lambda: ours.get_embeddings(sample_ids=samples)),
+            )
+        )
+
+    shard.close()
+    ours.cleanup()
+    for what, times in (("writing", written), ("reading", read)):
+        best = np.min(times, axis=0)
+        print(f"{what}: {best[1] / best[0]:.1f} times the bare engine's")
+        assert best[1] < 5 * best[0]
+
+
+def seconds(action):
+    start = time.perf_counter()
+    action()
+    return time.perf_counter() - start
