@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
 import fiftyone.core.labels as fol
 import fiftyone.core.patches as fop
 
-from .errors import MissingIDs
+from . import points
+from .errors import MissingIDs, VectorError
 from .hits import Hits
 from .similarity import QdrantSimilarityIndex
 
@@ -129,6 +131,67 @@ def ids_of_selection(
         raise MissingIDs("The index holds no patches of the selected samples")
 
     return labels
+
+
+def tags(index: QdrantSimilarityIndex) -> list[str]:
+    """Returns the tags of the samples, or of the labels of an index of patches."""
+    found: list[str] = index.samples._dataset.distinct(_tags_path(index))
+    return found
+
+
+def ids_with_tag(index: QdrantSimilarityIndex, tag: str) -> list[str]:
+    """Returns the ids in an index of the samples, or labels, that have a tag.
+
+    Raises:
+        MissingIDs: if the index holds none
+    """
+    dataset, field = index.samples._dataset, index.config.patches_field
+    if field is None:
+        tagged = dataset.match_tags(tag).values("id")
+    else:
+        _, path = dataset._get_label_field_path(field, "id")
+        labelled = dataset.select_labels(tags=tag, fields=field)
+        tagged = labelled.values(path, unwind=True)
+
+    present = index.collection.present(tagged)
+    if not present:
+        raise MissingIDs(f"The index holds nothing that has the tag '{tag}'")
+
+    return [i for i in tagged if i in present]
+
+
+def parse_vector(index: QdrantSimilarityIndex, text: str) -> list[float]:
+    """Returns a vector that was written as text, for a query.
+
+    Args:
+        index: the index
+        text: as many numbers as its vectors have, with commas, semicolons or spaces
+            between them; brackets around them do not matter
+
+    Raises:
+        VectorError: if it is none
+    """
+    numbers = []
+    for word in re.split(r"[\s,;\[\]()]+", text):
+        try:
+            numbers.extend([float(word)] if word else [])
+        except ValueError as e:
+            raise VectorError(f"'{word[:40]}' is no number") from e
+
+    if not numbers:
+        raise VectorError("Give the numbers of a vector")
+
+    (vector,) = points.to_matrix(numbers, index.collection.schema().size).tolist()
+    return list(vector)
+
+
+def _tags_path(index: QdrantSimilarityIndex) -> str:
+    field = index.config.patches_field
+    if field is None:
+        return "tags"
+
+    _, path = index.samples._dataset._get_label_field_path(field, "tags")
+    return str(path)
 
 
 def _view(index: QdrantSimilarityIndex, hits: Hits) -> Any:

@@ -1,14 +1,19 @@
 """Query Similar: show the nearest samples or patches to a query, best first."""
 
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Sequence
+from typing import Any
+
 import fiftyone.operators as foo
 import fiftyone.operators.types as types
 
-from fiftyone_qdrant.matches import find_similar, ids_of_selection
+from fiftyone_qdrant.matches import find_similar
 
-from .forms import brain_key_input, selection_notice
-from .qdrant_operator import ICONS, QdrantOperator, chosen_index, selected_ids
-
-_DEFAULT_K = 25
+from .qdrant_operator import ICONS, QdrantOperator, chosen_index
+from .query_form import DEFAULT_K, arguments, query_inputs
 
 
 class QuerySimilar(QdrantOperator):
@@ -19,7 +24,7 @@ class QuerySimilar(QdrantOperator):
         return foo.OperatorConfig(
             name="query_similar",
             label="Query Similar",
-            description="Find what is most similar to the selection or a text",
+            description="Find what is similar to the selection, a text or an image",
             dynamic=True,
             allow_delegated_execution=True,
             risk_level=types.RiskLevel.LOW,
@@ -33,62 +38,37 @@ class QuerySimilar(QdrantOperator):
         return types.Placement(types.Places.SAMPLES_GRID_SECONDARY_ACTIONS, button)
 
     def form(self, ctx, inputs):
-        key = brain_key_input(ctx, inputs)
-        query = ctx.params.get("query")
-        listed = isinstance(query, list)  # ids or a vector, from Python
-        if key is not None and not listed and _supports_prompts(ctx, key):
-            inputs.str(
-                "query",
-                label="Text",
-                description="What to look for; empty uses the selection",
-            )
-
-        if not query:
-            selection_notice(ctx, inputs)
-
-        inputs.int(
-            "k",
-            default=_DEFAULT_K,
-            min=0,
-            label="Number of matches",
-            description="0 ranks everything",
-        )
-        inputs.bool("reverse", default=False, label="Least similar first")
-        inputs.str(
-            "dist_field",
-            label="Distance field",
-            description="Store the distances in this field of the samples or labels",
-        )
+        query_inputs(ctx, inputs)
 
     def execute(self, ctx):
-        params = ctx.params
-        samples = ctx.view if ctx.has_custom_view else ctx.dataset
-        index = chosen_index(ctx, samples)
-        query = params.get("query")
-        if query is None or query == "":
-            query = ids_of_selection(index, **selected_ids(ctx, index))
+        everywhere = ctx.params.get("within") == "dataset" or not ctx.has_custom_view
+        index = chosen_index(ctx, ctx.dataset if everywhere else ctx.view)
+        matches = find_similar(index, **arguments(ctx, index))
+        if matches.ids:
+            ctx.ops.set_view(view=matches.view)
+        else:
+            ctx.ops.notify("Nothing matches the query", variant="warning")
 
-        matches = find_similar(
-            index,
-            query,
-            k=params.get("k", _DEFAULT_K) or None,
-            reverse=params.get("reverse", False),
-            dist_field=params.get("dist_field") or None,
-        )
-        ctx.ops.set_view(view=matches.view)
         return matches.to_dict()
 
     def __call__(
         self,
-        samples,
-        brain_key,
-        query=None,
-        k=_DEFAULT_K,
-        reverse=False,
-        dist_field=None,
-        selected=None,
-        delegate=False,
-    ):
+        samples: Any,
+        brain_key: str,
+        query: str | Sequence[Any] | None = None,
+        k: int = DEFAULT_K,
+        reverse: bool = False,
+        dist_field: str | None = None,
+        selected: Sequence[str] | None = None,
+        delegate: bool = False,
+        *,
+        image: str | os.PathLike[str] | bytes | None = None,
+        negatives: Sequence[Any] | None = None,
+        max_distance: float | None = None,
+        diversity: float | None = None,
+        exact: bool = False,
+        hnsw_ef: int | None = None,
+    ) -> Any:
         """Finds the samples or labels most similar to a query.
 
         Args:
@@ -100,21 +80,34 @@ class QuerySimilar(QdrantOperator):
             dist_field (None): a field to store the distances in
             selected (None): the ids to query with, when there is no ``query``
             delegate (False): run it in a delegated worker
+            image (None): in place of ``query``, the path or the bytes of an image
+            negatives (None): ids, vectors or prompts that matches should be unlike.
+                Examples are no matches then, and distances are to the combination
+            max_distance (None): the largest distance of a match
+            diversity (None): from 0, the nearest, to 1, those among them that differ
+                most from each other
+            exact (False): compare with every point instead of using the HNSW graph
+            hnsw_ef (None): how many candidates to keep while searching the graph
 
         Returns:
             a :class:`fiftyone.operators.executor.ExecutionResult` with ``ids``,
             ``sample_ids``, ``distances`` (smaller is nearer) and ``scores``
             (Qdrant's own), best first, and ``label_ids`` for an index of patches
         """
+        if isinstance(image, bytes):
+            image = base64.b64encode(image).decode()
+
         params = {
             "brain_key": brain_key,
             "query": query,
+            "image": None if image is None else os.fspath(image),
+            "negatives": negatives,
             "k": k,
             "reverse": reverse,
             "dist_field": dist_field,
+            "max_distance": max_distance,
+            "diversity": diversity,
+            "exact": exact,
+            "hnsw_ef": hnsw_ef,
         }
         return self._run(samples, params, delegate, selected)
-
-
-def _supports_prompts(ctx, key):
-    return ctx.dataset.get_brain_info(key).config.supports_prompts

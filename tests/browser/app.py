@@ -198,6 +198,11 @@ class Form:
         """Tick a checkbox."""
         self.box.locator("label").filter(has_text=label).locator("input").check()
 
+    def upload(self, path: Path) -> None:
+        """Choose a file in the form's only field for one."""
+        self.box.locator("input[type=file]").set_input_files(path)
+        expect(self.box.get_by_text(path.name)).to_be_visible()
+
     def open_tab(self, label: str) -> None:
         """Go to a tab of the form."""
         tab = self.box.get_by_role("tab", name=label)

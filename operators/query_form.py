@@ -1,0 +1,275 @@
+"""The form of Query Similar: what to look for, where, and how."""
+
+import re
+
+import fiftyone.operators.types as types
+
+from fiftyone_qdrant.errors import QdrantPluginError
+from fiftyone_qdrant.matches import ids_of_selection, ids_with_tag, parse_vector, tags
+from fiftyone_qdrant.options import QueryOptions
+from fiftyone_qdrant.runs import load_index
+
+from .forms import brain_key_input, dropdown, mark_invalid, selection_notice
+from .qdrant_operator import selected_ids
+
+DEFAULT_K = 25
+
+_TABS = {"selected": "Selected", "text": "Text", "image": "Image", "vector": "Vector"}
+_UNLIKE = {
+    "nothing": "Nothing",
+    "tag": "What has a tag",
+    "selection": "The selection",
+    "ids": "IDs",
+}
+_IMAGES = ".png,.jpg,.jpeg,.webp,.bmp,.tif,.tiff"
+_MAX_BYTES = 20_000_000
+
+
+def query_inputs(ctx, inputs):
+    """Adds all fields of the form."""
+    key = brain_key_input(ctx, inputs)
+    if key is None:
+        return
+
+    try:
+        index = load_index(ctx.dataset, key)
+    except QdrantPluginError as e:
+        inputs.view("failure", types.Error(label=str(e)))
+        return
+
+    tab = _tab(ctx.params)
+    if tab is not None:
+        tabs = types.TabsView()
+        for name, label in _TABS.items():
+            tabs.add_choice(name, label=label)
+
+        inputs.enum("tab", tabs.values(), default="selected", view=tabs)
+        _WHAT[tab](ctx, inputs, index)
+
+    inputs.int(
+        "k",
+        default=DEFAULT_K,
+        min=0,
+        label="Number of matches",
+        description="0 ranks everything",
+    )
+    if ctx.has_custom_view:
+        places = {"view": "The current view", "dataset": "The entire dataset"}
+        inputs.enum(
+            "within",
+            list(places),
+            default="view",
+            label="Search in",
+            view=dropdown(places, places),
+        )
+
+    inputs.bool("reverse", default=False, label="Least similar first")
+    inputs.str(
+        "dist_field",
+        label="Distance field",
+        description="Store the distances in this field of the samples or labels",
+    )
+    inputs.bool("refine", default=False, label="More options", view=types.SwitchView())
+    if ctx.params.get("refine"):
+        _unlike(ctx, inputs, index, tab)
+        _refinements(inputs)
+
+    for option, sentence in QueryOptions(**_options(ctx.params)).problems().items():
+        name = "negatives_from" if option == "negatives" else option
+        if inputs.get_property(name) is not None:
+            mark_invalid(inputs, name, sentence)
+
+
+def arguments(ctx, index):
+    """Returns what the params ask for, as arguments of ``find_similar()``.
+
+    Raises:
+        QdrantPluginError: if the selection, the tag or the vector are no query
+    """
+    params = ctx.params
+    options = _options(params)
+    del options["negatives"]
+    return {
+        **_looked_for(ctx, index),
+        "negatives": _negatives(ctx, index),
+        "dist_field": params.get("dist_field") or None,
+        **options,
+    }
+
+
+def _tab(params):
+    """Returns the open tab, or ``None`` if Python gives the query."""
+    if "tab" in params:
+        return params["tab"]
+
+    query = params.get("query")
+    given = query is not None and len(query) > 0
+    return None if given or params.get("image") is not None else "selected"
+
+
+def _looked_for(ctx, index):
+    params = ctx.params
+    tab = _tab(params)
+    if tab == "selected":
+        return {"query": ids_of_selection(index, **selected_ids(ctx, index))}
+
+    if tab == "vector":
+        return {"query": parse_vector(index, params.get("vector") or "")}
+
+    wanted = ("query", "image") if tab is None else (_FIELDS[tab],)
+    return {name: params.get(name) for name in wanted}
+
+
+def _negatives(ctx, index):
+    params = ctx.params
+    if "tab" not in params:
+        return params.get("negatives")
+
+    unlike = params.get("negatives_from") if params.get("refine") else None
+    if unlike == "tag":
+        return ids_with_tag(index, params.get("negatives_tag"))
+
+    if unlike == "selection":
+        return ids_of_selection(index, **selected_ids(ctx, index))
+
+    return _split(params.get("negatives_ids")) if unlike == "ids" else None
+
+
+def _options(params):
+    """Returns the arguments of :class:`QueryOptions`; empty fields are ``None``."""
+    k = params.get("k", DEFAULT_K)
+    options = {"k": k or None, "reverse": params.get("reverse", False)}
+    if "tab" in params and not params.get("refine"):
+        return {**options, "negatives": False}
+
+    for name in ("max_distance", "diversity", "hnsw_ef"):
+        value = params.get(name)
+        options[name] = None if value == "" else value
+
+    unlike = params.get("negatives_from", "nothing")
+    return {
+        **options,
+        "exact": params.get("exact", False),
+        "negatives": unlike != "nothing",
+    }
+
+
+# --- what to look for -----------------------------------------------------------
+
+
+def _selected(ctx, inputs, index):
+    selection_notice(ctx, inputs)
+
+
+def _text(ctx, inputs, index):
+    inputs.str("query", label="Text", description="What to look for")
+    if not index.config.supports_prompts:
+        words = "The model of this index does not embed text, or it has none"
+        mark_invalid(inputs, "query", words)
+    elif not ctx.params.get("query"):
+        mark_invalid(inputs, "query", "Type what to look for")
+
+
+def _image(ctx, inputs, index):
+    limit = "The file is larger than 20 MB"
+    view = types.FileView(
+        types=_IMAGES, max_size=_MAX_BYTES, max_size_error_message=limit, lite=True
+    )
+    inputs.uploaded_file(
+        "image",
+        label="Image",
+        description="A picture to look for; it does not become part of the dataset",
+        view=view,
+    )
+    if index.config.model is None:
+        mark_invalid(inputs, "image", "This index has no model to embed the image with")
+    elif not ctx.params.get("image"):
+        mark_invalid(inputs, "image", "Choose a file")
+
+
+def _vector(ctx, inputs, index):
+    inputs.str(
+        "vector",
+        label="Vector",
+        description="An embedding: numbers with commas between them, or a JSON list",
+    )
+    try:
+        parse_vector(index, ctx.params.get("vector") or "")
+    except QdrantPluginError as e:
+        mark_invalid(inputs, "vector", str(e))
+
+
+_WHAT = {"selected": _selected, "text": _text, "image": _image, "vector": _vector}
+_FIELDS = {"text": "query", "image": "image"}
+
+
+# --- what it should be unlike, and how to search --------------------------------
+
+
+def _unlike(ctx, inputs, index, tab):
+    names = {n: v for n, v in _UNLIKE.items() if (n, tab) != ("selection", "selected")}
+    inputs.enum(
+        "negatives_from",
+        list(names),
+        default="nothing",
+        label="Unlike",
+        description=(
+            "Examples of what you do not look for: what you have tagged, or ids; on "
+            "the other tabs also the selection"
+        ),
+        view=dropdown(names, names),
+    )
+    unlike = ctx.params.get("negatives_from", "nothing")
+    if unlike not in names:
+        words = "The selection is what you look for: choose other examples"
+        mark_invalid(inputs, "negatives_from", words)
+    elif unlike == "tag":
+        known = tags(index)
+        inputs.enum("negatives_tag", known, label="Tag", view=dropdown(known))
+        if ctx.params.get("negatives_tag") not in known:
+            words = "Choose a tag" if known else "Nothing has a tag yet"
+            mark_invalid(inputs, "negatives_tag", words)
+    elif unlike == "ids":
+        inputs.str(
+            "negatives_ids",
+            label="IDs",
+            description="Ids of samples, or of labels, with spaces or commas between",
+        )
+        if not _split(ctx.params.get("negatives_ids")):
+            mark_invalid(inputs, "negatives_ids", "Paste at least one id")
+    elif unlike == "selection":
+        selection_notice(ctx, inputs)
+
+
+def _split(text):
+    return [i for i in re.split(r"[\s,;\"'\[\]]+", text or "") if i]
+
+
+def _refinements(inputs):
+    inputs.float(
+        "max_distance",
+        label="Largest distance",
+        description="Only matches at most so far away. Smaller is nearer",
+    )
+    inputs.float(
+        "diversity",
+        label="Diversity",
+        description=(
+            "From 0, the nearest, to 1, those among them that differ most from each "
+            "other. Empty ranks by distance"
+        ),
+    )
+    inputs.bool(
+        "exact",
+        default=False,
+        label="Exact",
+        description="Compare with every point instead of using the HNSW graph",
+    )
+    inputs.int(
+        "hnsw_ef",
+        label="hnsw_ef",
+        description=(
+            "Candidates that are kept while the HNSW graph is searched: more are "
+            "slower, and miss less. Empty follows the number of matches"
+        ),
+    )

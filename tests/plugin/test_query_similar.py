@@ -1,0 +1,238 @@
+"""Query Similar with all it can be asked, from Python and as its form sends it."""
+
+from __future__ import annotations
+
+import base64
+
+import fiftyone as fo
+import fiftyone.operators as foo
+import pytest
+from fiftyone.operators.executor import ExecutionError
+
+from fiftyone_qdrant.matches import find_similar
+from fiftyone_qdrant.runs import load_index
+from tests.plugin.calls import call, operator, sentence
+
+URI = "@community/qdrant/query_similar"
+
+
+@pytest.fixture
+def indexed(dataset):
+    call("create_qdrant_index", dataset, brain_key="pixels", embeddings="pixels")
+    return dataset
+
+
+@pytest.fixture
+def ids(indexed):
+    return indexed.values("id")
+
+
+@pytest.fixture
+def prompted(dataset, digits_model):
+    call("create_qdrant_index", dataset, brain_key="prompted", model=digits_model)
+    return dataset
+
+
+@pytest.fixture
+def indexed_patches(patches):
+    call(
+        "create_qdrant_index",
+        patches,
+        brain_key="objects",
+        embeddings="pixels",
+        patches_field="detections",
+    )
+    return patches
+
+
+def answer(dataset, key, query=None, **how):
+    """What the library finds."""
+    return find_similar(load_index(dataset, key), query, **how).to_dict()
+
+
+def form(dataset, tab, selected=(), **params):
+    """What the operator returns when the App sends its form."""
+    ctx = {"dataset": dataset, "selected": list(selected)}
+    return call("query_similar", ctx, tab=tab, **{"k": 25, **params})
+
+
+# --- from Python ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"max_distance": 0.3},
+        {"diversity": 0.6},
+        {"exact": True},
+        {"hnsw_ef": 64},
+        {"diversity": 0.3, "max_distance": 0.4, "exact": True},
+    ],
+    ids=str,
+)
+def test_options_are_those_of_the_library(indexed, ids, how):
+    found = call("query_similar", indexed, brain_key="pixels", query=ids[5], k=6, **how)
+    assert found == answer(indexed, "pixels", ids[5], k=6, **how)
+    typed = operator("query_similar")(indexed, "pixels", query=ids[5], k=6, **how)
+    assert typed.result == found
+
+
+@pytest.mark.parametrize("kind", ["ids", "vectors"])
+def test_negatives_are_ids_or_vectors(indexed, ids, digits, kind):
+    negatives = ids[7:9] if kind == "ids" else digits.vectors[7:9].tolist()
+    params = {"query": ids[5], "negatives": negatives, "k": 6}
+    found = call("query_similar", indexed, brain_key="pixels", **params)
+    assert found == answer(indexed, "pixels", ids[5], negatives=negatives, k=6)
+    assert ids[5] not in found["ids"]
+    assert operator("query_similar")(indexed, "pixels", **params).result == found
+
+
+@pytest.mark.parametrize("form", ["path", "bytes", "text"])
+def test_image_is_a_path_or_its_bytes(prompted, digit_images, form):
+    path = digit_images[100]
+    image = {"path": path, "bytes": path.read_bytes(), "text": str(path)}[form]
+    found = operator("query_similar")(prompted, "prompted", image=image, k=5).result
+    assert found == answer(prompted, "prompted", image=path, k=5)
+
+
+@pytest.mark.parametrize(
+    ("how", "saying"),
+    [
+        ({"reverse": True, "diversity": 0.5}, "reverse asks for the farthest"),
+        ({"reverse": True, "max_distance": 1.0}, "reverse asks for the farthest"),
+        ({"exact": True, "hnsw_ef": 9}, "hnsw_ef is for approximate searches"),
+        ({"diversity": 3}, "diversity must be a number from 0 to 1"),
+        ({"k": 0, "diversity": 0.5}, "give a k of 1 to 1000"),
+    ],
+    ids=str,
+)
+def test_contradictions_are_refused(indexed, ids, how, saying):
+    with pytest.raises(ExecutionError) as caught:
+        call("query_similar", indexed, brain_key="pixels", query=ids[0], **how)
+    assert saying in sentence(caught.value)
+
+
+def test_no_matches_leave_the_app_as_it_is(indexed, ids):
+    params = {"brain_key": "pixels", "query": ids[0], "negatives": ids[1:2]}
+    done = foo.execute_operator(
+        URI, {"dataset": indexed}, params={**params, "max_distance": 1e-6}
+    )
+    assert done.result["ids"] == []
+    (request,) = done.executor._requests
+    assert request.operator_uri.endswith("notify")
+
+
+# --- as the form sends it -------------------------------------------------------
+
+
+def test_tab_of_the_selection(indexed, ids):
+    found = form(indexed, "selected", ids[3:5], brain_key="pixels", query="a text")
+    assert found == answer(indexed, "pixels", ids[3:5], k=25)
+
+
+def test_tab_of_text(prompted):
+    found = form(prompted, "text", brain_key="prompted", query="a seven", k=4)
+    assert found == answer(prompted, "prompted", "a seven", k=4)
+
+
+def test_tab_of_an_image(prompted, digit_images):
+    content = base64.b64encode(digit_images[100].read_bytes()).decode()
+    image = {"name": "a.png", "type": "image/png", "size": 9, "content": content}
+    found = form(prompted, "image", brain_key="prompted", image=image, k=4)
+    assert found == answer(prompted, "prompted", image=digit_images[100], k=4)
+
+
+@pytest.mark.parametrize("mark", [", ", ";", " \n"], ids=repr)
+def test_tab_of_a_vector(indexed, digits, mark):
+    vector = digits.vectors[100].tolist()
+    text = "[" + mark.join(map(str, vector)) + "]"
+    found = form(indexed, "vector", brain_key="pixels", vector=text, k=4)
+    assert found == answer(indexed, "pixels", vector, k=4)
+
+
+@pytest.mark.parametrize("unlike", ["tag", "ids", "selection"])
+def test_negatives_of_the_form(indexed, ids, digits, unlike):
+    indexed.select(ids[7:9]).tag_samples("bad")
+    found = form(
+        indexed,
+        "vector",
+        ids[7:9],
+        brain_key="pixels",
+        vector=str(digits.vectors[5].tolist()),
+        refine=True,
+        negatives_from=unlike,
+        negatives_tag="bad",
+        negatives_ids=f"{ids[7]}, {ids[8]}\n",
+    )
+    vector = digits.vectors[5]
+    assert found == answer(indexed, "pixels", vector, k=25, negatives=ids[7:9])
+
+
+def test_negatives_by_the_tags_of_labels(indexed_patches):
+    labels = indexed_patches.values("detections.detections.id", unwind=True)
+    bad = labels[20:22]
+    indexed_patches.select_labels(ids=bad).tag_labels("bad", "detections")
+    view = indexed_patches.to_patches("detections")
+    found = call(
+        "query_similar",
+        {"view": view, "selected": labels[:1]},
+        brain_key="objects",
+        k=5,
+        tab="selected",
+        refine=True,
+        negatives_from="tag",
+        negatives_tag="bad",
+    )
+    assert found == answer(indexed_patches, "objects", labels[0], k=5, negatives=bad)
+
+
+def test_what_is_folded_away_does_not_count(indexed, ids):
+    hidden = {"max_distance": 0.01, "diversity": 2, "negatives_from": "selection"}
+    found = form(
+        indexed, "selected", ids[:1], brain_key="pixels", refine=False, **hidden
+    )
+    assert found == answer(indexed, "pixels", ids[0], k=25)
+
+
+@pytest.mark.parametrize("within", ["view", "dataset"])
+def test_the_form_says_where_to_search(indexed, ids, within):
+    view = indexed.match(fo.ViewField("ground_truth.label") == "3")
+    searched = view if within == "view" else indexed
+    ctx = {"view": view, "selected": ids[:1]}
+    params = {"brain_key": "pixels", "k": 25, "tab": "selected", "within": within}
+    found = call("query_similar", ctx, **params)
+    assert found == answer(searched, "pixels", ids[0], k=25)
+
+
+REFUSED = {
+    "no text": ({"tab": "text", "query": ""}, "does not embed text"),
+    "no image": ({"tab": "image"}, "no model to embed the image with"),
+    "no vector": ({"tab": "vector", "vector": ""}, "Give the numbers of a vector"),
+    "no numbers": ({"tab": "vector", "vector": "1, x"}, "'x' is no number"),
+    "few numbers": ({"tab": "vector", "vector": "1, 2"}, "2 dimensions but the index"),
+    "no tag": ({"refine": True, "negatives_from": "tag"}, "Nothing has a tag yet"),
+    "no ids": ({"refine": True, "negatives_from": "ids"}, "Paste at least one id"),
+    "itself": (
+        {"refine": True, "negatives_from": "selection"},
+        "The selection is what you look for",
+    ),
+    "reverse": (
+        {"refine": True, "negatives_from": "ids", "reverse": True}
+        | {"negatives_ids": "6" * 24},
+        "reverse asks for the farthest",
+    ),
+    "diverse": ({"refine": True, "diversity": 1.5}, "diversity must be a number"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_the_form_says_at_the_field_what_is_wrong(indexed, ids, case):
+    params, saying = REFUSED[case]
+    with pytest.raises(ExecutionError, match="Validation error") as caught:
+        form(
+            indexed,
+            selected=ids[:1],
+            brain_key="pixels",
+            **{"tab": "selected", **params},
+        )
+    assert saying in str(caught.value)
