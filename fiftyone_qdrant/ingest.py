@@ -28,6 +28,7 @@ from .errors import (
 from .runs import check_new_key, is_unfinished, load_index
 from .similarity import QdrantSimilarityIndex
 from .sources import (
+    NO_COLLECTION,
     NO_SOURCE,
     Embedded,
     OtherIndex,
@@ -171,7 +172,7 @@ def _connect(
     samples: Any, brain_key: str, source: Source, config: dict[str, Any]
 ) -> QdrantSimilarityIndex:
     if not config.get("collection_name"):
-        raise ConfigError("Give the collection_name of the collection to connect to")
+        raise ConfigError(NO_COLLECTION)
 
     index = _register(samples, brain_key, source, config)
     if not index.collection.exists():

@@ -18,6 +18,7 @@ NO_SOURCE = (
     "Give the embeddings field, the model, or the brain key of another similarity run "
     "to index with"
 )
+NO_COLLECTION = "Give the collection_name of the collection to connect to"
 
 Embedded = tuple[Any, Any, Any]  # embeddings, sample ids and, of patches, label ids
 
@@ -157,6 +158,11 @@ class Source:
     def given(self) -> bool:
         """Whether there is any."""
         return bool(self.embeddings_field or self.model or self.origin)
+
+    @property
+    def computes(self) -> bool:
+        """Whether the model must embed the samples."""
+        return self.model is not None and not (self.embeddings_field or self.origin)
 
     @property
     def model_to_load(self) -> str | None:

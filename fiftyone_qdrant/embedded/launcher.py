@@ -176,14 +176,20 @@ def _check_platform() -> None:
         )
 
 
-def _prepare(path: str) -> None:
-    if os.path.exists(path) and not os.path.isdir(path):
+def is_store(path: str) -> bool:
+    """Whether a directory is an embedded store; makes nothing.
+
+    Raises:
+        StoreUnavailable: if it is none, and none can be made there
+    """
+    if not os.path.exists(path):
+        return False
+    if not os.path.isdir(path):
         raise errors.StoreUnavailable(
             f"{path} is a file: the path of an embedded store is a directory"
         )
-    os.makedirs(path, 0o700, exist_ok=True)
     if os.path.exists(os.path.join(path, "store.json")):
-        return
+        return True
     foreign = [
         name
         for name in os.listdir(path)
@@ -194,6 +200,12 @@ def _prepare(path: str) -> None:
             f"{path} is no embedded store and has other files in it (such as "
             f"{sorted(foreign)[0]}): use a new or an empty directory"
         )
+    return False
+
+
+def _prepare(path: str) -> None:
+    if not is_store(path):
+        os.makedirs(path, 0o700, exist_ok=True)
 
 
 def _start_and_connect(path: str) -> socket.socket:
