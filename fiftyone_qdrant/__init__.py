@@ -5,13 +5,21 @@ Importing this package makes ``backend="qdrant"`` of
 :class:`fiftyone_qdrant.similarity.QdrantSimilarityConfig`.
 """
 
-import fiftyone.brain as _fob
+import sys as _sys
 
 __version__ = "0.1.0"
 
 # By name, so that neither the engine nor the index is imported before it is used
 CONFIG_CLS = "fiftyone_qdrant.similarity.QdrantSimilarityConfig"
 
-_fob.brain_config.similarity_backends.setdefault("qdrant", {})["config_cls"] = (
-    CONFIG_CLS
-)
+
+def _register() -> None:
+    import fiftyone.brain as fob
+
+    backends = fob.brain_config.similarity_backends
+    backends.setdefault("qdrant", {})["config_cls"] = CONFIG_CLS
+
+
+# `python -m fiftyone_qdrant` looks after stores, and does not wait for FiftyOne
+if ("-m", __name__) not in zip(_sys.orig_argv, _sys.orig_argv[1:], strict=False):
+    _register()

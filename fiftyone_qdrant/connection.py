@@ -68,9 +68,23 @@ class Connection:
 
 def default_path() -> str:
     """Returns the directory of the embedded store that is used by default."""
-    import fiftyone.constants as foc
+    return os.path.join(os.path.expanduser("~"), ".fiftyone", "var", "lib", "qdrant")
 
-    return os.path.join(foc.FIFTYONE_CONFIG_DIR, "var", "lib", "qdrant")
+
+def configured_path() -> str:
+    """Returns the directory of the embedded store, where no FiftyOne is imported."""
+    home = os.path.join(os.path.expanduser("~"), ".fiftyone", "brain_config.json")
+    place = os.environ.get("FIFTYONE_BRAIN_CONFIG_PATH", home)
+    stored: Any = {}
+    try:
+        with open(place, "rb") as file:
+            stored = json.load(file)["similarity_backends"]["qdrant"]
+    except (FileNotFoundError, KeyError):
+        pass
+    except (OSError, ValueError, TypeError) as e:
+        raise ConfigError(f"{place} cannot be read: {e}") from e
+
+    return str(_environment().get("path") or stored.get("path") or default_path())
 
 
 def resolve(

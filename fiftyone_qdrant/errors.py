@@ -9,6 +9,7 @@
     |-- CollectionError
     |   |-- CollectionNotFound (LookupError)
     |   |-- CollectionExists
+    |   |-- CollectionDamaged         files of an embedded collection are damaged
     |   |-- CollectionMismatch        another vector size, metric or id scheme
     |   `-- CollectionShared          deleting it would take others' index away
     |-- VectorError (ValueError)      vectors that cannot be stored or queried
@@ -67,6 +68,10 @@ class CollectionNotFound(CollectionError, LookupError):
 
 class CollectionExists(CollectionError):
     """The collection exists already."""
+
+
+class CollectionDamaged(CollectionError):
+    """Files of an embedded collection are missing or damaged."""
 
 
 class CollectionMismatch(CollectionError, ValueError):

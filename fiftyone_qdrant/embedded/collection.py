@@ -20,7 +20,7 @@ from fiftyone_qdrant.embedded.conversions import (
     payload_selector,
 )
 from fiftyone_qdrant.embedded.engine import engine_call
-from fiftyone_qdrant.embedded.files import write_json
+from fiftyone_qdrant.embedded.files import tree_size, write_json
 from fiftyone_qdrant.embedded.live_shard import LiveShard
 from fiftyone_qdrant.embedded.queries import Planned, Planner
 
@@ -47,7 +47,7 @@ class Collection:
         self.config = config
         self.name: str = config["name"]
         self.live = LiveShard(self.name, os.path.join(directory, SHARD))
-        self.building = False
+        self.building: dict[str, Any] | None = None  # phase, and since when
         self.build_error: str | None = None
         self._saving = threading.Lock()
 
@@ -89,8 +89,13 @@ class Collection:
             "segments_count": found.segments_count,
             "payload_schema": schema,
             "status": "yellow" if self.building else "green",
+            "building": self.building,
             "build_error": self.build_error,
         }
+
+    def disk_usage(self) -> int:
+        """Returns how many bytes of the disk the collection takes."""
+        return tree_size(self.directory)
 
     def counts(self) -> dict[str, int]:
         """Returns how many points there are, and how many of them are indexed."""

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 from fiftyone_qdrant import errors
+from fiftyone_qdrant.embedded.backups import back_up, restore
+from fiftyone_qdrant.embedded.checks import check
 from fiftyone_qdrant.embedded.collection import Collection, Reply
-from fiftyone_qdrant.embedded.files import tree_size
 from fiftyone_qdrant.embedded.protocol import LEAVING, Message
 from fiftyone_qdrant.embedded.store import Store
 
@@ -40,14 +41,23 @@ class Dispatcher:
             "exists": lambda m: {"exists": store.exists(m["collection"])},
             "create": lambda m: store.create(m["config"]),
             "drop": lambda m: {"dropped": store.delete(m["collection"])},
+            "back_up": lambda m: {
+                "collections": back_up(store, m["target"], m["names"])
+            },
+            "restore": lambda m: {
+                "collections": restore(
+                    store, m["source"], m["names"], replace=m["replace"]
+                )
+            },
         }
         self._on_collection: dict[
             str, Callable[[Collection, Message, Buffers], Message | None]
         ] = {
             "describe": lambda c, m, b: {"vectors": c.describe()},
             "info": lambda c, m, b: {"info": c.info()},
-            "disk": lambda c, m, b: {"bytes": tree_size(c.directory)},
+            "disk": lambda c, m, b: {"bytes": c.disk_usage()},
             "settings": lambda c, m, b: c.update_settings(m["changes"]),
+            "check": lambda c, m, b: {"check": check(c)},
             "flush": lambda c, m, b: c.live.flush(),
             "count": lambda c, m, b: {"count": c.count(m, b)},
             "facet": lambda c, m, b: {"hits": c.facet(m, b)},

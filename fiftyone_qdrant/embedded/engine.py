@@ -67,14 +67,20 @@ def engine_call(name: str) -> Iterator[None]:
         raise translated(exc, name) from exc
 
 
+def damaged(name: str, what: str) -> errors.CollectionDamaged:
+    """Returns the error for a collection whose files are not what they were."""
+    return errors.CollectionDamaged(
+        f"collection '{name}' is damaged: {what}. Restore it from a backup (python -m "
+        "fiftyone_qdrant restore), or delete it and create the index again; other "
+        "collections are not affected"
+    )
+
+
 def translated(exc: BaseException, name: str) -> errors.QdrantPluginError:
     """Returns this package's error for one raised by the engine."""
     words = str(exc) or type(exc).__name__
     if type(exc).__name__ == "PanicException":
-        return errors.EngineError(
-            f"the engine broke off while it worked on collection '{name}' "
-            f"(is its data damaged?): {words}"
-        )
+        return damaged(name, f"the engine broke off: {words}")
     for pattern, cls, message in _BY_TEXT:
         if re.search(pattern, words):
             return cls(f"{message.format(name=name)} (engine: {words})")

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import json
 import os
+from collections.abc import Iterator
 from typing import IO, Any
 
 try:
@@ -50,29 +51,22 @@ def tree_size(path: str) -> int:
 
 
 def copy_tree(source: str, target: str) -> None:
-    """Copies a directory. Files with holes keep them: the engine's are mostly hole."""
+    """Copies a directory or a file to a place where there is none.
+
+    Files with holes keep them: the engine's are mostly hole.
+    """
+    if not os.path.isdir(source):
+        _copy_sparse(source, target)
+        return
     os.mkdir(target, 0o700)
     for entry in os.scandir(source):
-        place = os.path.join(target, entry.name)
-        if entry.is_dir(follow_symlinks=False):
-            copy_tree(entry.path, place)
-        else:
-            _copy_sparse(entry.path, place)
+        copy_tree(entry.path, os.path.join(target, entry.name))
 
 
 def _copy_sparse(source: str, target: str) -> None:
-    with open(source, "rb") as old, open(target, "xb") as new:
-        size = os.fstat(old.fileno()).st_size
-        new.truncate(size)
-        at = 0
-        while at < size:
-            try:
-                at = os.lseek(old.fileno(), at, os.SEEK_DATA)
-                end = os.lseek(old.fileno(), at, os.SEEK_HOLE)
-            except OSError as exc:
-                if exc.errno == errno.ENXIO:  # no more data
-                    break
-                end = size  # a file system that knows no holes
+    with open(source, "rb", buffering=0) as old, open(target, "xb") as new:
+        new.truncate(os.fstat(old.fileno()).st_size)
+        for at, end in data_extents(old):
             old.seek(at)
             new.seek(at)
             while at < end:
@@ -81,6 +75,31 @@ def _copy_sparse(source: str, target: str) -> None:
                     return
                 new.write(data)
                 at += len(data)
+
+
+def data_extents(file: IO[bytes]) -> Iterator[tuple[int, int]]:
+    """Yields the ``(start, end)`` of what is no hole in a file."""
+    fd = file.fileno()
+    size = os.fstat(fd).st_size
+    end = 0
+    while end < size:
+        try:
+            start = os.lseek(fd, end, os.SEEK_DATA)
+            end = os.lseek(fd, start, os.SEEK_HOLE)
+        except OSError as exc:
+            if exc.errno == errno.ENXIO:  # no more data
+                return
+            start, end = end, size  # a file system that knows no holes
+        yield start, end
+
+
+def sync_directory(path: str) -> None:
+    """Makes what was renamed or deleted in a directory survive a power failure."""
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def read_json(path: str) -> Any:

@@ -85,7 +85,7 @@ class IndexBuilder:
         self._cancelled = threading.Event()
         self._child: subprocess.Popen[bytes] | None = None
         self._thread = threading.Thread(target=self._run, daemon=True)
-        collection.building = True
+        collection.building = {"phase": "waiting", "since": time.time()}
         collection.build_error = None
         self._thread.start()
 
@@ -115,21 +115,28 @@ class IndexBuilder:
                 self._collection.index_is_due(False)
         finally:
             self._collection.live.stop_journal()
-            self._collection.building = False
+            self._collection.building = None
             shutil.rmtree(self._copy, ignore_errors=True)
+
+    def _enter(self, phase: str) -> None:
+        since = (self._collection.building or {}).get("since", time.time())
+        self._collection.building = {"phase": phase, "since": since}
 
     def _build(self) -> None:
         collection = self._collection
         started = time.perf_counter()
         live = collection.live
         self._check_space(tree_size(live.directory))
+        self._enter("copying")
         os.makedirs(self._copy, 0o700)
         shard_dir = os.path.join(self._copy, "shard")
         with live.frozen() as journal:
             copy_tree(live.directory, shard_dir)
+        self._enter("building")
         self._index(shard_dir)
         if self._cancelled.is_set():
             return
+        self._enter("catching up")
         with engine_call(collection.name):
             built = qe.EdgeShard.load(shard_dir)
             try:

@@ -15,7 +15,8 @@ from typing import Any
 import qdrant_edge as qe
 
 from fiftyone_qdrant import errors
-from fiftyone_qdrant.embedded.engine import engine_call
+from fiftyone_qdrant.embedded import seal
+from fiftyone_qdrant.embedded.engine import damaged, engine_call
 
 logger = logging.getLogger(__name__)
 
@@ -64,6 +65,8 @@ class LiveShard:
         self.grown_at: float | None = None  # None: looked whether an index is due
         self._following = f"{directory}.next"
         self._shard: Any = None
+        self._sealed = False  # whether the files are flushed, and their seal holds
+        self._damage: str | None = None  # found by a check, until it is replaced
         self._journal: Journal | None = None
         self._gone = False
         self._closing = False
@@ -79,12 +82,7 @@ class LiveShard:
             if self._gone:
                 raise errors.CollectionNotFound(f"collection '{self.name}' was deleted")
             if self._shard is None:
-                started = time.perf_counter()
-                with engine_call(self.name):
-                    self._shard = qe.EdgeShard.load(self.directory)
-                logger.info(
-                    "loaded '%s' in %.3f s", self.name, time.perf_counter() - started
-                )
+                self._load()
             self._users += 1
             shard = self._shard
         try:
@@ -95,6 +93,30 @@ class LiveShard:
                 self._users -= 1
                 self._state.notify_all()
 
+    def _load(self) -> None:
+        if self._damage is not None:
+            raise damaged(self.name, self._damage)
+        started = time.perf_counter()
+        try:
+            note = seal.read(self.directory)
+            if note is not None:
+                self._damage = seal.damage_of_files(note, self.directory)
+            if self._damage is None:
+                with engine_call(self.name):
+                    shard = qe.EdgeShard.load(self.directory)
+                    if note is not None:
+                        self._damage = seal.damage_of_answers(note, shard)
+                    if self._damage is not None:
+                        shard.close()
+        except (errors.EngineError, ValueError, KeyError) as exc:
+            raise damaged(self.name, str(exc)) from exc
+        if self._damage is not None:
+            raise damaged(self.name, self._damage)
+        self._shard, self._sealed = shard, note is not None
+        if not self._sealed:
+            self.written_at = time.monotonic()
+        logger.info("loaded '%s' in %.3f s", self.name, time.perf_counter() - started)
+
     def write(self, operation: Any, size: int = 1024) -> None:
         """Applies an ``UpdateOperation`` of about ``size`` bytes."""
         with self._writing, self.use() as shard:
@@ -104,15 +126,33 @@ class LiveShard:
                 if journal.size > _MAX_JOURNAL:
                     self._journal = None
             self.written_at = self.grown_at = time.monotonic()
+            self._break_seal()
             shard.update(operation)
 
     def flush(self) -> None:
         """Makes all acknowledged writes survive a power failure."""
-        if self._shard is None:
-            return
-        with self.use() as shard:
-            self.written_at = None
+        if self._shard is not None or self.written_at is not None:
+            with self.still():
+                pass
+
+    @contextmanager
+    def still(self) -> Iterator[None]:
+        """Keeps the files as they are, flushed and sealed. Reading goes on."""
+        with self._writing, self.use() as shard:
+            self._settle(shard)
+            yield
+
+    def _settle(self, shard: Any) -> None:
+        self.written_at = None
+        if not self._sealed:
             shard.flush()
+            seal.put(self.directory, shard)
+            self._sealed = True
+
+    def _break_seal(self) -> None:
+        if self._sealed:
+            self._sealed = False
+            seal.remove(self.directory)
 
     def close(self, *, for_good: bool = False) -> None:
         """Closes the shard when nobody uses it any more.
@@ -135,8 +175,10 @@ class LiveShard:
                 if shard is not None:
                     with engine_call(self.name):
                         if flush:
-                            shard.flush()
+                            self._settle(shard)
                         shard.close()
+                        if flush:
+                            seal.add_checksums(self.directory)
                 self.written_at = None
                 yield
             finally:
@@ -154,8 +196,7 @@ class LiveShard:
     @contextmanager
     def frozen(self) -> Iterator[Journal]:
         """Keeps the files as they are, and yields a journal of what follows."""
-        with self._writing, self.use() as shard:
-            shard.flush()
+        with self.still():
             self._journal = journal = Journal()
             yield journal
 
@@ -179,10 +220,12 @@ class LiveShard:
         with self._closed(flush=False):
             if self._gone:
                 return
+            seal.remove(self.directory)
             os.rename(built, self._following)
             os.rename(self.directory, old)
             os.rename(self._following, self.directory)
             done()
+        self.written_at = time.monotonic()  # to be sealed
         shutil.rmtree(old, ignore_errors=True)
 
     def finish_replacing(self) -> None:

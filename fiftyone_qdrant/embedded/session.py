@@ -71,14 +71,15 @@ class Session:
                 raise errors.ConnectionFailed(
                     f"the owner of the embedded store {self.path} did not answer "
                     f"'{op}' within {timeout:g} s: it may be busy with something "
-                    "large; give a longer timeout"
+                    "large, and may still do it; give a longer timeout"
                 ) from exc
             except (OSError, EOFError) as exc:
                 self._drop_idle()
                 if attempt == 2 or (sent and not repeatable):
                     raise errors.ConnectionFailed(
                         f"the owner of the embedded store {self.path} ended during "
-                        f"'{op}': see {os.path.join(self.path, 'owner.log')}"
+                        f"'{op}', {'which may be done' if sent else 'before it began'}"
+                        f": see {os.path.join(self.path, 'owner.log')}"
                     ) from exc
                 continue
             finally:

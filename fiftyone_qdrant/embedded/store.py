@@ -4,7 +4,7 @@
     owner.lock              locked by the owner as long as it lives
     owner.json, owner.key   where the owner answers, and the key to it
     owner.log
-    collections/<name>/     collection.json and shard/
+    collections/<name>/     collection.json, shard/, and seal.json when it is flushed
     making/, trash/         what is not in place yet, or no longer
 
 A collection is built in ``making`` and renamed into place, and renamed into ``trash``
@@ -15,16 +15,21 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import shutil
 import threading
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from hashlib import sha256
+from importlib import metadata
 from typing import Any
 
 from fiftyone_qdrant import errors
 from fiftyone_qdrant.embedded import settings
 from fiftyone_qdrant.embedded.collection import SIDECAR, Collection
+from fiftyone_qdrant.embedded.engine import damaged
 from fiftyone_qdrant.embedded.files import read_json, write_json
 from fiftyone_qdrant.embedded.indexing import IndexBuilder, due
 
@@ -32,6 +37,9 @@ logger = logging.getLogger(__name__)
 
 FORMAT = 1
 """Version of the layout on disk."""
+
+RECORD = "store.json"
+_RESTORED = ".restored"  # no collection's directory has a dot
 
 _FLUSH_AFTER_SECONDS = 1.0
 _INDEX_AFTER_SECONDS = 3.0
@@ -53,6 +61,43 @@ def directory_name(name: str) -> str:
     return quoted
 
 
+def collection_name(directory: str) -> str:
+    """Returns the name that :func:`directory_name` made a directory's name from."""
+    if "%%" in directory:
+        return directory  # a long name, of which a part is kept
+    parts = directory.split("%")
+    raw = parts[0].encode() + b"".join(
+        bytes.fromhex(part[:2]) + part[2:].encode() for part in parts[1:]
+    )
+    return raw.decode("utf-8", "surrogatepass")
+
+
+def check_record(record: dict[str, Any], path: str) -> None:
+    """Refuses a store that a newer package or engine has written.
+
+    Raises:
+        StoreUnavailable: with what to do
+    """
+    if record.get("format", FORMAT) > FORMAT:
+        raise errors.StoreUnavailable(
+            f"the store {path} was written by a newer version (format "
+            f"{record['format']}, this one knows {FORMAT}): "
+            "update fiftyone-qdrant, or use another path"
+        )
+    theirs = str(record.get("engine", "")).removeprefix("qdrant-edge ")
+    ours = metadata.version("qdrant-edge-py")
+    if _minor(theirs) > _minor(ours):
+        raise errors.StoreUnavailable(
+            f"the store {path} was last written by qdrant-edge {theirs} and this is "
+            f"{ours}, which may not read it: pip install -U qdrant-edge-py, or use "
+            "another path"
+        )
+
+
+def _minor(version: str) -> tuple[int, ...]:
+    return tuple(int(n) for n in re.findall(r"\d+", version)[:2])
+
+
 class Store:
     """The collections of one directory. Only its owner process makes one.
 
@@ -68,6 +113,7 @@ class Store:
         self._trash = os.path.join(path, "trash")
         self._lock = threading.Lock()
         self._collections: dict[str, Collection] = {}
+        self._broken: dict[str, tuple[str, str]] = {}  # name: directory, what is wrong
         self._builders: dict[str, IndexBuilder] = {}
         self._turn = threading.Lock()
         self._min_free = int(
@@ -81,37 +127,41 @@ class Store:
         self._find()
 
     def _check_format(self, engine_version: str) -> None:
-        record = os.path.join(self.path, "store.json")
+        record = os.path.join(self.path, RECORD)
         found = read_json(record) or {"created_at": time.time()}
-        if found.get("format", FORMAT) > FORMAT:
-            raise errors.StoreUnavailable(
-                f"the store {self.path} was written by a newer version (format "
-                f"{found['format']}, this one knows {FORMAT}): "
-                "update fiftyone-qdrant, or use another path"
-            )
+        check_record(found, self.path)
         wanted = {**found, "format": FORMAT, "engine": f"qdrant-edge {engine_version}"}
         if wanted != found:
             write_json(record, wanted)
 
     def _find(self) -> None:
+        for entry in os.listdir(self._home):  # an owner that ended while restoring
+            if entry.endswith(_RESTORED):
+                place = os.path.join(self._home, entry.removesuffix(_RESTORED))
+                if os.path.isdir(place):
+                    shutil.rmtree(os.path.join(self._home, entry))
+                else:
+                    os.rename(os.path.join(self._home, entry), place)
         for entry in sorted(os.listdir(self._home)):
             directory = os.path.join(self._home, entry)
             try:
                 config = read_json(os.path.join(directory, SIDECAR))
                 if config is None:
-                    raise ValueError("it has no settings file")
+                    raise ValueError(f"{SIDECAR} is missing")
                 collection = Collection(directory, config)
                 collection.live.finish_replacing()
                 self._collections[config["name"]] = collection
             except (OSError, ValueError, KeyError, TypeError) as exc:
-                logger.error("left out %s: %s", directory, exc)
+                logger.error("cannot use %s: %s", directory, exc)
+                said = f"{SIDECAR} cannot be read: {exc}"
+                self._broken[collection_name(entry)] = (directory, said)
 
     # -- collections ----------------------------------------------------------
 
     def names(self) -> list[str]:
         """Returns the names of all collections."""
         with self._lock:
-            return sorted(self._collections)
+            return sorted({*self._collections, *self._broken})
 
     def collections(self) -> list[Collection]:
         """Returns all collections."""
@@ -119,8 +169,15 @@ class Store:
             return list(self._collections.values())
 
     def get(self, name: str) -> Collection:
-        """Returns a collection, or raises ``CollectionNotFound``."""
+        """Returns a collection.
+
+        Raises:
+            CollectionDamaged: if its settings cannot be read
+            CollectionNotFound: if there is none
+        """
         collection = self._collections.get(name)
+        if collection is None and name in self._broken:
+            raise damaged(name, self._broken[name][1])
         if collection is None:
             raise errors.CollectionNotFound(
                 f"there is no collection '{name}' in the store {self.path}"
@@ -129,58 +186,87 @@ class Store:
 
     def exists(self, name: str) -> bool:
         """Returns whether there is a collection of that name."""
-        return name in self._collections
+        return name in self._collections or name in self._broken
 
     def create(self, config: dict[str, Any]) -> None:
         """Creates a collection: completely, or not at all."""
         name = config["name"]
         self.check_space(0)
+        config = {
+            **config,
+            "created_at": time.time(),
+            "built": settings.plain(config),
+        }
         with self._lock:
-            if name in self._collections:
+            if self.exists(name):
                 raise errors.CollectionExists(
                     f"the store {self.path} has a collection '{name}' already"
                 )
-            config = {
-                **config,
-                "created_at": time.time(),
-                "built": settings.plain(config),
-            }
-            half = os.path.join(self._making, uuid.uuid4().hex)
             place = os.path.join(self._home, directory_name(name))
-            try:
+            with self.new_directory(name) as half:
                 os.mkdir(half, 0o700)
                 Collection.build(half, config)
                 os.rename(half, place)
-            except BaseException as exc:
-                shutil.rmtree(half, ignore_errors=True)
-                if isinstance(exc, OSError) and exc.errno:
-                    raise errors.StoreUnavailable(
-                        f"cannot create collection '{name}' in {place}: {exc.strerror}"
-                    ) from exc
-                raise
             self._collections[name] = Collection(place, config)
+
+    @contextmanager
+    def new_directory(self, name: str) -> Iterator[str]:
+        """Yields a place to make a collection's directory, gone again if it fails."""
+        half = os.path.join(self._making, uuid.uuid4().hex)
+        try:
+            yield half
+        except OSError as exc:
+            if isinstance(exc, errors.QdrantPluginError) or not exc.errno:
+                raise
+            raise errors.StoreUnavailable(
+                f"cannot create collection '{name}' in {self.path}: {exc.strerror}"
+            ) from exc
+        finally:
+            shutil.rmtree(half, ignore_errors=True)
+
+    def put_in_place(self, name: str, directory: str) -> Collection:
+        """Makes a directory a collection, instead of one of that name if there is.
+
+        Args:
+            name: the collection's name
+            directory: its complete directory, from :meth:`new_directory`
+
+        Returns:
+            the collection
+        """
+        place = os.path.join(self._home, directory_name(name))
+        waiting = f"{place}{_RESTORED}"
+        os.rename(directory, waiting)
+        self.delete(name)
+        with self._lock:
+            os.rename(waiting, place)
+            config = read_json(os.path.join(place, SIDECAR))
+            collection = self._collections[name] = Collection(place, config)
+        return collection
 
     def delete(self, name: str) -> bool:
         """Deletes a collection, and returns whether there was one."""
         with self._lock:
             collection = self._collections.get(name)
-            if collection is None:
+            if collection is None and name not in self._broken:
                 return False
-            self._cancel_index(name)
             gone = os.path.join(self._trash, uuid.uuid4().hex)
-            # closed first: the engine knows its files by their paths, which the
-            # next collection of this name will have too
-            collection.live.close(for_good=True)
+            directory = collection.directory if collection else self._broken[name][0]
+            if collection is not None:
+                self._cancel_index(name)
+                # closed first: the engine knows its files by their paths, which the
+                # next collection of this name will have too
+                collection.live.close(for_good=True)
             try:
-                os.rename(collection.directory, gone)
+                os.rename(directory, gone)
             except OSError as exc:
-                self._collections[name] = Collection(
-                    collection.directory, collection.config
-                )
+                if collection is not None:
+                    self._collections[name] = Collection(directory, collection.config)
                 raise errors.StoreUnavailable(
                     f"cannot delete collection '{name}': {exc.strerror}"
                 ) from exc
-            del self._collections[name]
+            self._collections.pop(name, None)
+            self._broken.pop(name, None)
         shutil.rmtree(gone, ignore_errors=True)
         return True
 
@@ -212,7 +298,7 @@ class Store:
 
     def is_indexing(self) -> bool:
         """Returns whether an index is being built."""
-        return any(collection.building for collection in self.collections())
+        return any(collection.building is not None for collection in self.collections())
 
     def _cancel_index(self, name: str) -> None:
         builder = self._builders.pop(name, None)
@@ -239,8 +325,9 @@ class Store:
         needed = max(self._min_free, 2 * incoming)
         if free < needed:
             raise errors.StoreUnavailable(
-                f"the disk of the store {self.path} has {free} bytes free and the "
-                f"write needs {needed}: make room, or use another path"
+                f"the disk of the store {self.path} has {free >> 20} MB free and this "
+                f"needs {needed >> 20} MB: nothing was written. Make room, or use "
+                "another path"
             )
 
     def flush_quiet(self) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from qdrant_client.http import models
 
+from fiftyone_qdrant import errors
 from fiftyone_qdrant.embedded import wire
 from fiftyone_qdrant.embedded.session import Caller, check
 
@@ -109,8 +110,18 @@ class PointWriter(Caller):
             if payloads is not None:
                 message["payloads"] = request.json(wire.packed(payloads[part]))
             messages.append((message, request))
-        for message, request in messages:
-            self._write("upsert", message, request.buffers, timeout)
+        for number, (message, request) in enumerate(messages):
+            try:
+                self._write("upsert", message, request.buffers, timeout)
+            except errors.QdrantPluginError as exc:
+                done = number * step
+                if done == 0 and not isinstance(exc, errors.ConnectionFailed):
+                    raise
+                tried = min(step, count - done)
+                raise type(exc)(
+                    f"{errors.sentence(exc)} The first {done} of {count} points are "
+                    f"written; of the {tried} after these some may be"
+                ) from exc
 
     def delete(
         self,

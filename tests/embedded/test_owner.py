@@ -41,8 +41,12 @@ def is_alive(pid):
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    with open(f"/proc/{pid}/stat") as file:  # a zombie that nobody reaps is dead
-        return file.read().rpartition(")")[2].split()[0] != "Z"
+    return state(pid) != "Z"  # a zombie that nobody reaps is dead
+
+
+def state(pid):
+    with open(f"/proc/{pid}/stat") as file:
+        return file.read().rpartition(")")[2].split()[0]
 
 
 def test_ten_programs_that_start_at_once_share_one_owner(start_process):
@@ -281,6 +285,7 @@ def test_an_owner_that_does_not_answer_in_time_is_an_error_in_words(client):
     fill(client)
     pid = client.store_info()["pid"]
     os.kill(pid, signal.SIGSTOP)
+    wait_until(lambda: state(pid) == "T")
     try:
         with pytest.raises(errors.ConnectionFailed, match="did not answer 'count'"):
             client.count("a", timeout=0.2)

@@ -1,0 +1,169 @@
+"""Looks after embedded stores: ``python -m fiftyone_qdrant --help``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from typing import Any
+
+from fiftyone_qdrant.connection import configured_path
+from fiftyone_qdrant.embedded import administration, launcher
+from fiftyone_qdrant.embedded.administration import CollectionState
+from fiftyone_qdrant.errors import QdrantPluginError
+
+_ABOUT = """\
+Looks after an embedded Qdrant store: a directory of collections that one process, its
+owner, has open on behalf of all programs of one user. The owner starts with the first
+program that needs it, and leaves a minute after the last one; verify, backup and
+restore start it, too, and work while the store is in use.
+"""
+_EXIT = """\
+exit status: 0 done; 1 a problem was found, or it could not be done; 2 wrong arguments
+"""
+_STATUS = "say whether the owner runs, and list the collections"
+_STOP = "let the owner flush, close everything and leave (programs may start the next)"
+_VERIFY = "compare all files with their checksums, read all points, try the indexes"
+_BACKUP = """copy collections into a new directory, in use or not. The copy is itself a
+store: verify it with --path. Its files have holes: copy it with `cp --sparse=always`,
+`rsync -S` or `tar -S`, or each collection takes 136 MB more"""
+_RESTORE = """take collections from a backup. Checksums are compared first, and nothing
+that the store has is replaced without --replace"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs a command and returns the exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        status: int = options.run(options.path or configured_path(), options)
+    except QdrantPluginError as exc:
+        print(f"{options.command}: {exc}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"{options.command}: interrupted", file=sys.stderr)
+        return 1
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m fiftyone_qdrant",
+        description=_ABOUT,
+        epilog=_EXIT,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument(
+        "--path",
+        help="the store's directory (default: the configured one, else "
+        "~/.fiftyone/var/lib/qdrant)",
+    )
+    names: dict[str, Any] = {
+        "action": "append",
+        "metavar": "NAME",
+        "help": "only this collection (may be given several times)",
+    }
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(name: str, run: Any, about: str) -> argparse.ArgumentParser:
+        found = commands.add_parser(
+            name, help=about.split(".")[0], description=about, parents=[shared]
+        )
+        found.set_defaults(run=run)
+        return found
+
+    command("status", _status, _STATUS)
+    command("stop", _stop, _STOP)
+    command("verify", _verify, _VERIFY).add_argument("--collection", **names)
+    backup = command("backup", _backup, _BACKUP)
+    backup.add_argument("target", help="a directory that does not exist yet")
+    backup.add_argument("--collection", **names)
+    restore = command("restore", _restore, _RESTORE)
+    restore.add_argument("source", help="the directory of the backup")
+    restore.add_argument("--collection", **names)
+    restore.add_argument(
+        "--replace", action="store_true", help="replace collections of the same name"
+    )
+    return parser
+
+
+def _status(path: str, options: argparse.Namespace) -> int:
+    state = administration.status(path)
+    if not state.exists:
+        print(f"{state.path}: no store there yet")
+        return 0
+    print(f"{state.path}: last written by {state.engine}")
+    if state.owner is None:
+        print("not running; it starts with the first program that needs it")
+    else:
+        age = time.time() - state.owner["started_at"]
+        print(
+            f"running: pid {state.owner['pid']}, qdrant-edge {state.owner['engine']}, "
+            f"for {age:,.0f} s, log {state.owner['log']}"
+        )
+    print(f"{len(state.collections)} collections")
+    for collection in state.collections:
+        print(f"  {collection.name}: {_words(collection)}")
+    return 1 if any(c.problem for c in state.collections) else 0
+
+
+def _words(state: CollectionState) -> str:
+    points = "?" if state.points is None else f"{state.points:,}"
+    said = [f"{points} points", f"{state.disk / 2**20:,.1f} MB on disk"]
+    if state.dim is not None:
+        said[0] += f" x {state.dim}"
+    if state.building is not None:
+        seconds = time.time() - state.building["since"]
+        said.append(f"index: {state.building['phase']}, for {seconds:,.0f} s")
+    elif state.indexed:
+        said.append(f"{state.indexed:,} indexed")
+    elif state.indexing_threshold == 0:
+        said.append("searched exactly (indexing_threshold is 0)")
+    elif state.indexing_threshold is not None and state.dim is not None:
+        limit = state.indexing_threshold * 256 // state.dim
+        said.append(f"searched exactly, indexed above {limit:,} points")
+    if state.problem is not None:
+        said.append(f"PROBLEM: {state.problem}")
+    return ", ".join(said)
+
+
+def _stop(path: str, options: argparse.Namespace) -> int:
+    print("stopped" if launcher.stop(path) else "no owner was running")
+    return 0
+
+
+def _verify(path: str, options: argparse.Namespace) -> int:
+    bad = 0
+    for found in administration.verify(path, options.collection):
+        compared = (
+            f"{found['compared']} files compared"
+            if found["compared"]
+            else "no checksums yet: the owner has not ended since the last write"
+        )
+        print(f"{found['name']}: {found['points']:,} points read, {compared}")
+        for problem in found["problems"]:
+            print(f"  PROBLEM: {problem}")
+        bad += bool(found["problems"])
+    print(f"{bad} collections have problems" if bad else "no problems")
+    return 1 if bad else 0
+
+
+def _backup(path: str, options: argparse.Namespace) -> int:
+    for copied in administration.back_up(path, options.target, options.collection):
+        print(f"{copied['name']}: {copied['bytes'] / 2**20:,.1f} MB")
+    print(f"backed up to {options.target}")
+    return 0
+
+
+def _restore(path: str, options: argparse.Namespace) -> int:
+    done = administration.restore(
+        path, options.source, options.collection, replace=options.replace
+    )
+    for restored in done:
+        print(f"{restored['name']}: {restored['points']:,} points")
+    print(f"restored from {options.source}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

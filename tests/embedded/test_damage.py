@@ -1,0 +1,180 @@
+"""Files that somebody or something has changed: noticed, said, and kept apart."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from qdrant_client.http import models
+
+from fiftyone_qdrant import errors
+from fiftyone_qdrant.embedded import EmbeddedClient, administration, launcher
+
+SIZE = 16
+COUNT = 2000
+VECTORS = np.random.default_rng(5).standard_normal((COUNT, SIZE)).astype(np.float32)
+
+
+def fill(client, *names):
+    for name in names:
+        client.create_collection(
+            name, models.VectorParams(size=SIZE, distance=models.Distance.COSINE)
+        )
+        payload = [{"n": i} for i in range(COUNT)]
+        client.upload_collection(name, VECTORS, payload=payload, ids=range(COUNT))
+
+
+@pytest.fixture
+def closed(store):
+    """A store with the collections "a" and "b", whose owner has ended."""
+    with EmbeddedClient(store) as client:
+        fill(client, "a", "b")
+    launcher.stop(store)
+    return store
+
+
+def files(collection, pattern):
+    found = sorted(collection.glob(f"shard/{pattern}"))
+    assert found, pattern
+    return found
+
+
+def garble(path, start=0, length=64):
+    with open(path, "r+b") as file:
+        file.seek(start)
+        file.write(b"\xa5" * length)
+
+
+def truncate(path):
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def each(pattern, damage, **how):
+    """Does the damage to all of a collection's files that match a pattern."""
+    return lambda c: [damage(file, **how) for file in files(c, pattern)]
+
+
+VECTOR_FILES = "segments/*/vector_storage/vectors/chunk_0.mmap"
+STATUS = "segments/*/vector_storage/vectors/status.dat"
+DELETED = "segments/*/vector_storage/deleted/flags_a.dat"
+IDS = "segments/*/mutable_id_tracker.mappings"
+DAMAGE = {
+    "deleted-status": each(STATUS, Path.unlink),
+    "truncated-status": each(STATUS, truncate),
+    "truncated-vectors": each(VECTOR_FILES, truncate),
+    "overwritten-vectors": each(VECTOR_FILES, garble, length=COUNT * SIZE * 4),
+    "garbled-flags": each(DELETED, garble, length=256),
+    "garbled-ids": each(IDS, garble, length=4096),
+    "garbled-segment": each("segments/*/segment.json", garble),
+    "deleted-segment": each("segments/*", shutil.rmtree),
+    "garbled-config": each("edge_config.json", garble),
+    "garbled-settings": lambda c: garble(c / "collection.json"),
+    "garbled-seal": lambda c: garble(c / "seal.json"),
+    "deleted-settings": lambda c: (c / "collection.json").unlink(),
+    "deleted-shard": lambda c: shutil.rmtree(c / "shard"),
+}
+
+
+def test_all_damage_is_said_on_opening_and_other_collections_work(store):
+    with EmbeddedClient(store) as client:
+        fill(client, "good", *DAMAGE)
+        launcher.stop(store)
+        for name, damage in DAMAGE.items():
+            damage(store / "collections" / name)
+
+        for name in DAMAGE:
+            for _ in range(2):  # not only the first time
+                with pytest.raises(errors.CollectionDamaged, match=name) as said:
+                    client.query_points(name, query=VECTORS[0])
+            assert "Restore it from a backup" in str(said.value)
+            assert client.query_points("good", query=VECTORS[7]).points[0].id == 7
+
+        listed = [c.name for c in client.get_collections().collections]
+        assert listed == sorted(["good", *DAMAGE])
+        for name in DAMAGE:
+            with pytest.raises(errors.CollectionExists):
+                fill(client, name)
+            assert client.delete_collection(name)
+        assert [c.name for c in client.get_collections().collections] == ["good"]
+
+
+def problems(store):
+    return {c["name"]: c["problems"] for c in administration.verify(store)}
+
+
+def test_verify_finds_a_single_changed_byte(closed):
+    (chunk,) = files(closed / "collections" / "a", VECTOR_FILES)
+    garble(chunk, start=COUNT * SIZE * 2 + 3, length=1)
+
+    found = problems(closed)
+
+    assert found["b"] == []
+    assert any("chunk_0.mmap was changed" in words for words in found["a"])
+
+
+def test_verify_finds_a_changed_vector_without_checksums(closed):
+    (chunk,) = files(closed / "collections" / "a", VECTOR_FILES)
+    seal = closed / "collections" / "a" / "seal.json"
+    seal.unlink()
+    garble(chunk, start=COUNT * SIZE * 2, length=8)
+
+    assert any("1 vectors are not what was written" in p for p in problems(closed)["a"])
+
+
+def test_verify_finds_nothing_wrong_with_a_good_store(closed):
+    found = list(administration.verify(closed))
+
+    assert [c["problems"] for c in found] == [[], []]
+    assert [c["points"] for c in found] == [COUNT, COUNT]
+    assert all(c["compared"] > 10 for c in found)
+    assert launcher.running(closed) is None  # as it was before
+
+
+def test_verify_goes_on_while_others_write(closed):
+    with EmbeddedClient(closed) as client:
+        client.upsert("a", [models.PointStruct(id=9999, vector=[1.0] * SIZE)])
+
+        found = list(administration.verify(closed, ["a"]))
+
+        assert found[0]["problems"] == []
+        assert found[0]["points"] == COUNT + 1
+
+
+def test_a_write_breaks_the_seal_and_quiet_brings_it_back(closed):
+    seal = closed / "collections" / "a" / "seal.json"
+    with EmbeddedClient(closed) as client:
+        client.upsert("a", [models.PointStruct(id=9999, vector=[1.0] * SIZE)])
+        assert not seal.exists()
+
+        until = time.monotonic() + 20
+        while not seal.exists():
+            assert time.monotonic() < until, "it was not sealed"
+            time.sleep(0.05)
+        assert json.loads(seal.read_text())["points"] == COUNT + 1
+
+
+def test_a_killed_owner_leaves_no_false_alarm(closed):
+    with EmbeddedClient(closed) as client:
+        client.delete("a", list(range(100)))
+        os.kill(client.store_info()["pid"], signal.SIGKILL)
+
+        assert client.count("a").count == COUNT - 100
+    assert problems(closed) == {"a": [], "b": []}
+
+
+def test_a_store_last_written_by_a_newer_engine_is_left_alone(closed):
+    record = json.loads((closed / "store.json").read_text())
+    (closed / "store.json").write_text(
+        json.dumps({**record, "engine": "qdrant-edge 0.77.1"})
+    )
+
+    with pytest.raises(errors.StoreUnavailable, match=r"0\.77\.1.*pip install -U"):
+        EmbeddedClient(closed)
+
+    assert "0.77.1" in (closed / "store.json").read_text()
