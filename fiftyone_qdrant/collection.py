@@ -344,7 +344,7 @@ class Collection:
                 limit=limit,
                 offset=offset,
                 with_payload=payload,
-                with_vectors=vectors and self._with_vectors(),
+                with_vectors=vectors and self.with_vectors(),
             )
             if page:
                 yield page
@@ -360,13 +360,14 @@ class Collection:
                 "retrieve",
                 ids=points.to_point_ids(ids[i : i + limit]),
                 with_payload=True,
-                with_vectors=self._with_vectors(),
+                with_vectors=self.with_vectors(),
             )
 
     def _page_size(self) -> int:
         return max(1, min(_READ_POINTS, _READ_BYTES // (4 * self.schema().size)))
 
-    def _with_vectors(self) -> bool | list[str]:
+    def with_vectors(self) -> bool | list[str]:
+        """Returns what makes Qdrant return the vectors that are used."""
         name = self.schema().vector_name
         return True if name is None else [name]
 

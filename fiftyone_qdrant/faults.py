@@ -7,6 +7,7 @@ may pass if the same call is made again say so in ``retry_after``.
 from __future__ import annotations
 
 import json
+import re
 import socket
 import ssl
 from collections.abc import Iterator
@@ -20,12 +21,16 @@ from .errors import (
     CollectionNotFound,
     ConnectionFailed,
     EngineError,
+    MissingIDs,
     QdrantPluginError,
     RequestTooLarge,
 )
 
 _ASK = "Is the server running and the url right?"
 _LONGEST_DETAIL = 300
+
+# A server's words for a query by the id of a missing point, and the in-memory mode's
+_NO_POINT = re.compile(r"No point with id|^Point \S+ is not found")
 
 # What qdrant-client's in-memory mode says of a collection, as the status of a server
 _IN_MEMORY = {"not found": 404, "already exists": 409}
@@ -74,6 +79,9 @@ def _translate(
 
     if isinstance(e, QdrantException):  # a Retry-After that is a date
         return _busy(location)
+
+    if isinstance(e, ValueError) and _NO_POINT.search(str(e)):  # in memory
+        return _no_point(collection)
 
     in_memory = _IN_MEMORY.get(str(e).removeprefix(f"Collection {collection} "))
     if isinstance(e, ValueError) and in_memory is not None:
@@ -219,6 +227,9 @@ def _from_status(
             f"{ENVIRONMENT['api_key']} to a key that may do this"
         )
 
+    if status == 404 and _NO_POINT.search(detail):
+        return _no_point(collection)
+
     if status == 404 and collection:
         return CollectionNotFound(
             f"Collection '{collection}' does not exist at {location}"
@@ -273,6 +284,10 @@ def _busy(location: str, seconds: float | None = None) -> ConnectionFailed:
         f"Qdrant at {location} is busy (too many requests). Try again {how_long}",
         seconds or 0,
     )
+
+
+def _no_point(collection: str | None) -> MissingIDs:
+    return MissingIDs(f"Collection '{collection}' does not hold the point asked for")
 
 
 def _too_slow(location: str) -> ConnectionFailed:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -39,29 +39,59 @@ def nearest(
         ids: search only, and exactly, among these sample or label ids
         with_samples: whether to return the sample of each hit
     """
-    from qdrant_client import models
-
-    schema = collection.schema()
-    reverse, threshold = options.reverse, None
-    if options.max_distance is not None:
-        threshold = float(points.to_scores(options.max_distance, schema.metric))
-
-    exact = options.exact or reverse or ids is not None
     requests = [
-        models.QueryRequest.model_construct(
-            query=_farthest(q) if reverse else models.NearestQuery(nearest=q),
-            filter=None if ids is None else _among(ids),
-            using=schema.vector_name,
-            params=_search_params(collection, k, exact, options.hnsw_ef),
-            limit=k,
-            score_threshold=threshold,
-            with_payload=[points.SAMPLE_ID] if with_samples else False,
-            with_vector=False,
-        )
-        for q in queries.tolist()
+        _request(collection, q, k, options, ids, with_samples) for q in queries.tolist()
     ]
     responses = collection.call("query_batch_points", requests=requests)
-    return [_to_hits(r.points, with_samples, reverse, schema.metric) for r in responses]
+    metric = collection.schema().metric
+    return [
+        _to_hits(r.points, with_samples, options.reverse, metric) for r in responses
+    ]
+
+
+def nearest_to_point(
+    collection: Collection,
+    point: str,
+    k: int,
+    options: QueryOptions,
+    ids: Sequence[str] | None = None,
+    with_samples: bool = False,
+) -> Hits:
+    """Returns the best ``k`` points for one that is there, itself first, in one call.
+
+    Qdrant's answer to a query by id leaves that point out.
+
+    Args:
+        collection: where to search
+        point: its sample or label id
+        k: the number of hits
+        options: as of :func:`nearest`, without ``reverse``
+        ids: as of :func:`nearest`
+        with_samples: as of :func:`nearest`
+
+    Raises:
+        MissingIDs: if there is no such point
+    """
+    from qdrant_client import models
+
+    (point_id,) = points.to_point_ids([point])
+    itself = models.QueryRequest.model_construct(
+        filter=_among([point] if ids is None or point in ids else []),
+        limit=1,
+        with_payload=True,
+        with_vector=collection.with_vectors(),
+    )
+    others = _request(collection, point_id, k, options, ids, with_samples)
+    requests = [itself, others]
+    first, rest = collection.call("query_batch_points", requests=requests)
+    metric = collection.schema().metric
+    vectors = collection.to_vectors(first.points)
+    distances = points.pairwise_distances(vectors, vectors, metric)
+    samples = [_sample_id(p) for p in first.points] if with_samples else None
+    found = [points.from_point_id(p.id) for p in first.points]
+    hits = Hits(found, samples, points.to_scores(distances, metric), distances)
+    nearby = _to_hits(rest.points, with_samples, False, metric)
+    return nearby.after(hits.within(options.max_distance)).first(k)
 
 
 def most_diverse(
@@ -94,6 +124,34 @@ def most_diverse(
     )
     (response,) = collection.call("query_batch_points", requests=[request])
     return [points.from_point_id(p.id) for p in response.points]
+
+
+def _request(
+    collection: Collection,
+    query: list[float] | str,
+    k: int,
+    options: QueryOptions,
+    ids: Sequence[str] | None,
+    with_samples: bool,
+) -> models.QueryRequest:
+    from qdrant_client import models
+
+    schema = collection.schema()
+    reverse, threshold = options.reverse, None
+    if options.max_distance is not None:
+        threshold = float(points.to_scores(options.max_distance, schema.metric))
+
+    exact = options.exact or reverse or ids is not None
+    return models.QueryRequest.model_construct(
+        query=_farthest(query) if reverse else models.NearestQuery(nearest=query),
+        filter=None if ids is None else _among(ids),
+        using=schema.vector_name,
+        params=_search_params(collection, k, exact, options.hnsw_ef),
+        limit=k,
+        score_threshold=threshold,
+        with_payload=[points.SAMPLE_ID] if with_samples else False,
+        with_vector=False,
+    )
 
 
 def _among(ids: Sequence[str]) -> models.Filter:
@@ -131,7 +189,7 @@ def _to_hits(
     return Hits(ids, samples, scores, to_distances(scores, metric))
 
 
-def _farthest(query: list[float]) -> models.RecommendQuery:
+def _farthest(query: list[float] | str) -> models.RecommendQuery:
     """A query that ranks by how unlike ``query`` points are, for any metric."""
     from qdrant_client import models
 
@@ -142,5 +200,5 @@ def _farthest(query: list[float]) -> models.RecommendQuery:
     )
 
 
-def _sample_id(point: models.ScoredPoint) -> Any:
+def _sample_id(point: models.ScoredPoint) -> str:
     return str((point.payload or {}).get(points.SAMPLE_ID))

@@ -5,7 +5,7 @@ FiftyOne's query contract (``fiftyone/brain/similarity.py`` 1.22), on a collecti
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import fiftyone.brain.internal.core.utils as fbu
 import numpy as np
@@ -15,25 +15,11 @@ from . import images, points
 from .all_pairs import AllPairs
 from .collection import Collection
 from .contents import Contents, to_list
-from .errors import ConfigError
+from .errors import CollectionNotFound, ConfigError, MissingIDs
 from .hits import Hits
 from .options import POST_AGGREGATIONS, QueryOptions
 from .points import Matrix
 from .search import Restriction, Search
-
-
-class Examples(NamedTuple):
-    """What a query stands for: vectors, and the points they are of, if any.
-
-    Attributes:
-        vectors: float32, shape ``(num_examples, size)``
-        ids: the ``num_examples`` sample or label ids, or none
-        sample_ids: the sample of each
-    """
-
-    vectors: Matrix
-    ids: list[str]
-    sample_ids: list[str]
 
 
 class NeighborIndex(SimilarityIndex, DuplicatesMixin):
@@ -62,7 +48,8 @@ class NeighborIndex(SimilarityIndex, DuplicatesMixin):
     ) -> list[Hits]:
         """Returns the hits of a query within the current view, best first.
 
-        The point of a single query id is the first hit, as everywhere in FiftyOne.
+        The point of a single query id is the first hit, as everywhere in FiftyOne,
+        unless ``diversity`` prefers an equal one.
 
         With ``negatives`` it is a recommendation as Qdrant's (``average_vector``):
         distances are those to one vector, twice the mean of what the query gives less
@@ -106,43 +93,53 @@ class NeighborIndex(SimilarityIndex, DuplicatesMixin):
         )
         options.check()
         self._collection.refresh()
-        examples = self._examples(query, image)
+        asked = self._parse(query, image)
         if options.negatives:
-            return self._recommend(examples, self._examples(negatives), options)
+            return self._recommend(asked, self._parse(negatives), options)
 
-        restriction = self.restriction()
-        search = Search(self._collection, restriction, options, self._patches)
-        vectors = examples.vectors
+        search = Search(self._collection, self.restriction(), options, self._patches)
+        if options.plain and isinstance(asked, list) and len(asked) == 1:
+            return self._nearest_to_point(asked, search)
+
+        vectors = self._to_vectors(asked)
         if aggregation in POST_AGGREGATIONS and len(vectors) > 1:
             return [search.aggregated(vectors)]
 
         if aggregation is not None:
             vectors = vectors.mean(axis=0, keepdims=True)
 
-        found = search.nearest(vectors)
-        if len(examples.ids) == 1 and not reverse:
-            # Exact duplicates tie with the query; FiftyOne wants it first
-            itself = self._itself(examples).within(max_distance)
-            found = [found[0].after(restriction.keep([itself])[0]).first(search.k)]
+        return search.nearest(vectors)
 
-        return found
+    def _nearest_to_point(self, ids: list[str], search: Search) -> list[Hits]:
+        try:
+            return search.nearest(np.array(ids))
+        except (CollectionNotFound, MissingIDs):
+            self._contents.vectors(ids)  # says which of them it is, by FiftyOne's id
+            raise
 
     def _recommend(
-        self, positives: Examples, negatives: Examples, options: QueryOptions
+        self,
+        like: Matrix | list[str],
+        unlike: Matrix | list[str],
+        options: QueryOptions,
     ) -> list[Hits]:
-        ids = {*positives.ids, *negatives.ids}
-        both = set(positives.ids) & set(negatives.ids)
-        if both:
+        ids = [set(e) if isinstance(e, list) else set() for e in (like, unlike)]
+        if ids[0] & ids[1]:
             raise ConfigError(
-                f"{min(both)} is among the query and the negatives: choose one"
+                f"{min(ids[0] & ids[1])} is among the query and the negatives: "
+                "choose one"
             )
 
         metric = self._collection.schema().metric
-        vectors = points.steer(positives.vectors, negatives.vectors, metric)
+        steered = points.steer(self._to_vectors(like), self._to_vectors(unlike), metric)
         search = Search(
-            self._collection, self.restriction(), options, self._patches, without=ids
+            self._collection,
+            self.restriction(),
+            options,
+            self._patches,
+            without=ids[0] | ids[1],
         )
-        return search.nearest(vectors)
+        return search.nearest(steered)
 
     def sort_by_similarity(
         self,
@@ -268,7 +265,8 @@ class NeighborIndex(SimilarityIndex, DuplicatesMixin):
         self._curr_keep_inds = keep
         self._curr_missing_size = None if good is None else int((~good).sum())
 
-    def _examples(self, query: Any, image: Any = None) -> Examples:
+    def _parse(self, query: Any, image: Any = None) -> Matrix | list[str]:
+        """Returns what a query stands for: vectors, or ids."""
         if image is not None:
             if query is not None:
                 raise ConfigError("Give a query or an image, not both")
@@ -279,26 +277,18 @@ class NeighborIndex(SimilarityIndex, DuplicatesMixin):
                     "model=, also if its embeddings come from a field"
                 )
 
-            vectors = images.embed(images.read(image), self.get_model())
-            size = self._collection.schema().size
-            return Examples(points.to_matrix(vectors, size), [], [])
+            parsed = images.embed(images.read(image), self.get_model())
+        else:
+            parsed = self._parse_query(_to_array(query))
 
-        parsed = self._parse_query(_to_array(query))
         array = np.asarray(parsed)
         if np.issubdtype(array.dtype, np.number):
-            size = self._collection.schema().size
-            return Examples(points.to_matrix(array, size), [], [])
+            return points.to_matrix(array, self._collection.schema().size)
 
-        ids = to_list(parsed)
-        vectors, samples, _ = self._contents.retrieved(ids)
-        return Examples(vectors, ids, [str(i) for i in samples])
+        return to_list(parsed)
 
-    def _itself(self, example: Examples) -> Hits:
-        """Returns a single example, given by its id, as a hit."""
-        vectors, ids, samples = example
-        metric = self._collection.schema().metric
-        distance = points.pairwise_distances(vectors[0], vectors, metric)
-        return Hits(ids, samples, points.to_scores(distance, metric), distance)
+    def _to_vectors(self, query: Matrix | list[str]) -> Matrix:
+        return self._contents.vectors(query) if isinstance(query, list) else query
 
 
 def _to_array(query: Any) -> Any:

@@ -52,6 +52,11 @@ class QueryOptions:
     exact: bool = False
     hnsw_ef: int | None = None
 
+    @property
+    def plain(self) -> bool:
+        """Whether it is the nearest to one query that are asked for, by distance."""
+        return not self.reverse and not self.negatives and self.diversity is None
+
     def check(self) -> None:
         """Raises a :class:`ConfigError` for the first of :meth:`problems`."""
         for sentence in self.problems().values():

@@ -19,6 +19,7 @@ from .errors import CollectionMismatch, ConfigError, MissingIDs, VectorError
 
 Matrix = npt.NDArray[np.float32]
 Scores = npt.NDArray[np.float64]
+Ids = npt.NDArray[np.str_]
 
 SAMPLE_ID = "sample_id"
 NORM = "norm"

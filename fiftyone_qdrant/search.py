@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection as Container
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeAlias, cast
 
 import fiftyone.core.media as fom
 import fiftyone.core.patches as fop
@@ -22,9 +22,12 @@ from . import points
 from .collection import Collection
 from .errors import ConfigError
 from .hits import Hits
-from .nearest import most_diverse, nearest
+from .nearest import most_diverse, nearest, nearest_to_point
 from .options import POST_AGGREGATIONS, QueryOptions
-from .points import Matrix
+from .points import Ids, Matrix
+
+Queries: TypeAlias = Matrix | Ids
+"""Vectors, float32, shape ``(num_queries, size)``, or ids of points."""
 
 _FIRST_PROBE = 100  # hits asked for at first, at least,
 _PROBES_PER_HIT = 15  # or so many times k
@@ -158,11 +161,13 @@ class Search:
         self._with_samples = with_samples
         self._without = frozenset(without)
 
-    def nearest(self, queries: Matrix) -> list[Hits]:
+    def nearest(self, queries: Queries) -> list[Hits]:
         """Returns the best hits of each query that the restriction holds.
 
         Args:
-            queries: float32, shape ``(num_queries, size)``
+            queries: float32, shape ``(num_queries, size)``, or ids of points, shape
+                ``(num_queries,)``: each is the first of its own hits. Ids work
+                neither in reverse nor with diversity
         """
         k, diversity = self.k, self._options.diversity
         if k is None:
@@ -198,7 +203,7 @@ class Search:
         hits = Hits(ids, samples, scores, distances).take(order.tolist())
         return hits.within(self._options.max_distance).first(self.k)
 
-    def _nearest(self, queries: Matrix, k: int) -> list[Hits]:
+    def _nearest(self, queries: Queries, k: int) -> list[Hits]:
         if len(queries) > 1:
             self._restriction.ids()  # read once, for all queries
 
@@ -216,7 +221,7 @@ class Search:
         chosen = most_diverse(self._collection, query, hits.ids, k, diversity)
         return hits.take([row[i] for i in chosen])
 
-    def _probe(self, queries: Matrix, k: int) -> list[Hits]:
+    def _probe(self, queries: Queries, k: int) -> list[Hits]:
         if self._restriction.few:
             return self._among_ids(queries, k)
 
@@ -250,7 +255,7 @@ class Search:
         """Whether to read the ids of the view rather than look up so many hits."""
         return _SCANNED_PER_LOOKUP * limit > self._restriction.num_samples
 
-    def _among_ids(self, queries: Matrix, k: int) -> list[Hits]:
+    def _among_ids(self, queries: Queries, k: int) -> list[Hits]:
         ids = self._restriction.ids()
         if not ids:
             return [Hits.none(self._with_samples) for _ in queries]
@@ -260,7 +265,7 @@ class Search:
 
         return self._find(queries, k, self._options, ids)
 
-    def _rank_all(self, query: Matrix, options: QueryOptions | None = None) -> Hits:
+    def _rank_all(self, query: Queries, options: QueryOptions | None = None) -> Hits:
         """Ranks the whole index exactly, and keeps what the restriction holds."""
         total = max(1, self._collection.count())
         self._restriction.ids()
@@ -270,14 +275,23 @@ class Search:
 
     def _find(
         self,
-        queries: Matrix,
+        queries: Queries,
         k: int,
         options: QueryOptions,
         ids: Sequence[str] | None = None,
     ) -> list[Hits]:
         wanted = k + len(self._without)
+        if queries.dtype.kind == "U":
+            return [
+                nearest_to_point(
+                    self._collection, i, wanted, options, ids, self._with_samples
+                )
+                for i in queries.ravel().tolist()
+            ]
+
+        vectors = cast(Matrix, queries)
         found = nearest(
-            self._collection, queries, wanted, options, ids, self._with_samples
+            self._collection, vectors, wanted, options, ids, self._with_samples
         )
         if not self._without:
             return found

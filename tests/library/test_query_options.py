@@ -266,13 +266,6 @@ def test_diverse_hits_are_chosen_by_marginal_relevance(
         )
 
 
-def test_the_query_is_first_among_diverse_hits_too(index, ids, scopes):
-    for _ in scopes():
-        (hits,) = index.search(ids[41], k=5, diversity=0.7)
-        assert hits.ids[0] == ids[41]
-        assert len(set(hits.ids)) == 5
-
-
 # --- how deeply -----------------------------------------------------------------
 
 

@@ -9,6 +9,7 @@ contract suite: ``QDRANT_URL=http://localhost:PORT make test``.
 from __future__ import annotations
 
 import json
+import re
 import socket
 import ssl
 import sys
@@ -340,6 +341,9 @@ class _Handler(BaseHTTPRequestHandler):
             try:
                 return us.answer(self.command, path, json.loads(body or "null"))
             except ValueError as e:
+                gone = re.match(r"Point (\S+) is not found", str(e))
+                if gone:
+                    return 404, _error(f"Not found: No point with id {gone[1]} found")
                 return 400, _error(f"Wrong input: {e}")
 
     def _send(self, status: int, content: Any, headers: Any = None) -> None:

@@ -14,6 +14,7 @@ from fiftyone_qdrant.errors import (
     CollectionNotFound,
     ConnectionFailed,
     EngineError,
+    MissingIDs,
 )
 from tests.server.conftest import KEY
 from tests.server.misbehaviour import Fault
@@ -188,3 +189,41 @@ def test_a_key_that_is_revoked(create, samples, server, fault):
     saying = "refused the API key.*_QDRANT_API_KEY"
     with fault("query: key revoked", AuthenticationFailed, saying=saying):
         ask(samples)
+
+
+# --- what a query costs ---------------------------------------------------------
+
+
+@pytest.mark.parametrize("part", [60, 30], ids=["the dataset", "a view"])
+def test_a_query_by_id_is_two_requests(create, samples, server, part):
+    """One for the collection's metric and size, one for the point and its nearest."""
+    create(server.url)
+    query = samples.values("id")[7]
+    server.requests.clear()
+    found = samples[:part].sort_by_similarity(query, k=5, brain_key="index")
+    assert found.first().id == query
+    collection = samples.load_brain_results("index").config.collection_name
+    assert server.requests == [
+        f"GET /collections/{collection}",
+        f"POST /collections/{collection}/points/query/batch",
+    ]
+
+
+def test_a_query_in_a_view_sends_as_much_for_any_size_of_the_view(
+    create, samples, server
+):
+    create(server.url)
+    query = samples.values("id")[7]
+    sent = []
+    for part in (20, 40, 60):
+        server.sizes.clear()
+        samples[:part].sort_by_similarity(query, k=5, brain_key="index")
+        sent.append(sum(server.sizes))
+
+    assert len(set(sent)) == 1
+
+
+def test_a_query_by_the_id_of_no_point_says_so(create, samples, server):
+    create(server.url, n=30)
+    with pytest.raises(MissingIDs, match=f"{samples.last().id} is not in the index"):
+        samples.sort_by_similarity(samples.last().id, k=5, brain_key="index")
