@@ -63,6 +63,7 @@ def compare(num_points: int, size: int, only: list[str]) -> dict[str, Figures]:
 
         if who.startswith("ours"):
             found[who].update(app.measure(name, folder))
+            found[who].update(run("benchmarks.parts", name, folder))
 
     return found
 

@@ -53,6 +53,7 @@ class Ours(Contender):
     """This package's embedded engine, which searches exactly up to 200,000 points."""
 
     name = "qdrant"
+    at_most = 200_000
     phases = ("build", "ask", "batch")
 
     def load(self) -> None:
@@ -75,6 +76,7 @@ class Ours(Contender):
 class OursWithHnsw(Ours):
     """The same with an HNSW graph of all vectors."""
 
+    at_most = Contender.at_most
     phases = ("build", "ask")
 
     def build(self, dataset: Any, vectors: Any) -> Any:

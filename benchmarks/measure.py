@@ -22,6 +22,8 @@ from benchmarks.contenders import BRAIN_KEY, CONTENDERS, Contender
 
 _BATCH = 200
 _FETCHED = 10_000
+_SECONDS_PER_VIEW = 15
+_FEWEST_QUERIES = 5
 
 
 def build(contender: Contender, name: str, folder: Path) -> dict[str, float]:
@@ -56,6 +58,8 @@ def ask(contender: Contender, name: str, folder: Path) -> dict[str, float]:
         found, times = [], []
         for sample_id in asked:
             times.append(timed(lambda: found.append(query(view, sample_id))))  # noqa: B023
+            if sum(times) > _SECONDS_PER_VIEW and len(times) >= _FEWEST_QUERIES:
+                break
 
         figures[f"query_ms {view_name}"] = 1000 * median(times)
         figures[f"recall {view_name}"] = recall(found, truth[view_name])
@@ -93,7 +97,7 @@ def duplicates(contender: Contender, name: str, folder: Path) -> dict[str, float
 
 def recall(found: list[list[str]], truth: np.ndarray) -> float:
     """Returns which part of the true neighbors was found."""
-    pairs = zip(found, truth.tolist(), strict=True)
+    pairs = zip(found, truth.tolist(), strict=False)  # the slow are asked less
     return float(np.mean([len(set(f) & set(t)) / len(t) for f, t in pairs]))
 
 

@@ -58,7 +58,27 @@ def table(results: Results) -> str:
             if any(cells):
                 parts.append(f"| {label} | {' | '.join(cells)} |")
 
+        parts.extend(table_of_parts(found))
+
     return "\n".join(parts)
+
+
+def table_of_parts(found: dict[str, dict[str, float]]) -> list[str]:
+    """Returns where the time of our queries goes, a line per part."""
+    lines = []
+    for who, figures in found.items():
+        rows = [k.removeprefix("part ").split(": ", 1) for k in figures if "part " in k]
+        if not rows:
+            continue
+
+        views = list(dict.fromkeys(view for view, _ in rows))
+        lines += [f"\nWhere a query's time goes, {who}, in ms:\n"]
+        lines += [f"| part | {' | '.join(views)} |", "|---|" + "---:|" * len(views)]
+        for part in dict.fromkeys(part for _, part in rows):
+            times = [figures.get(f"part {view}: {part}", 0) for view in views]
+            lines.append(f"| {part} | {' | '.join(f'{t:.1f}' for t in times)} |")
+
+    return lines
 
 
 def cell(found: dict[str, dict[str, float]], who: str, key: str, unit: str) -> str:
