@@ -34,19 +34,19 @@ def make_vectors(num_points: int, size: int) -> np.ndarray:
     return vectors
 
 
-def make_dataset(name: str, num_samples: int) -> Any:
-    """Returns a dataset whose samples have one of 100 buckets, and shelves."""
+def make_dataset(name: str, num_samples: int, image: Path) -> Any:
+    """Returns a dataset of one image whose samples have one of 100 buckets."""
     import fiftyone as fo
+    from PIL import Image
+
+    Image.new("RGB", (64, 64), "teal").save(image)
 
     buckets = np.random.default_rng(SEED + 1).integers(100, size=num_samples)
     dataset = fo.Dataset(name, persistent=True)
     dataset.add_sample_field("bucket", fo.IntField)
     dataset.add_sample_field("shelf", fo.IntField)
     dataset.add_samples(
-        (
-            fo.Sample(f"/images/{n}.png", bucket=b, shelf=b)
-            for n, b in enumerate(buckets.tolist())
-        ),
+        (fo.Sample(str(image), bucket=b, shelf=b) for b in buckets.tolist()),
         validate=False,
         num_samples=num_samples,
     )
@@ -80,7 +80,7 @@ def prepare(folder: Path, name: str, num_samples: int, size: int) -> None:
     """Makes the vectors, the dataset and the true answers of its queries."""
     vectors = make_vectors(num_samples, size)
     np.save(folder / "vectors.npy", vectors)
-    dataset = make_dataset(name, num_samples)
+    dataset = make_dataset(name, num_samples, folder / "image.png")
     ids = np.array(dataset.values("id"))
     normed = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     asked = queries(num_samples)

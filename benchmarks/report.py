@@ -26,6 +26,7 @@ _ROWS = (
     ("loop_s", "neighbors of 200 samples, one by one", "s"),
     ("at_once_s", "neighbors of 200 samples, at once", "s"),
     ("app_ms", "Query Similar in the App's server", "ms"),
+    ("click_ms", "Query Similar, from click to grid", "ms"),
     ("build_peak_mb", "peak memory while building", "MB"),
     ("ask_peak_mb", "peak memory while querying", "MB"),
     ("recall whole", "recall@25", ""),

@@ -32,7 +32,7 @@ Queries: TypeAlias = Matrix | Ids
 _FIRST_PROBE = 100  # hits asked for at first, at least,
 _PROBES_PER_HIT = 15  # or so many times k
 _LARGEST_PROBE = 5_000  # hits that MongoDB is asked about at most
-_SCANNED_PER_LOOKUP = 10  # samples MongoDB scans while it looks one up by its id
+_SCANNED_PER_HIT = 30  # samples MongoDB scans in the time that one more hit costs
 _FEW_IDS = 2_000  # a view known to be so small is searched by its ids at once
 _MAX_ID_FILTER = 20_000  # ids sent to Qdrant at most; more are filtered here
 _QUERIES_PER_CALL = 128
@@ -253,7 +253,7 @@ class Search:
 
     def _ids_are_quicker(self, limit: int) -> bool:
         """Whether to read the ids of the view rather than look up so many hits."""
-        return _SCANNED_PER_LOOKUP * limit > self._restriction.num_samples
+        return _SCANNED_PER_HIT * limit > self._restriction.num_samples
 
     def _among_ids(self, queries: Queries, k: int) -> list[Hits]:
         ids = self._restriction.ids()
