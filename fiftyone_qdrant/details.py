@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from . import ownership
+from . import coverage, ownership
 from .catalog import Entry, describe
 from .connection import EMBEDDED
 from .footprint import Memory, disk_bytes, memory
@@ -73,6 +73,42 @@ class Details:
             for u in self.entry.users
             if u.brain_key != self.brain_key or not self.entry.mine
         )
+
+
+@dataclass(frozen=True)
+class Breakdown:
+    """How much of an index's dataset is indexed, by a label field or by tags.
+
+    Attributes:
+        grouping: the field, or ``"tags"``
+        choices: all that it could be
+        shares: a share for each value, the most frequent first
+    """
+
+    grouping: str
+    choices: tuple[str, ...]
+    shares: tuple[coverage.Share, ...]
+
+
+def break_down(
+    dataset: Any, brain_key: str, grouping: str | None = None, complete: bool = False
+) -> Breakdown:
+    """Returns how much of each label or tag an index holds.
+
+    Args:
+        dataset: the dataset
+        brain_key: the index
+        grouping (None): the label field or ``"tags"``; by default, or if there is no
+            such field any more, the first there is
+        complete (False): whether nothing is known to be missing, which saves the
+            comparison
+    """
+    index = load_impatient(dataset, brain_key)
+    choices = coverage.groupings(index)
+    chosen = grouping if grouping in choices else choices[0]
+    missing = set() if complete else coverage.compare(index).missing
+    shares = coverage.by_value(index, chosen, missing)
+    return Breakdown(chosen, tuple(choices), tuple(shares))
 
 
 def index_details(dataset: Any, brain_key: str) -> Details:

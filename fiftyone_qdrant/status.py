@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from dataclasses import dataclass, replace
 from typing import Any
@@ -135,9 +136,34 @@ def places(dataset: Any = None) -> list[Connection]:
     """Returns where the indexes of a dataset are, or where its first would go."""
     found: dict[Connection, None] = {}
     for key in [] if dataset is None else list_indexes(dataset):
-        found[load_index(dataset, key).collection.connection] = None
+        with contextlib.suppress(QdrantPluginError, ValueError):  # its row says so
+            found[load_index(dataset, key).collection.connection] = None
 
     return list(found) or [resolve({})]
+
+
+def survey(
+    dataset: Any = None, exact: bool = True
+) -> tuple[list[EngineStatus], list[IndexStatus]]:
+    """Returns the state of each engine of a dataset, and of each of its indexes.
+
+    Indexes of an engine that does not answer are not asked for: to find out takes
+    :data:`PATIENCE` once, whatever their number.
+
+    Args:
+        dataset (None): the dataset; without, the engine where a new index would go
+        exact (True): see :func:`index_statuses`
+    """
+    engines = {place: engine_status(place) for place in places(dataset)}
+    if dataset is None:
+        return list(engines.values()), []
+
+    reader = _Reader(dataset, exact)
+    for place, engine in engines.items():
+        if engine.problem:
+            reader.down[impatient(place)] = engine.problem
+
+    return list(engines.values()), [reader.read(k) for k in list_indexes(dataset)]
 
 
 def index_statuses(dataset: Any, exact: bool = True) -> list[IndexStatus]:
@@ -182,7 +208,7 @@ class _Reader:
         self._exact = exact
         self._totals: dict[Any, int] = {}
         self._existing: dict[Any, set[str]] = {}
-        self._down: dict[Connection, ConnectionFailed] = {}
+        self.down: dict[Connection, str] = {}  # and why
 
     def read(self, brain_key: str) -> IndexStatus:
         index, config = None, self._dataset.get_brain_info(brain_key).config
@@ -201,17 +227,16 @@ class _Reader:
             return replace(status, state="gone", problem=str(e))
         except ConnectionFailed as e:
             if index is not None:
-                self._down[index.collection.connection] = e
+                self.down[index.collection.connection] = str(e)
 
             return replace(status, state="unreachable", problem=str(e))
         except (QdrantPluginError, ValueError) as e:  # such as a field that is gone
             return replace(status, state="degraded", problem=str(e))
 
     def _check_reachable(self, index: QdrantSimilarityIndex) -> None:
-        """Five indexes of a server that is down are found out by one call."""
-        known = self._down.get(index.collection.connection)
+        known = self.down.get(index.collection.connection)
         if known is not None:
-            raise known
+            raise ConnectionFailed(known)
 
     def _read(self, index: QdrantSimilarityIndex, status: IndexStatus) -> IndexStatus:
         health = collection_health(index.collection)

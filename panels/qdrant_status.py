@@ -1,25 +1,32 @@
-"""Qdrant Status: which engine serves this dataset, and what is indexed."""
-
-from pathlib import Path
+"""Qdrant Status: which engine serves this dataset, what is indexed, what is running."""
 
 import fiftyone.operators as foo
 import fiftyone.operators.types as types
 from fiftyone.operators.categories import Categories
 
+from fiftyone_qdrant import coverage
+from fiftyone_qdrant.activity import cancel_work, work_under_way
+from fiftyone_qdrant.catalog import catalog
+from fiftyone_qdrant.details import break_down, index_details
 from fiftyone_qdrant.errors import QdrantPluginError
-from fiftyone_qdrant.status import engine_status, index_statuses
+from fiftyone_qdrant.status import impatient, load_impatient, places, survey
 
-_COLUMNS = (
-    ("brain_key", "Brain key"),
-    ("collection", "Collection"),
-    ("points", "Points"),
-    ("coverage", "Coverage"),
-    ("state", "Status"),
-)
+from . import collection_table, engine_header, index_table, work_list
+from . import index_details as closely
+from .guarded_panel import GuardedPanel, show_problem
+
+_AT_ONCE = 20  # milliseconds
+_WHILE_RUNNING = 2000
+_WHILE_WAITING = 5000
 
 
-class QdrantStatus(foo.Panel):
-    """The status panel."""
+class QdrantStatus(GuardedPanel):
+    """The status panel.
+
+    The first event reads counts only, so that the panel opens at once, whatever the
+    size of the dataset. Until a second one has compared all ids, figures that would
+    need that are shown as unknown.
+    """
 
     @property
     def config(self):
@@ -32,65 +39,236 @@ class QdrantStatus(foo.Panel):
             help_markdown="Which Qdrant serves this dataset, and what is indexed",
         )
 
+    # --- events: what is read ---------------------------------------------------
+
     def on_load(self, ctx):
-        self.refresh(ctx)
+        self._read(ctx)
 
     def on_change_dataset(self, ctx):
-        self.refresh(ctx)
+        ctx.panel.state.set({"chosen": None, "rows": [], "entries": None})
+        self._read(ctx)
 
     def refresh(self, ctx):
-        """Reads everything again. An event that raises would replace the panel."""
-        try:
-            engine = engine_status()
-            rows = [] if ctx.dataset is None else index_statuses(_fresh(ctx.dataset))
-        except QdrantPluginError as e:
-            ctx.panel.set_state("problem", str(e))
-            return
+        """Reads everything again."""
+        self._read(ctx)
+        if ctx.panel.state.entries is not None:
+            self._read_collections(ctx)
 
-        ctx.panel.set_state("problem", engine.problem)
-        ctx.panel.set_state("engine", _engine_line(engine))
-        problems = [[r.brain_key, r.problem] for r in rows if r.problem]
-        ctx.panel.set_state("problems", problems)
-        ctx.panel.set_state("count", len(rows))
-        ctx.panel.set_data("indexes", [_row(r) for r in rows])
+    def tick(self, ctx):
+        """Reads counts, and how far what runs is."""
+        self._read(ctx, before=ctx.panel.state.rows or [])
+
+    def compare(self, ctx):
+        """Compares all ids: makes the figures of the first event exact."""
+        if not ctx.panel.state.comparing:
+            return  # a late drawing of an older state asked for it again
+
+        ctx.panel.state.comparing = False  # even if it fails: no endless tries
+        _, statuses = survey(_fresh(ctx.dataset), exact=True)
+        self._show_rows(ctx, [index_table.to_state(s) for s in statuses])
+        self._read_details(ctx)
+
+    def on_change_view(self, ctx):
+        asked = ctx.request_params
+        seen = str([asked.get(k) for k in ("view", "filters", "extended")])
+        if _is_news(ctx, "seen_view", seen):
+            self._read_note(ctx)
+
+    def on_change_selected(self, ctx):
+        if _is_news(ctx, "seen_selection", str([ctx.selected, ctx.selected_labels])):
+            self._read_note(ctx)
+
+    def choose(self, ctx):
+        """Looks at another index closely."""
+        row = _row(ctx)
+        if row["brain_key"] != ctx.panel.state.chosen:
+            ctx.panel.state.chosen = row["brain_key"]
+            self._show_rows(ctx, ctx.panel.state.rows)
+            self._read_details(ctx)
+
+    def open_tab(self, ctx):
+        ctx.panel.state.tab = ctx.params["tab"]
+
+    def group_by(self, ctx):
+        self._read_shares(ctx, ctx.params["grouping"])
+
+    def toggle_collections(self, ctx):
+        if ctx.panel.state.entries is None:
+            self._read_collections(ctx)
+        else:
+            ctx.panel.state.entries = None
+
+    # --- events: what is done ---------------------------------------------------
+
+    def create(self, ctx):
+        self._prompt(ctx, "create_qdrant_index", {})
+
+    def query(self, ctx):
+        self._prompt(ctx, "query_similar", {"brain_key": _row(ctx)["brain_key"]})
+
+    def sync(self, ctx):
+        key = _row(ctx)["brain_key"]
+        self._prompt(ctx, "sync_index", {"brain_key": key, "view_target": "DATASET"})
+
+    def tune(self, ctx):
+        self._prompt(ctx, "tune_index", {"brain_key": _row(ctx)["brain_key"]})
+
+    def rename(self, ctx):
+        self._prompt(ctx, "rename_index", {"brain_key": _row(ctx)["brain_key"]})
+
+    def clean_up(self, ctx):
+        self._prompt(ctx, "cleanup_collection", {"brain_key": _row(ctx)["brain_key"]})
+
+    def clean_up_collection(self, ctx):
+        entry = ctx.panel.state.entries[ctx.params["row"]]
+        params = {"collection_name": entry["name"]}
+        if entry["path"]:
+            params["path"] = entry["path"]
+
+        self._prompt(ctx, "cleanup_collection", params)
+
+    def cancel(self, ctx):
+        cancel_work(ctx.dataset, ctx.params["work_id"])
+        self.tick(ctx)
+
+    def _prompt(self, ctx, operator, params):
+        uri = f"{self.plugin_name}/{operator}"
+        ctx.prompt(uri, params=params, on_success=self.refresh, on_error=self.refresh)
+
+    # --- reading ----------------------------------------------------------------
+
+    def _read(self, ctx, before=()):
+        dataset = None if ctx.dataset is None else _fresh(ctx.dataset)
+        engines, statuses = survey(dataset, exact=False)
+        rows = [index_table.to_state(s) for s in statuses]
+        works = [] if dataset is None else work_under_way(dataset, statuses)
+        rows = index_table.keep_exact(rows, before)
+        works = [work_list.to_state(w) for w in works]
+        busy = {w["brain_key"] for w in works if not w["waiting"]}
+        index_table.mark_filling(rows, busy)
+        inexact = {r["brain_key"] for r in rows if not index_table.is_exact(r)}
+        ctx.panel.state.set(
+            {
+                "engines": [engine_header.to_state(e) for e in engines],
+                "works": works,
+                "comparing": bool(inexact - busy),
+                "reads": (ctx.panel.state.reads or 0) + 1,
+                "tab": ctx.panel.state.tab or closely.COVERAGE,
+            }
+        )
+        ctx.panel.data.set(work_list.to_data(works))
+        self._show_rows(ctx, rows)
+        self._read_details(ctx)
+
+    def _show_rows(self, ctx, rows):
+        keys = [r["brain_key"] for r in rows]
+        chosen = ctx.panel.state.chosen
+        if chosen not in keys:
+            chosen = keys[0] if keys else None
+
+        ctx.panel.state.set({"rows": rows, "chosen": chosen})
+        ctx.panel.data.set("indexes", index_table.to_data(rows))
+
+    def _read_details(self, ctx):
+        facts, row = None, _chosen_row(ctx)
+        if row is not None and row["points"] is not None:
+            facts = closely.facts_of(index_details(ctx.dataset, row["brain_key"]))
+            ctx.panel.data.set({f"table_{tab}": facts[tab] for tab in facts})
+
+        ctx.panel.state.facts = facts
+        self._read_shares(ctx, (ctx.panel.state.shares or {}).get("grouping"))
+        self._read_note(ctx)
+
+    def _read_shares(self, ctx, grouping):
+        shares, row = None, _chosen_row(ctx)
+        if row is not None and row["indexed"] is not None and row["total"]:
+            complete = row["indexed"] == row["total"]
+            found = break_down(ctx.dataset, row["brain_key"], grouping, complete)
+            shares = closely.shares_of(found)
+            ctx.panel.data.set("shares_plot", closely.bars_of(found))
+
+        ctx.panel.state.shares = shares
+
+    def _read_note(self, ctx):
+        row = _chosen_row(ctx)
+        note = None
+        if row is not None and row["points"] is not None:
+            note = _note(ctx, row["brain_key"])
+
+        ctx.panel.state.note = note
+
+    def _read_collections(self, ctx):
+        entries = []
+        for place in places(ctx.dataset):
+            found = catalog(impatient(place), ctx.dataset)
+            entries += [collection_table.to_state(e, place.path) for e in found]
+
+        ctx.panel.state.entries = entries
+        ctx.panel.data.set("collection_rows", collection_table.to_data(entries))
+
+    # --- drawing ----------------------------------------------------------------
 
     def render(self, ctx):
-        panel = types.Object()
-        header = panel.h_stack("header", gap=2, align_y="center")
-        header.md(ctx.panel.get_state("engine") or "Reading…", name="engine_line")
-        header.btn(
-            "refresh",
-            label="Refresh",
-            icon="refresh",
-            variant="outlined",
-            on_click=self.refresh,
-        )
-        problem = ctx.panel.get_state("problem")
-        if problem:
-            alert = types.AlertView(
-                severity="error", label="Qdrant cannot be used", description=problem
-            )
-            panel.view("problem_alert", alert)
+        state, panel = ctx.panel.state, types.Object()
+        rows, works = state.rows or [], state.works or []
+        engine_header.show(panel, state.engines or [], rows, self.refresh)
+        show_problem(panel, state.problem)
+        work_list.show(panel, works, self.cancel)
+        if rows:
+            actions = self._row_actions()
+            index_table.show(panel, rows, state.chosen, actions, self.choose)
+        elif state.engines:
+            panel.md("This dataset has no Qdrant index yet.", name="none")
 
-        for n, (key, text) in enumerate(ctx.panel.get_state("problems") or []):
-            alert = types.AlertView(severity="warning", label=key, description=text)
-            panel.view(f"index_alert_{n}", alert)
+        if state.chosen:
+            closely.show(panel, state.chosen, state, self)
 
-        if ctx.panel.get_state("count"):
-            size = {"table": {"sx": {"minWidth": 300}}}
-            table = types.TableView(componentsProps=size)
-            for key, label in _COLUMNS:
-                table.add_column(key, label=label)
+        if state.engines:
+            self._show_foot(panel, state)
 
-            panel.list("indexes", types.Object(), view=table)
-        elif ctx.panel.get_state("engine"):
-            panel.md(
-                "No Qdrant index yet. Press ` and choose **Create Qdrant Index**.",
-                name="none",
-            )
-
-        padding = {"container": {"sx": {"pt": 3, "pr": 2}}}
+        self._add_timer(panel, state, works)
+        padding = {"container": {"sx": {"pt": 2, "pr": 2, "pb": 4}}}
         return types.Property(panel, view=types.ObjectView(componentsProps=padding))
+
+    def _show_foot(self, panel, state):
+        foot = panel.h_stack("foot", gap=2)
+        foot.btn(
+            "create",
+            label="Create index",
+            icon="add",
+            variant="outlined" if state.rows else "contained",
+            on_click=self.create,
+        )
+        hidden = state.entries is None
+        foot.btn(
+            "toggle_collections",
+            label="All collections" if hidden else "Hide collections",
+            icon="expand_more" if hidden else "expand_less",
+            variant="outlined",
+            on_click=self.toggle_collections,
+        )
+        if not hidden:
+            collection_table.show(panel, state.entries, self.clean_up_collection)
+
+    def _row_actions(self):
+        return [
+            ("query", "Query", "search", self.query),
+            ("sync", "Add missing", "sync", self.sync),
+            ("tune", "Tune", "tune", self.tune),
+            ("rename", "Rename", "edit", self.rename),
+            ("clean_up", "Clean up", "delete", self.clean_up),
+        ]
+
+    def _add_timer(self, panel, state, works):
+        """Comes back by itself only while something is to be expected."""
+        if state.comparing:
+            timer = types.TimerView(timeout=_AT_ONCE, on_timeout=self.compare)
+            panel.view(f"compare_timer_{state.reads}", timer)  # each fires once
+        elif works:
+            running = work_list.is_running(works)
+            interval = _WHILE_RUNNING if running else _WHILE_WAITING
+            timer = types.TimerView(interval=interval, on_interval=self.tick)
+            panel.view("tick_timer", timer)
 
 
 def _fresh(dataset):
@@ -99,28 +277,37 @@ def _fresh(dataset):
     return dataset
 
 
-def _engine_line(engine):
-    kind = "Embedded Qdrant" if engine.engine == "embedded" else "Qdrant server"
-    place = engine.location.replace(str(Path.home()), "~", 1)
-    if engine.version is None:
-        return f"**{kind}** · {place}"
+def _is_news(ctx, name, seen):
+    """Setting state makes FiftyOne send the same event again: that is none."""
+    if ctx.panel.get_state(name) == seen:
+        return False
 
-    return f"**{kind} {engine.version}** · {place} · {engine.latency_ms:.0f} ms"
-
-
-def _row(status):
-    row = {"brain_key": status.brain_key, "collection": status.collection}
-    row["state"] = status.state
-    row["points"] = "-" if status.points is None else f"{status.points:,}"
-    row["coverage"] = "-"
-    if status.total is not None:
-        row["coverage"] = f"{status.indexed:,} of {status.total:,}"
-        if status.coverage is not None:
-            row["coverage"] += f" ({_percent(status.coverage)}\u00a0%)"
-
-    return row
+    ctx.panel.set_state(name, seen)
+    return True
 
 
-def _percent(fraction):
-    """Never shows 100 while something is missing."""
-    return f"{int(1000 * fraction) / 10:g}"
+def _row(ctx):
+    return ctx.panel.state.rows[ctx.params["row"]]
+
+
+def _chosen_row(ctx):
+    rows, chosen = ctx.panel.state.rows or [], ctx.panel.state.chosen
+    return next((r for r in rows if r["brain_key"] == chosen), None)
+
+
+def _note(ctx, key):
+    """How much of the current view and selection the chosen index holds."""
+    index = load_impatient(ctx.dataset, key)
+    parts = []
+    try:
+        if ctx.has_custom_view:
+            held, total = coverage.of_view(index, ctx.view)
+            parts.append(f"current view: {held:,} of {total:,} indexed")
+
+        if index.config.patches_field is None and ctx.selected:
+            held = coverage.of_ids(index, ctx.selected)
+            parts.append(f"selected: {held:,} of {len(ctx.selected):,} indexed")
+    except QdrantPluginError as e:  # such as a view that lacks the labels
+        parts.append(str(e))
+
+    return " · ".join(parts)

@@ -201,53 +201,6 @@ def test_query_of_a_dropped_collection_says_so_and_the_app_lives_on(app, dataset
     assert app.complaints.pop(0).startswith("Traceback")
 
 
-# --- look -----------------------------------------------------------------------
-
-
-def rows_of(panel):
-    """The panel's table as a list of dicts."""
-    columns, *rows = [
-        row.locator("th, td").all_inner_texts() for row in panel.locator("tr").all()
-    ]
-    return [dict(zip(columns, row, strict=True)) for row in rows]
-
-
-def test_status_panel_shows_the_truth(app, dataset):
-    index = index_of(dataset, dataset[:45])
-    app.open_dataset(dataset.name)
-    panel = app.open_panel("qdrant_status")
-    expect(panel.get_by_role("cell", name=KEY, exact=True)).to_be_visible()
-    (row,) = rows_of(panel)
-    assert row == {
-        "Brain key": KEY,
-        "Collection": index.config.collection_name,
-        "Points": "45",
-        "Coverage": "45 of 60 (75\u00a0%)",
-        "Status": "ready",
-    }
-
-
-def test_status_panel_refresh_shows_lower_coverage(app, dataset, digit_images):
-    index_of(dataset)
-    app.open_dataset(dataset.name)
-    panel = app.open_panel("qdrant_status")
-    expect(panel.get_by_text("60 of 60 (100 %)")).to_be_visible()
-    more = digit_images[COUNT : COUNT + 10]
-    dataset.add_samples([fo.Sample(str(path)) for path in more])
-    panel.get_by_role("button", name="Refresh").click()
-    expect(panel.get_by_text("60 of 70 (85.7\u00a0%)")).to_be_visible()
-
-
-def test_status_panel_of_a_dropped_collection_warns_and_stays(app, dataset):
-    index = index_of(dataset)
-    index.collection.drop()
-    app.open_dataset(dataset.name)
-    panel = app.open_panel("qdrant_status")
-    expect(panel.get_by_role("cell", name="gone", exact=True)).to_be_visible()
-    expect(panel.get_by_text("Uncaught Operator Error")).to_have_count(0)
-    expect(panel.get_by_role("button", name="Refresh")).to_be_visible()
-
-
 # --- clean up -------------------------------------------------------------------
 
 

@@ -1,0 +1,91 @@
+"""All collections at the places of this dataset: whose they are, and their size."""
+
+import fiftyone.operators.types as types
+
+from fiftyone_qdrant.catalog import MEANINGS
+
+from .looks import ABSENT, CONTAINER, hidden, narrower_than, number, size
+
+_COLUMNS = {
+    "name": "Collection",
+    "kind": "Whose",
+    "used_by": "Used by, or made for",
+    "points": "Points",
+    "size": "Size",
+}
+_KINDS = {
+    "this dataset": "success.main",
+    "other dataset": "text.primary",
+    "unused": "warning.main",
+    "orphan": "warning.main",
+}
+
+
+def to_state(entry, path):
+    """Returns what the panel keeps of a collection, and of the store it is in."""
+    users = ", ".join(map(str, entry.users))
+    return {
+        "name": entry.name,
+        "kind": entry.kind,
+        "used_by": users or (f"dataset '{entry.made_for}'" if entry.made_for else ""),
+        "points": entry.points,
+        "bytes": entry.bytes,
+        "path": path,
+        "problem": entry.problem,
+    }
+
+
+def show(panel, entries, clean_up):
+    """Adds the table, with a button to clean up in each row."""
+    if not entries:
+        panel.md("There is no collection yet.", name="no_collections")
+        return
+
+    table = types.TableView(
+        componentsProps={
+            "container": {"sx": CONTAINER},
+            "table": {"sx": _style(entries)},
+            "tableHeadCell": {"sx": {"fontSize": "0.85rem"}},
+            "tableBodyCell": {"sx": {"fontSize": "0.9rem"}},
+        },
+        actions_label=" ",
+    )
+    for key, label in _COLUMNS.items():
+        table.add_column(key, label=label)
+
+    for n, entry in enumerate(entries):
+        table.add_tooltip(n, 1, entry["problem"] or MEANINGS[entry["kind"]])
+
+    table.add_row_action("clean_up", clean_up, icon="delete", tooltip="Clean up")
+    panel.list("collection_rows", types.Object(), view=table)
+
+
+def to_data(entries):
+    """Returns the table's cells."""
+    return [
+        {
+            "name": e["name"],
+            "kind": e["kind"],
+            "used_by": e["used_by"] or ABSENT,
+            "points": number(e["points"], ABSENT),
+            "size": size(e["bytes"]),
+        }
+        for e in entries
+    ]
+
+
+def _style(entries):
+    style = {
+        "minWidth": 0,
+        "& th, & td": {"px": 1},
+        "& td": {"overflowWrap": "anywhere"},
+        **narrower_than(520, hidden([3])),
+    }
+    for n, entry in enumerate(entries, 1):
+        color = _KINDS.get(entry["kind"], "text.secondary")
+        style[f"& tbody tr:nth-child({n}) td:nth-child(2)"] = {
+            "color": color,
+            "whiteSpace": "nowrap",
+        }
+
+    return style

@@ -1,0 +1,76 @@
+"""The head of the panel: which engine serves this dataset, and how all of it fares."""
+
+import fiftyone.operators.types as types
+
+from .looks import BAD, GOOD, STATE_COLORS, WARNING, place
+
+
+def to_state(engine):
+    """Returns what the panel keeps of an engine's status."""
+    return {
+        "name": "Embedded Qdrant" if engine.engine == "embedded" else "Qdrant server",
+        "version": engine.version,
+        "location": place(engine.location),
+        "latency": None if engine.latency_ms is None else round(engine.latency_ms, 1),
+        "problem": engine.problem,
+    }
+
+
+def show(panel, engines, rows, refresh):
+    """Adds a line for each engine, and what to do about one that does not answer."""
+    header = panel.h_stack("header", gap=2, align_x="space-between", align_y="center")
+    lines = header.v_stack("engine_lines", gap=0, align_x="left")
+    if not engines:
+        lines.md("Reading…", name="engine_0")
+
+    for n, engine in enumerate(engines):
+        words, color = _health(engine, rows)
+        text = f"**{engine['name']} {engine['version'] or ''}** *● {words}*"
+        if engine["latency"] is not None:
+            text += f" · {engine['latency']:g} ms"
+
+        lines.md(
+            f"{text}\n\n{engine['location']}",
+            name=f"engine_{n}",
+            componentsProps={"container": {"sx": _line_style(color)}},
+        )
+
+    down = any(e["problem"] for e in engines)
+    header.btn(
+        "refresh",
+        label="Retry" if down else "Refresh",
+        icon="refresh",
+        variant="contained" if down else "outlined",
+        on_click=refresh,
+    )
+    for n, engine in enumerate(engines):
+        if engine["problem"]:
+            alert = types.AlertView(
+                severity="error",
+                label=f"{engine['name']} cannot be used",
+                description=engine["problem"],
+            )
+            panel.view(f"engine_alert_{n}", alert)
+
+
+def _health(engine, rows):
+    if engine["problem"]:
+        return "does not answer", BAD
+
+    ailing = [r for r in rows if STATE_COLORS[r["state"]] in (WARNING, BAD)]
+    if ailing:
+        word = "index needs" if len(ailing) == 1 else "indexes need"
+        return f"{len(ailing)} {word} attention", WARNING
+
+    if any(r["state"] == "building" for r in rows):
+        return "building", STATE_COLORS["building"]
+
+    return "healthy", GOOD
+
+
+def _line_style(color):
+    return {
+        "& p": {"m": 0, "overflowWrap": "anywhere"},
+        "& p:last-of-type": {"color": "text.secondary", "fontSize": "0.85rem"},
+        "& em": {"color": color, "fontStyle": "normal", "whiteSpace": "nowrap"},
+    }

@@ -1,0 +1,213 @@
+"""The chosen index, closely: coverage by label, facts, parameters."""
+
+import fiftyone.operators.types as types
+
+from fiftyone_qdrant.catalog import MEANINGS
+
+from .looks import ABSENT, CONTAINER, INDEXED, MISSING, number, place, size
+
+COVERAGE, FACTS, SETTINGS = "coverage", "facts", "settings"
+_TABS = {COVERAGE: "Coverage", FACTS: "Health", SETTINGS: "Parameters"}
+_MOST = 15  # bars that can be told apart
+
+
+def facts_of(details):
+    """Returns what the panel keeps of the details of an index: words and settings."""
+    health, entry, memory = details.health, details.entry, details.memory
+    used = ", ".join(map(str, details.sharers)) or "nobody else"
+    facts = [
+        ("Collection", f"{entry.name} at {place(entry.location)}"),
+        ("Optimizer", f"{health.color}: {health.optimizer_error or health.meaning}"),
+        ("In the HNSW graph", _in_graph(health)),
+        ("Segments", f"{health.segments:,}"),
+        ("Memory for full speed", f"about {size(memory.total)} ({_parts(memory)})"),
+        (
+            "On disk",
+            "a server does not tell" if details.disk is None else size(details.disk),
+        ),
+        ("Quantization", details.quantization or "none"),
+        ("Made for", _made_for(entry)),
+        ("Shared with", used),
+    ]
+    if health.update_queue:
+        facts.insert(2, ("Waiting to be applied", f"{health.update_queue:,} updates"))
+
+    if health.shards is not None:
+        replicas = f"{health.shards:,}, {len(health.replicas):,} replicas"
+        facts.insert(2, ("Shards", replicas))
+
+    return {
+        "facts": [{"what": what, "value": value} for what, value in facts],
+        "settings": [_setting(s) for s in details.settings],
+    }
+
+
+def _in_graph(health):
+    if health.indexed_vectors:
+        return f"about {health.indexed_vectors:,} of {health.points:,} vectors"
+
+    return "none: searches compare with every point, which is exact"
+
+
+def _parts(memory):
+    parts = {
+        "vectors": memory.vectors,
+        "graph": memory.graph,
+        "quantized": memory.quantized,
+    }
+    return ", ".join(f"{name} {size(n)}" for name, n in parts.items() if n) or "none"
+
+
+def _made_for(entry):
+    if entry.made_for is None:
+        return MEANINGS["foreign"]
+
+    when = f", {entry.created_at[:10]}" if entry.created_at else ""
+    return f"dataset '{entry.made_for}'{when}"
+
+
+def _setting(setting):
+    asked = "default" if setting.asked is None else str(setting.asked)
+    actual = ABSENT if setting.actual is None else str(setting.actual)
+    return {
+        "name": setting.name,
+        "asked": asked,
+        "actual": f"{actual} ≠ asked" if setting.differs else actual,
+        "unit": setting.unit,
+    }
+
+
+def shares_of(breakdown):
+    """Returns what the panel keeps of a breakdown."""
+    return {
+        "grouping": breakdown.grouping,
+        "choices": list(breakdown.choices),
+        "values": len(breakdown.shares),
+    }
+
+
+def bars_of(breakdown):
+    """Returns the traces of a stacked bar chart of a breakdown."""
+    shown = list(breakdown.shares[:_MOST])[::-1]
+    names = [f"{s.value} " for s in shown]
+
+    def bar(name, counts, color):
+        return {
+            "type": "bar",
+            "orientation": "h",
+            "name": name,
+            "y": names,
+            "x": counts,
+            "marker": {"color": color},
+            "hovertemplate": "%{y}: %{x:,} " + name + "<extra></extra>",
+        }
+
+    missing = [s.total - s.indexed for s in shown]
+    return [
+        bar("indexed", [s.indexed for s in shown], INDEXED),
+        bar("missing", missing, MISSING),
+    ]
+
+
+def show(panel, key, state, handlers):
+    """Adds the details.
+
+    Args:
+        panel: the panel
+        key: the chosen brain key
+        state: the panel's state, with ``tab``, ``facts``, ``shares`` and ``note``
+        handlers: the panel, which has ``open_tab`` and ``group_by``
+    """
+    head = panel.h_stack("details_head", gap=2, align_y="center")
+    head.md(f"**{key}**", name="details_title")
+    tabs = head.btn_group("details_tabs")
+    for tab, label in _TABS.items():
+        tabs.btn(
+            f"tab_{tab}",
+            label=label,
+            variant="contained" if tab == state.tab else "outlined",
+            on_click=handlers.open_tab,
+            params={"tab": tab},
+        )
+
+    if state.note:
+        panel.md(state.note, name="details_note")
+
+    if state.tab == COVERAGE:
+        _show_coverage(panel, state.shares, handlers)
+    elif state.facts:
+        columns = {"what": "", "value": ""}
+        if state.tab == SETTINGS:
+            columns = {"name": "Parameter", "asked": "Asked for", "actual": "In force"}
+
+        _show_table(panel, state.tab, columns, state.facts)
+
+
+def _show_coverage(panel, shares, handlers):
+    if not shares:
+        return
+
+    if len(shares["choices"]) > 1:
+        by = panel.h_stack("groupings", gap=1)
+        for n, choice in enumerate(shares["choices"]):
+            by.btn(
+                f"grouping_{n}",
+                label=f"by {choice}",
+                variant="text" if choice != shares["grouping"] else "outlined",
+                on_click=handlers.group_by,
+                params={"grouping": choice},
+            )
+
+    if not shares["values"]:
+        panel.md("Nothing has a label or a tag here.", name="no_shares")
+    else:
+        rows = min(shares["values"], _MOST)
+        layout = {
+            "barmode": "stack",
+            "margin": {"t": 8, "b": 32, "l": 8, "r": 8},
+            "xaxis": {"fixedrange": True},
+            "yaxis": {
+                "automargin": True,
+                "type": "category",
+                "showgrid": False,
+                "fixedrange": True,
+            },
+            "showlegend": True,
+            "legend": {
+                "orientation": "h",
+                "traceorder": "normal",
+                "x": 0,
+                "xanchor": "left",
+                "y": 1,
+                "yanchor": "bottom",
+            },
+        }
+        panel.plot(
+            "shares_plot",
+            layout=layout,
+            config={"displayModeBar": False},
+            height=110 + 22 * rows,
+        )
+
+    if shares["values"] > _MOST:
+        words = f"The {_MOST} most frequent of {number(shares['values'])}."
+        panel.md(words, name="more_shares")
+
+
+def _show_table(panel, tab, columns, facts):
+    table = types.TableView(
+        componentsProps={
+            "container": {"sx": CONTAINER},
+            "table": {"sx": {"minWidth": 0, "& td": {"overflowWrap": "anywhere"}}},
+            "tableHead": {"sx": {} if tab == SETTINGS else {"display": "none"}},
+            "tableBodyCell": {"sx": {"fontSize": "0.9rem"}},
+        }
+    )
+    for column, label in columns.items():
+        table.add_column(column, label=label)
+
+    if tab == SETTINGS:
+        for n, setting in enumerate(facts[SETTINGS]):
+            table.add_tooltip(n, 0, setting["unit"])
+
+    panel.list(f"table_{tab}", types.Object(), view=table)

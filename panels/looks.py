@@ -1,0 +1,59 @@
+"""How figures and states are written and colored, the same everywhere in a panel."""
+
+from pathlib import Path
+
+import eta.core.utils as etau
+
+UNKNOWN = "…"
+ABSENT = "-"
+
+GOOD, BUSY, WARNING, BAD = (
+    "success.main",
+    "info.main",
+    "warning.main",
+    "error.main",
+)
+STATE_COLORS = {
+    "ready": GOOD,
+    "building": BUSY,
+    "filling": BUSY,
+    "waiting": BUSY,
+    "unfinished": WARNING,
+    "degraded": WARNING,
+    "gone": BAD,
+    "unreachable": BAD,
+}
+INDEXED, MISSING = "#2e9e6b", "#d98e2b"  # on both themes
+
+
+def number(value, unknown=UNKNOWN):
+    """Returns a count in words."""
+    return unknown if value is None else f"{value:,}"
+
+
+def percent(part, whole):
+    """Returns a percentage that never says 100 while something is missing."""
+    return f"{int(1000 * part / whole) / 10:g}\u00a0%"
+
+
+def size(num_bytes):
+    """Returns a number of bytes as FiftyOne writes it."""
+    return ABSENT if num_bytes is None else etau.to_human_bytes_str(num_bytes)
+
+
+def place(location):
+    """Returns where something is, the home directory as people write it."""
+    return location.replace(str(Path.home()), "~", 1)
+
+
+def narrower_than(pixels, rules):
+    """Returns style rules that hold while their container is narrow."""
+    return {f"@container (max-width: {pixels}px)": rules}
+
+
+CONTAINER = {"containerType": "inline-size", "width": "100%"}
+
+
+def hidden(columns):
+    """Returns style rules that hide columns of a table, counted from 1."""
+    return {f"& tr > :nth-child({n})": {"display": "none"} for n in columns}
