@@ -11,6 +11,7 @@ import fiftyone.core.utils as fou
 from . import agreement, ownership, points
 from .collection import Collection, Schema, list_collections
 from .connection import EMBEDDED, Connection
+from .embedded.launcher import is_store
 from .errors import (
     CollectionExists,
     CollectionMismatch,
@@ -27,6 +28,24 @@ def choose_name(samples: Any, connection: Connection) -> str:
     root = "fiftyone-" + fou.to_slug(samples._root_dataset.name)
     taken = ownership.claimed_names().union(list_collections(connection))
     return str(fbu.get_unique_name(root, taken))
+
+
+def described_names(connection: Connection) -> dict[str, str]:
+    """Returns the names of all collections at a place, with who uses each in words.
+
+    Raises:
+        ConnectionFailed: if Qdrant cannot be reached
+    """
+    if connection.engine == EMBEDDED and not is_store(str(connection.path)):
+        return {}
+
+    users = ownership.all_users(connection)
+    return {
+        name: f"Used by {', '.join(map(str, users[name]))}"
+        if name in users
+        else "Used by no index of this database"
+        for name in sorted(list_collections(connection))
+    }
 
 
 def check(collection: Collection, config: Any) -> bool:

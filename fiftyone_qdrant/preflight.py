@@ -69,6 +69,7 @@ class Preflight:
         estimate: memory, disk and time, if the size is known
         free_disk: bytes free where an embedded store is
         notes: what else is good to know
+        warnings: what may go wrong, or could not be checked
     """
 
     problems: list[Problem] = field(default_factory=list)
@@ -82,6 +83,7 @@ class Preflight:
     estimate: Estimate | None = None
     free_disk: int | None = None
     notes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
@@ -99,6 +101,7 @@ class Preflight:
                 self._vectors_line(),
                 self._estimate_line(),
                 *self.notes,
+                *self.warnings,
             )
             if line
         ]
@@ -143,7 +146,7 @@ class Preflight:
             self.problems.append(Problem(str(e), where))
         except Exception as e:
             logger.warning("Part of a preflight failed", exc_info=True)
-            self.notes.append(f"Not all could be checked: {type(e).__name__}: {e}")
+            self.warnings.append(f"Not all could be checked: {type(e).__name__}: {e}")
 
 
 def preflight(
@@ -154,6 +157,7 @@ def preflight(
     patches_field: str | None = None,
     from_brain_key: str | None = None,
     connect: bool = False,
+    ask: bool = True,
     **config: Any,
 ) -> Preflight:
     """Looks at what :func:`fiftyone_qdrant.ingest.create_index` would do.
@@ -166,6 +170,7 @@ def preflight(
         patches_field (None): the label field
         from_brain_key (None): another similarity run
         connect (False): whether only to connect to a collection
+        ask (True): whether to ask Qdrant, with its API key, what is there
         **config: arguments of
             :class:`fiftyone_qdrant.similarity.QdrantSimilarityConfig`
     """
@@ -200,7 +205,11 @@ def preflight(
 
     with found.noting(next((k for k in ("url", "path") if config.get(k)), None)):
         connection = wanted.connection()
-        _ask_engine(found, wanted, connection)
+        if ask:
+            _ask_engine(found, wanted, connection)
+        else:
+            found.warnings.append(f"{connection.location} was not asked yet")
+
         found.metric = found.metric or DEFAULT_METRIC
         if found.size and found.vectors is not None and not connect:
             _estimate(found, source, connection, parameters)
@@ -383,7 +392,7 @@ def _estimate(
         there = next(p for p in (path, *path.parents) if p.exists())
         found.free_disk = shutil.disk_usage(there).free
         if found.free_disk < found.estimate.disk:
-            found.notes.append(
+            found.warnings.append(
                 f"The disk may fill up: {in_words(found.free_disk)} are free at "
                 f"{connection.path}"
             )

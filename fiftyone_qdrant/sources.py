@@ -15,8 +15,8 @@ from .runs import as_ours, is_builtin, list_indexes, load_index
 from .similarity import QdrantSimilarityIndex
 
 NO_SOURCE = (
-    "Give the embeddings field, the model, or the brain key of another similarity run "
-    "to index with"
+    "Give the embeddings field or the model to index with, or the brain key of another "
+    "similarity run to take vectors from"
 )
 NO_COLLECTION = "Give the collection_name of the collection to connect to"
 

@@ -60,6 +60,27 @@ def mark_invalid(inputs, name, message):
     field.error_message = message
 
 
+def mark_problem(inputs, path, message):
+    """Marks a field, such as ``"hnsw_config.m"``, if the form shows it.
+
+    Returns:
+        whether it does
+    """
+    *groups, name = path.split(".")
+    for group in groups:
+        section = inputs.get_property(group)
+        if section is None:
+            return False
+
+        inputs = section.type
+
+    if inputs.get_property(name) is None:
+        return False
+
+    mark_invalid(inputs, name, message)
+    return True
+
+
 def dropdown(values, labels=None):
     """Returns a dropdown of values."""
     view = types.DropdownView()
@@ -128,7 +149,7 @@ def without_empty(value):
 def _description(p):
     text = f"{p.description}. {p.advice}".rstrip(". ")
     if p.default is None:
-        return text
+        return f"{text}. Default: Qdrant's choice"
 
     default = {True: "on", False: "off"}.get(p.default, p.default)
     return f"{text}. Default: {default}"

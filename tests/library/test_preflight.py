@@ -194,7 +194,7 @@ def test_it_never_raises(samples, monkeypatch, caplog):
 
     monkeypatch.setattr("fiftyone_qdrant.preflight._count_vectors", fail)
     found = preflight(samples, "new", embeddings="vector")
-    assert "Not all could be checked: RuntimeError: the moon is full" in found.notes
+    assert "Not all could be checked: RuntimeError: the moon is full" in found.warnings
     assert found.ok
     assert "the moon is full" in caplog.text
 

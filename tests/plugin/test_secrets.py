@@ -75,7 +75,7 @@ def index(request, dataset, server, key, monkeypatch, caplog, capsys):
     made = fob.compute_similarity(
         dataset, embeddings="pixels", backend="qdrant", brain_key="mine", **given
     )
-    assert [place.api_key for place in opened] == [key]
+    assert {place.api_key for place in opened} == {key}
     assert made.total_index_size == 40
     return made
 
@@ -163,7 +163,7 @@ def test_secret_is_used_by_the_operator(dataset, server, key, monkeypatch, passw
     monkeypatch.setenv(ENV["url"], url)
     monkeypatch.setenv(ENV["api_key"], key)
     made = call("create_qdrant_index", dataset, brain_key="mine", embeddings="pixels")
-    assert [place.api_key for place in opened] == [key]
+    assert {place.api_key for place in opened} == {key}
     assert made["engine"] == "server"
     assert made["location"] == "http://qdrant.example:6333"
     assert key not in json.dumps(made)

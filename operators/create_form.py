@@ -1,0 +1,401 @@
+"""The form of Create Qdrant Index: from which vectors, where, with what settings."""
+
+import fiftyone as fo
+import fiftyone.operators.types as types
+import fiftyone.zoo as foz
+
+from fiftyone_qdrant.connection import ENVIRONMENT, KEYWORDS, default_path, resolve
+from fiftyone_qdrant.errors import ConfigError, QdrantPluginError
+from fiftyone_qdrant.index_collection import described_names
+from fiftyone_qdrant.parameter_table import CLUSTER, GROUPS, PARAMETERS, STORAGE
+from fiftyone_qdrant.points import DISTANCES
+from fiftyone_qdrant.preflight import preflight
+from fiftyone_qdrant.sources import (
+    NO_COLLECTION,
+    NO_SOURCE,
+    find_origin,
+    similarity_runs,
+)
+from fiftyone_qdrant.status import impatient
+
+from .forms import (
+    dropdown,
+    mark_invalid,
+    mark_problem,
+    parameter_inputs,
+    quantization_inputs,
+    without_empty,
+)
+from .qdrant_operator import connection_keywords
+
+ALLOWED_MODELS = "FIFTYONE_ZOO_ALLOWED_MODEL_NAMES"
+
+_SOURCES = {
+    "embeddings": "An embeddings field",
+    "model": "A zoo model",
+    "run": "Another similarity index",
+    "collection": "An existing collection",
+}
+_FIELDS = {
+    "embeddings": "embeddings",
+    "model": "model",
+    "run": "from_brain_key",
+    "collection": "collection_name",
+}
+_PLACES = {
+    "configured": "As configured",
+    "embedded": "An embedded store",
+    "server": "A Qdrant server",
+}
+_TABS = {
+    "basic": "Basic",
+    **{group.name: group.label for group in GROUPS},
+    "storage": "Quantization & storage",
+    "cluster": "Cluster",
+}
+_ARGUMENTS = ("brain_key", "embeddings", "model", "patches_field", "from_brain_key")
+_CONFIG = ("collection_name", "metric", "vector_name", *PARAMETERS)
+_OF_THE_FORM = ("tab", "source", "where", "ask", "quantization", "view_target")
+_PARAMS = {*_ARGUMENTS, "connect", "dry_run", *_CONFIG, *KEYWORDS, *_OF_THE_FORM}
+_PATCHES = (fo.Detection, fo.Detections, fo.Polyline, fo.Polylines)
+
+
+def create_inputs(ctx, inputs):
+    """Adds all fields of the form, and what its choices would do and take."""
+    samples = ctx.target_view()
+    tabs = types.TabsView()
+    for name, label in _TABS.items():
+        tabs.add_choice(name, label=label)
+
+    inputs.enum("tab", tabs.values(), default="basic", view=tabs)
+    tab = ctx.params.get("tab", "basic")
+    if tab == "basic":
+        _basic(ctx, inputs)
+    elif tab == "storage":
+        parameter_inputs(inputs, STORAGE)
+        quantization_inputs(ctx, inputs)
+    elif tab == "cluster":
+        parameter_inputs(inputs, CLUSTER)
+    else:
+        group = next(g for g in GROUPS if g.name == tab)
+        parameter_inputs(inputs.obj(tab, label=group.label).type, group.parameters)
+
+    if not ctx.params.get("dry_run"):
+        _card(ctx, inputs, samples)
+
+
+def creation_arguments(ctx):
+    """Returns the keywords of ``create_index()`` that the params give.
+
+    A form sends empty fields as ``None`` or ``""``, and those that its choices hide.
+
+    Raises:
+        ConfigError: if a parameter is unknown, or an API key is among them
+    """
+    params = ctx.params
+    unknown = sorted(set(params) - _PARAMS)
+    if unknown:
+        raise ConfigError(f"Unknown parameter {', '.join(map(repr, unknown))}")
+
+    given = {name: params.get(name) for name in _ARGUMENTS}
+    given |= {name: without_empty(params.get(name)) for name in _CONFIG}
+    given |= _place(params, connection_keywords(ctx))
+    kind = params.get("quantization")  # the form's choice; Python gives the dict
+    if kind is not None:
+        settings = (given["quantization_config"] or {}).get(kind) or {}
+        given["quantization_config"] = None if kind == "none" else {kind: settings}
+
+    source = _source(ctx)
+    if "source" in params:
+        given.update(dict.fromkeys(_hidden(source)))
+
+    given["connect"] = source == "collection"
+    return {name: value for name, value in given.items() if value not in (None, "")}
+
+
+def _source(ctx):
+    """Returns the chosen source, or the one that Python's arguments mean."""
+    params = ctx.params
+    if params.get("source"):
+        return params["source"]
+
+    if params.get("connect"):
+        return "collection"
+
+    if params.get("from_brain_key"):
+        return "run"
+
+    if params.get("embeddings"):
+        return "embeddings"
+
+    has_field = ctx.dataset.get_field_schema(ftype=fo.VectorField)
+    return "model" if params.get("model") or not has_field else "embeddings"
+
+
+def _hidden(source):
+    """Returns what the form does not show for a source, whatever it still sends."""
+    hidden = {
+        "embeddings": ("from_brain_key", "vector_name"),
+        "model": ("embeddings", "from_brain_key", "vector_name"),
+        "run": ("embeddings", "model", "patches_field", "metric", "vector_name"),
+        "collection": ("embeddings", "from_brain_key", "metric"),
+    }
+    return hidden[source]
+
+
+def _place(params, keywords):
+    where = params.get("where", None)
+    if where == "configured":
+        return {**keywords, "url": None, "path": None}
+
+    if where == "embedded":
+        return {**keywords, "url": None, "path": params.get("path") or default_path()}
+
+    return {**keywords, "path": None} if where == "server" else keywords
+
+
+def _basic(ctx, inputs):
+    inputs.str(
+        "brain_key",
+        required=True,
+        label="Brain key",
+        description="A name for the index: letters, digits and underscores",
+    )
+    source = _source(ctx)
+    inputs.enum(
+        "source",
+        list(_SOURCES),
+        default=source,
+        label="Vectors from",
+        view=dropdown(_SOURCES, _SOURCES),
+    )
+    if source == "run":
+        _run_input(ctx, inputs)
+    elif source == "collection":
+        _where(ctx, inputs)
+        _collection_choice(ctx, inputs)
+
+    if source != "run":
+        _patches_input(ctx, inputs)
+
+    if source == "embeddings":
+        _field_input(ctx, inputs)
+
+    if source != "run":
+        _model_input(ctx, inputs, source)
+
+    if source in ("embeddings", "model"):
+        metrics = list(DISTANCES)
+        inputs.enum(
+            "metric", metrics, default="cosine", label="Metric", view=dropdown(metrics)
+        )
+
+    if source != "collection":
+        inputs.str(
+            "collection_name",
+            label="Collection",
+            description="Empty makes a new name from the dataset's",
+        )
+        _where(ctx, inputs)
+
+
+def _run_input(ctx, inputs):
+    runs = similarity_runs(ctx.dataset)
+    origins = {key: find_origin(ctx.dataset, key) for key in runs}
+    labels = {key: f"{key} ({origin.backend})" for key, origin in origins.items()}
+    inputs.enum(
+        "from_brain_key",
+        runs,
+        label="Similarity index",
+        description="Its vectors are copied, nothing is embedded again",
+        view=dropdown(runs, labels),
+    )
+    origin = origins.get(ctx.params.get("from_brain_key"))
+    if origin is not None:
+        inputs.view("origin", types.Notice(label=origin.summary))
+
+
+def _patches_input(ctx, inputs):
+    fields = _label_fields(ctx.dataset)
+    inputs.enum(
+        "patches_field",
+        fields,
+        view=dropdown(fields),
+        label="Patches",
+        description="A label field whose patches to index; empty indexes samples",
+    )
+
+
+def _field_input(ctx, inputs):
+    fields = _vector_fields(ctx.dataset, ctx.params.get("patches_field"))
+    inputs.enum(
+        "embeddings",
+        fields,
+        view=dropdown(fields),
+        label="Embeddings field",
+        description="Take the embeddings from this field",
+    )
+
+
+def _model_input(ctx, inputs, source):
+    about = "The zoo model that made them: needed to search by text"
+    if source == "model":
+        about = "The zoo model that embeds the samples: choose or type its name"
+
+    allowed = _allowed_models(ctx)
+    names = allowed or foz.list_zoo_models(tags="embeddings")
+    choices = [types.Choice(name, label=name) for name in names]
+    inputs.str(
+        "model",
+        label="Model",
+        description=about,
+        view=types.AutocompleteView(choices=choices, allow_user_input=not allowed),
+    )
+
+
+def _allowed_models(ctx):
+    names = ctx.secrets.get(ALLOWED_MODELS) or ""
+    return [name.strip() for name in names.split(",") if name.strip()]
+
+
+def _collection_choice(ctx, inputs):
+    """Offers the collections there are, or a name to type while Qdrant is away."""
+    names = {}
+    if _may_ask(ctx):
+        try:
+            place = resolve(_place(ctx.params, connection_keywords(ctx)))
+            names = described_names(impatient(place))
+        except QdrantPluginError:  # the card says it
+            names = {}
+
+    choices = [
+        types.Choice(name, label=name, description=whose)
+        for name, whose in names.items()
+    ]
+    inputs.str(
+        "collection_name",
+        label="Collection",
+        description=_whose(names, ctx.params.get("collection_name")),
+        view=types.AutocompleteView(choices=choices, allow_user_input=True),
+    )
+    inputs.str(
+        "vector_name",
+        label="Vector name",
+        description="Which vectors to use, if a point has several",
+    )
+
+
+def _whose(names, name):
+    return names.get(name, f"{len(names):,} there" if names else "Type its name")
+
+
+def _where(ctx, inputs):
+    inputs.enum(
+        "where",
+        list(_PLACES),
+        default="configured",
+        label="Where",
+        view=dropdown(_PLACES, _PLACES),
+    )
+    where = ctx.params.get("where")
+    if where == "embedded" or (where is None and ctx.params.get("path")):
+        inputs.str(
+            "path",
+            label="Directory",
+            description=f"Empty means {default_path()}",
+        )
+    elif where == "server" or (where is None and ctx.params.get("url")):
+        inputs.str(
+            "url",
+            label="URL",
+            description=(
+                "Such as http://localhost:6333. The API key comes from the secret "
+                f"{ENVIRONMENT['api_key']}"
+            ),
+        )
+        inputs.bool(
+            "ask",
+            default=False,
+            label="Ask this server now",
+            description="The URL is complete: look, with the API key, what is there",
+            view=types.SwitchView(),
+        )
+
+
+def _may_ask(ctx):
+    """Whether Qdrant may be asked: not each URL on the way to a whole one."""
+    return ctx.params.get("where") != "server" or bool(ctx.params.get("ask"))
+
+
+def _card(ctx, inputs, samples):
+    """Says what would happen, or why it cannot; then the form cannot be sent."""
+    try:
+        arguments = creation_arguments(ctx)
+    except ConfigError as e:
+        _refuse(inputs, str(e))
+        return
+
+    wrong = _not_given(ctx, arguments) or _not_allowed(ctx, arguments)
+    if wrong:
+        _refuse(inputs, *wrong)
+        return
+
+    if not any(name in arguments for name in _FIELDS.values()):
+        return  # nothing is chosen yet: that it must be is said with the key
+
+    found = preflight(samples, **arguments, ask=_may_ask(ctx))
+    for problem in found.problems:
+        _refuse(inputs, problem.text, problem.where)
+
+    if found.ok:
+        card = types.AlertView(
+            severity="warning" if found.warnings else "success",
+            label="Ready" if "brain_key" in arguments else "Give it a brain key",
+            description=" · ".join(found.lines),
+        )
+        inputs.view("preflight", card)
+
+
+def _not_given(ctx, arguments):
+    """Returns what must be given yet, and the field for it."""
+    if ctx.params.get("where") == "server" and not arguments.get("url"):
+        return "Give the url of the server", "url"
+
+    source = _source(ctx)
+    if "brain_key" in arguments and _FIELDS[source] not in arguments:
+        words = NO_COLLECTION if source == "collection" else NO_SOURCE
+        return words, _FIELDS[source]
+
+    return None
+
+
+def _not_allowed(ctx, arguments):
+    allowed, model = _allowed_models(ctx), arguments.get("model")
+    if allowed and model and model not in allowed:
+        return f"Model '{model}' is none of {ALLOWED_MODELS}", "model"
+
+    return None
+
+
+def _refuse(inputs, sentence, where=None):
+    if where is not None and mark_problem(inputs, where, sentence):
+        return
+
+    name = f"problem_{where or ''}".replace(".", "_")
+    inputs.str(name, view=types.Error(label=sentence))
+    mark_invalid(inputs, name, sentence)
+
+
+def _label_fields(dataset):
+    schema = dataset.get_field_schema(ftype=fo.EmbeddedDocumentField)
+    return [n for n, f in schema.items() if issubclass(f.document_type, _PATCHES)]
+
+
+def _vector_fields(dataset, patches_field):
+    if patches_field in _label_fields(dataset):
+        _, root = dataset._get_label_field_path(patches_field)
+        schema = dataset.get_field_schema(flat=True, ftype=fo.VectorField)
+        prefix = f"{root}."
+        return [n[len(prefix) :] for n in schema if n.startswith(prefix)]
+
+    return list(dataset.get_field_schema(ftype=fo.VectorField))
