@@ -38,7 +38,8 @@ def main() -> None:
         open_app(browser, url) as app,
     ):
         app.open_dataset(NAME)
-        for picture in (create_index, query_similar, status_panel, status_panel_light):
+        pictures = (create_index, query_form, query_similar)
+        for picture in (*pictures, status_panel, status_panel_light):
             path = IMAGES / f"{picture.__name__.replace('_', '-')}.png"
             path.write_bytes(picture(app))
             size = path.stat().st_size / 1000
@@ -56,6 +57,7 @@ def prepare() -> fo.Dataset:
         for path, label in zip(paths, digits.labels, strict=True)
     )
     dataset.set_values("embedding", digits.vectors)
+    dataset.skip(1000).limit(2).tag_samples("scribble")
     dataset.app_config.active_fields = fo.ActiveFields(
         paths=["ground_truth", "distance"]
     )
@@ -76,6 +78,24 @@ def create_index(app: App) -> bytes:
     form = app.run_operator("Create Qdrant Index")
     form.fill("Brain key", "by_pixels")
     form.choose("Embeddings field", "embedding")
+    expect(form.execute_button).to_be_enabled()
+    picture = still(app, form.box.bounding_box())
+    form.box.get_by_role("button", name="Cancel").click()
+    expect(form.box).to_have_count(0)
+    app.page.set_viewport_size({"width": 1500, "height": 900})
+    return picture
+
+
+def query_form(app: App) -> bytes:
+    """The form for what is like a 3, and unlike what was tagged."""
+    app.page.set_viewport_size({"width": 1500, "height": 1400})  # all of it
+    app.select("ground_truth", 3)
+    form = app.run_operator("Query Similar")
+    form.choose("Index", "pixels")
+    form.tick("More options")
+    form.choose("Unlike", "What has a tag")
+    form.choose("Tag", "scribble")
+    form.fill("Diversity", "0.3")
     expect(form.execute_button).to_be_enabled()
     picture = still(app, form.box.bounding_box())
     form.box.get_by_role("button", name="Cancel").click()
