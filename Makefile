@@ -9,7 +9,7 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check docs fix shots bench clean
+.PHONY: help demo test soak check docs fix shots bench clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | \
@@ -31,6 +31,10 @@ check: $(VENV)/.installed-dev  ## lint, format, types, direction of imports
 
 docs: $(VENV)/.installed-dev  ## write docs/parameters.md
 	@$(PY) scripts/document_parameters.py
+
+soak: $(VENV)/.installed-dev  ## kill, crowd and starve embedded stores for ten minutes
+	@$(PY) scripts/setup_mongod.py
+	@FQ_SOAK=1 exec $(PY) -m pytest tests/soak $(ARGS)
 
 fix: $(VENV)/.installed-dev  ## let ruff repair and format what it can
 	$(VENV)/bin/ruff check --fix .

@@ -26,7 +26,7 @@ _BY_TEXT: tuple[tuple[str, type[errors.QdrantPluginError], str], ...] = (
     (
         r"No space left|os error 28",
         errors.StoreUnavailable,
-        "the disk that holds collection '{name}' is full",
+        "the disk that holds collection '{name}' is full: make room, and call again",
     ),
     (
         r"dimension error",

@@ -8,6 +8,7 @@ acknowledged writes are in the engine's log on disk.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import logging
 import os
@@ -84,6 +85,9 @@ def error_to_wire(exc: BaseException) -> protocol.Message:
         return {"error": type(exc).__name__, "message": str(exc)}
     if isinstance(exc, ImportError):
         message = f"the embedded engine cannot be imported: {exc}"
+        return {"error": "StoreUnavailable", "message": message}
+    if isinstance(exc, OSError) and exc.errno == errno.ENOSPC:
+        message = "the disk of the store is full: make room, and call again"
         return {"error": "StoreUnavailable", "message": message}
     if isinstance(exc, OSError):
         message = f"{exc.filename or 'the store'}: {exc.strerror or exc}"

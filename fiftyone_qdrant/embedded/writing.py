@@ -114,14 +114,10 @@ class PointWriter(Caller):
             try:
                 self._write("upsert", message, request.buffers, timeout)
             except errors.QdrantPluginError as exc:
-                done = number * step
-                if done == 0 and not isinstance(exc, errors.ConnectionFailed):
+                known = _known(exc, number * step, step, count)
+                if not known:
                     raise
-                tried = min(step, count - done)
-                raise type(exc)(
-                    f"{errors.sentence(exc)} The first {done} of {count} points are "
-                    f"written; of the {tried} after these some may be"
-                ) from exc
+                raise type(exc)(f"{errors.sentence(exc)} {known}") from exc
 
     def delete(
         self,
@@ -203,3 +199,15 @@ class PointWriter(Caller):
                 selector = [selector]
             message["ids"] = request.ids(list(selector))
         self._write(op, message, request.buffers, timeout)
+
+
+def _known(exc: errors.QdrantPluginError, done: int, step: int, count: int) -> str:
+    """Returns what is known to be written when a message of points failed."""
+    said = []
+    if done:
+        said.append(f"The first {done:,} of {count:,} points are written.")
+    refused = isinstance(exc, errors.StoreUnavailable)  # before it was touched
+    if isinstance(exc, errors.ConnectionFailed) and not refused:
+        tried = min(step, count - done)
+        said.append(f"Of {tried:,} points it is not known whether they are written")
+    return " ".join(said)
