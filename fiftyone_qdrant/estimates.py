@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 _RATIOS = {"scalar": 4, "binary": 32}  # a float32 to its quantized form
+_COMPRESSIONS = {"x4": 4, "x8": 8, "x16": 16, "x32": 32, "x64": 64}
 _HEADROOM = 1.5  # Qdrant's rule of thumb: while segments are rewritten
 _BYTES_PER_POINT = 800  # on disk: id, payload and the index of the sample id
 _SECONDS_PER_POINT = 1.2e-4
@@ -63,7 +64,7 @@ def _ratio(parameters: Mapping[str, Any]) -> float | None:
         return None
 
     if isinstance(product := quantization.get("product"), Mapping):
-        return float(str(product.get("compression") or "x16").lstrip("x") or 16)
+        return _COMPRESSIONS.get(str(product.get("compression")), 16)
 
     return next((r for kind, r in _RATIOS.items() if kind in quantization), None)
 

@@ -25,9 +25,13 @@ logger = logging.getLogger(__name__)
 
 def choose_name(samples: Any, connection: Connection) -> str:
     """Returns a name made from the dataset's that no collection or run has."""
-    root = "fiftyone-" + fou.to_slug(samples._root_dataset.name)
     taken = ownership.claimed_names().union(list_collections(connection))
-    return str(fbu.get_unique_name(root, taken))
+    return str(fbu.get_unique_name(base_name(samples), taken))
+
+
+def base_name(samples: Any) -> str:
+    """Returns the name that a dataset's first collection gets."""
+    return "fiftyone-" + str(fou.to_slug(samples._root_dataset.name))
 
 
 def described_names(connection: Connection) -> dict[str, str]:

@@ -6,11 +6,8 @@ Qdrant waits for a second or two at most.
 
 from __future__ import annotations
 
-import logging
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +19,9 @@ from . import index_collection, ownership
 from .collection import Collection, Schema
 from .connection import EMBEDDED, Connection
 from .embedded.launcher import is_store
-from .errors import CollectionNotFound, ConfigError, QdrantPluginError
-from .estimates import Estimate, estimate, in_words
+from .errors import CollectionNotFound, ConfigError
+from .estimates import estimate, in_words
+from .forecast import Preflight, Problem
 from .ownership import OWNER
 from .parameter_table import PARAMETERS
 from .parameters import CollectionParameters
@@ -31,122 +29,10 @@ from .points import DEFAULT_METRIC, check_metric
 from .runs import as_ours, check_new_key, is_builtin, is_unfinished, load_index
 from .similarity import QdrantSimilarityConfig
 from .sources import NO_COLLECTION, NO_SOURCE, Source
-from .status import EngineStatus, engine_status, impatient
-
-logger = logging.getLogger(__name__)
+from .status import engine_status, impatient
 
 _COUNTED = 20_000  # samples whose labels are counted one by one
 _PROBED = 1_000  # samples of which more are estimated
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Why it would fail, in the words of the error.
-
-    Attributes:
-        text: one sentence or two
-        where: the argument that is wrong, such as ``"brain_key"`` or
-            ``"hnsw_config.m"``; ``None`` if no single one is
-    """
-
-    text: str
-    where: str | None = None
-
-
-@dataclass
-class Preflight:
-    """What creating an index would do and take.
-
-    Attributes:
-        problems: what would stop it; empty if nothing is known to
-        engine: whether Qdrant answers, its version and milliseconds of a call
-        collection_name: the collection it would go to
-        collection: what is there now, and whose that is, in words
-        vectors: how many vectors at most
-        about: whether ``vectors`` is an estimate from some of the samples
-        size: dimensions of the vectors, or ``None`` while that is not known
-        metric: the metric of the index
-        estimate: memory, disk and time, if the size is known
-        free_disk: bytes free where an embedded store is
-        notes: what else is good to know
-        warnings: what may go wrong, or could not be checked
-    """
-
-    problems: list[Problem] = field(default_factory=list)
-    engine: EngineStatus | None = None
-    collection_name: str | None = None
-    collection: str | None = None
-    vectors: int | None = None
-    about: bool = False
-    size: int | None = None
-    metric: str | None = None
-    estimate: Estimate | None = None
-    free_disk: int | None = None
-    notes: list[str] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-
-    @property
-    def ok(self) -> bool:
-        """Whether nothing is known to stop it."""
-        return not self.problems
-
-    @property
-    def lines(self) -> list[str]:
-        """The same in a few short sentences, the problems left out."""
-        return [
-            line
-            for line in (
-                _engine_line(self.engine),
-                self.collection,
-                self._vectors_line(),
-                self._estimate_line(),
-                *self.notes,
-                *self.warnings,
-            )
-            if line
-        ]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Returns everything as plain JSON."""
-        return {**asdict(self), "ok": self.ok, "lines": self.lines}
-
-    def _vectors_line(self) -> str | None:
-        if self.vectors is None:
-            return None
-
-        size = f" of {self.size:,} dimensions" if self.size else ""
-        about = "about" if self.about else "up to"
-        return f"{about} {self.vectors:,} vectors{size}, {self.metric}".capitalize()
-
-    def _estimate_line(self) -> str | None:
-        if self.estimate is None:
-            return None
-
-        text = (
-            f"About {in_words(self.estimate.memory)} of memory, "
-            f"{in_words(self.estimate.disk)} of disk"
-        )
-        if self.free_disk is not None:
-            text += f" ({in_words(self.free_disk)} free)"
-
-        if self.estimate.seconds is not None:
-            text += f", {max(1, round(self.estimate.seconds)):,} s"
-
-        return text
-
-    @contextmanager
-    def noting(self, where: str | None = None) -> Iterator[None]:
-        """Notes an error as a problem, and goes on.
-
-        What only this look ran into stops nothing: it is noted as unchecked.
-        """
-        try:
-            yield
-        except (QdrantPluginError, ValueError) as e:
-            self.problems.append(Problem(str(e), where))
-        except Exception as e:
-            logger.warning("Part of a preflight failed", exc_info=True)
-            self.warnings.append(f"Not all could be checked: {type(e).__name__}: {e}")
 
 
 def preflight(
@@ -241,16 +127,18 @@ class _Wanted:
         config = {**self.config, "metric": None}
         return impatient(QdrantSimilarityConfig(**config).connection())
 
+    @property
+    def vector_name(self) -> str | None:
+        return self.config.get("vector_name")
+
     def started(self) -> Collection:
         return load_index(self.samples._root_dataset, self.brain_key).collection
 
-    def collection(self, connection: Connection) -> Collection:
+    def collection_name(self) -> str | None:
         if self.goes_on:
-            return Collection(connection, self.started().name)
+            return self.started().name
 
-        name = self.config.get("collection_name")
-        name = name or index_collection.choose_name(self.samples, connection)
-        return Collection(connection, name, self.config.get("vector_name"))
+        return self.config.get("collection_name") or None
 
 
 def _check_model(name: str) -> None:
@@ -318,16 +206,31 @@ def _ask_engine(found: Preflight, wanted: _Wanted, connection: Connection) -> No
         _size_of_origin(found, wanted)
 
     with found.noting("collection_name"):
-        collection = wanted.collection(connection)
-        found.collection_name = name = collection.name
-        metric = None if wanted.goes_on else found.metric
-        schema = index_collection.look(collection, metric)
-        if schema is not None:
-            _describe(found, wanted, collection, schema)
-        elif wanted.connect:
-            raise CollectionNotFound(f"There is no collection '{name}' to connect to")
+        name = wanted.collection_name()
+        if name is None:
+            _foresee_name(found, wanted, connection)
         else:
-            found.collection = f"New collection '{name}'"
+            _look_at(found, wanted, Collection(connection, name, wanted.vector_name))
+
+
+def _foresee_name(found: Preflight, wanted: _Wanted, connection: Connection) -> None:
+    name = index_collection.base_name(wanted.samples)
+    found.collection = f"New collection '{name}-…'"  # what follows is random
+    if index_collection.choose_name(wanted.samples, connection) == name:
+        found.collection_name = name
+        found.collection = f"New collection '{name}'"
+
+
+def _look_at(found: Preflight, wanted: _Wanted, collection: Collection) -> None:
+    found.collection_name = name = collection.name
+    metric = None if wanted.goes_on else found.metric
+    schema = index_collection.look(collection, metric)
+    if schema is not None:
+        _describe(found, wanted, collection, schema)
+    elif wanted.connect:
+        raise CollectionNotFound(f"There is no collection '{name}' to connect to")
+    else:
+        found.collection = f"New collection '{name}'"
 
 
 def _size_of_origin(found: Preflight, wanted: _Wanted) -> None:
@@ -396,14 +299,3 @@ def _estimate(
                 f"The disk may fill up: {in_words(found.free_disk)} are free at "
                 f"{connection.path}"
             )
-
-
-def _engine_line(engine: EngineStatus | None) -> str | None:
-    if engine is None or engine.problem:
-        return None
-
-    kind = "Embedded Qdrant" if engine.engine == EMBEDDED else "Qdrant"
-    return (
-        f"{kind} {engine.version} at {engine.location} answers in "
-        f"{engine.latency_ms or 0:.0f} ms"
-    )

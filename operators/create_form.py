@@ -4,9 +4,8 @@ import fiftyone as fo
 import fiftyone.operators.types as types
 import fiftyone.zoo as foz
 
-from fiftyone_qdrant.connection import ENVIRONMENT, KEYWORDS, default_path, resolve
-from fiftyone_qdrant.errors import ConfigError, QdrantPluginError
-from fiftyone_qdrant.index_collection import described_names
+from fiftyone_qdrant.connection import KEYWORDS
+from fiftyone_qdrant.errors import ConfigError
 from fiftyone_qdrant.parameter_table import CLUSTER, GROUPS, PARAMETERS, STORAGE
 from fiftyone_qdrant.points import DISTANCES
 from fiftyone_qdrant.preflight import preflight
@@ -16,7 +15,6 @@ from fiftyone_qdrant.sources import (
     find_origin,
     similarity_runs,
 )
-from fiftyone_qdrant.status import impatient
 
 from .forms import (
     dropdown,
@@ -26,6 +24,7 @@ from .forms import (
     quantization_inputs,
     without_empty,
 )
+from .place_form import collection_inputs, may_ask, place_arguments, place_inputs
 from .qdrant_operator import connection_keywords
 
 ALLOWED_MODELS = "FIFTYONE_ZOO_ALLOWED_MODEL_NAMES"
@@ -42,11 +41,6 @@ _FIELDS = {
     "run": "from_brain_key",
     "collection": "collection_name",
 }
-_PLACES = {
-    "configured": "As configured",
-    "embedded": "An embedded store",
-    "server": "A Qdrant server",
-}
 _TABS = {
     "basic": "Basic",
     **{group.name: group.label for group in GROUPS},
@@ -55,8 +49,11 @@ _TABS = {
 }
 _ARGUMENTS = ("brain_key", "embeddings", "model", "patches_field", "from_brain_key")
 _CONFIG = ("collection_name", "metric", "vector_name", *PARAMETERS)
-_OF_THE_FORM = ("tab", "source", "where", "ask", "quantization", "view_target")
-_PARAMS = {*_ARGUMENTS, "connect", "dry_run", *_CONFIG, *KEYWORDS, *_OF_THE_FORM}
+_OF_THE_FORM = (
+    *("tab", "preflight", "source", "where", "ask", "quantization"),
+    *("connect", "dry_run", "view_target"),
+)
+_PARAMS = {*_ARGUMENTS, *_CONFIG, *KEYWORDS, *_OF_THE_FORM}
 _PATCHES = (fo.Detection, fo.Detections, fo.Polyline, fo.Polylines)
 
 
@@ -68,6 +65,7 @@ def create_inputs(ctx, inputs):
         tabs.add_choice(name, label=label)
 
     inputs.enum("tab", tabs.values(), default="basic", view=tabs)
+    inputs.str("preflight")  # its place; what it says comes last
     tab = ctx.params.get("tab", "basic")
     if tab == "basic":
         _basic(ctx, inputs)
@@ -80,8 +78,11 @@ def create_inputs(ctx, inputs):
         group = next(g for g in GROUPS if g.name == tab)
         parameter_inputs(inputs.obj(tab, label=group.label).type, group.parameters)
 
+    card = types.Notice(label="Give a brain key, and say where the vectors come from")
     if not ctx.params.get("dry_run"):
-        _card(ctx, inputs, samples)
+        card = _card(ctx, inputs, samples) or card
+
+    inputs.get_property("preflight").view = card
 
 
 def creation_arguments(ctx):
@@ -99,7 +100,7 @@ def creation_arguments(ctx):
 
     given = {name: params.get(name) for name in _ARGUMENTS}
     given |= {name: without_empty(params.get(name)) for name in _CONFIG}
-    given |= _place(params, connection_keywords(ctx))
+    given |= place_arguments(params, connection_keywords(ctx))
     kind = params.get("quantization")  # the form's choice; Python gives the dict
     if kind is not None:
         settings = (given["quantization_config"] or {}).get(kind) or {}
@@ -143,17 +144,6 @@ def _hidden(source):
     return hidden[source]
 
 
-def _place(params, keywords):
-    where = params.get("where", None)
-    if where == "configured":
-        return {**keywords, "url": None, "path": None}
-
-    if where == "embedded":
-        return {**keywords, "url": None, "path": params.get("path") or default_path()}
-
-    return {**keywords, "path": None} if where == "server" else keywords
-
-
 def _basic(ctx, inputs):
     inputs.str(
         "brain_key",
@@ -172,8 +162,8 @@ def _basic(ctx, inputs):
     if source == "run":
         _run_input(ctx, inputs)
     elif source == "collection":
-        _where(ctx, inputs)
-        _collection_choice(ctx, inputs)
+        place_inputs(ctx, inputs)
+        collection_inputs(ctx, inputs)
 
     if source != "run":
         _patches_input(ctx, inputs)
@@ -196,7 +186,7 @@ def _basic(ctx, inputs):
             label="Collection",
             description="Empty makes a new name from the dataset's",
         )
-        _where(ctx, inputs)
+        place_inputs(ctx, inputs)
 
 
 def _run_input(ctx, inputs):
@@ -217,6 +207,9 @@ def _run_input(ctx, inputs):
 
 def _patches_input(ctx, inputs):
     fields = _label_fields(ctx.dataset)
+    if not fields and not ctx.params.get("patches_field"):
+        return
+
     inputs.enum(
         "patches_field",
         fields,
@@ -258,102 +251,29 @@ def _allowed_models(ctx):
     return [name.strip() for name in names.split(",") if name.strip()]
 
 
-def _collection_choice(ctx, inputs):
-    """Offers the collections there are, or a name to type while Qdrant is away."""
-    names = {}
-    if _may_ask(ctx):
-        try:
-            place = resolve(_place(ctx.params, connection_keywords(ctx)))
-            names = described_names(impatient(place))
-        except QdrantPluginError:  # the card says it
-            names = {}
-
-    choices = [
-        types.Choice(name, label=name, description=whose)
-        for name, whose in names.items()
-    ]
-    inputs.str(
-        "collection_name",
-        label="Collection",
-        description=_whose(names, ctx.params.get("collection_name")),
-        view=types.AutocompleteView(choices=choices, allow_user_input=True),
-    )
-    inputs.str(
-        "vector_name",
-        label="Vector name",
-        description="Which vectors to use, if a point has several",
-    )
-
-
-def _whose(names, name):
-    return names.get(name, f"{len(names):,} there" if names else "Type its name")
-
-
-def _where(ctx, inputs):
-    inputs.enum(
-        "where",
-        list(_PLACES),
-        default="configured",
-        label="Where",
-        view=dropdown(_PLACES, _PLACES),
-    )
-    where = ctx.params.get("where")
-    if where == "embedded" or (where is None and ctx.params.get("path")):
-        inputs.str(
-            "path",
-            label="Directory",
-            description=f"Empty means {default_path()}",
-        )
-    elif where == "server" or (where is None and ctx.params.get("url")):
-        inputs.str(
-            "url",
-            label="URL",
-            description=(
-                "Such as http://localhost:6333. The API key comes from the secret "
-                f"{ENVIRONMENT['api_key']}"
-            ),
-        )
-        inputs.bool(
-            "ask",
-            default=False,
-            label="Ask this server now",
-            description="The URL is complete: look, with the API key, what is there",
-            view=types.SwitchView(),
-        )
-
-
-def _may_ask(ctx):
-    """Whether Qdrant may be asked: not each URL on the way to a whole one."""
-    return ctx.params.get("where") != "server" or bool(ctx.params.get("ask"))
-
-
 def _card(ctx, inputs, samples):
-    """Says what would happen, or why it cannot; then the form cannot be sent."""
+    """Returns what would happen, or why it cannot; then the form cannot be sent."""
     try:
         arguments = creation_arguments(ctx)
     except ConfigError as e:
-        _refuse(inputs, str(e))
-        return
+        return _refuse(inputs, [(str(e), None)])
 
     wrong = _not_given(ctx, arguments) or _not_allowed(ctx, arguments)
     if wrong:
-        _refuse(inputs, *wrong)
-        return
+        return _refuse(inputs, [wrong])
 
     if not any(name in arguments for name in _FIELDS.values()):
-        return  # nothing is chosen yet: that it must be is said with the key
+        return None  # nothing is chosen yet: that it must be is said with the key
 
-    found = preflight(samples, **arguments, ask=_may_ask(ctx))
-    for problem in found.problems:
-        _refuse(inputs, problem.text, problem.where)
+    found = preflight(samples, **arguments, ask=may_ask(ctx))
+    if not found.ok:
+        return _refuse(inputs, [(p.text, p.where) for p in found.problems])
 
-    if found.ok:
-        card = types.AlertView(
-            severity="warning" if found.warnings else "success",
-            label="Ready" if "brain_key" in arguments else "Give it a brain key",
-            description=" · ".join(found.lines),
-        )
-        inputs.view("preflight", card)
+    return types.AlertView(
+        severity="warning" if found.warnings else "success",
+        label="Ready" if "brain_key" in arguments else "Give it a brain key",
+        description=" · ".join(found.lines),
+    )
 
 
 def _not_given(ctx, arguments):
@@ -377,13 +297,18 @@ def _not_allowed(ctx, arguments):
     return None
 
 
-def _refuse(inputs, sentence, where=None):
-    if where is not None and mark_problem(inputs, where, sentence):
-        return
+def _refuse(inputs, problems):
+    """Marks the fields that are wrong; returns a card of what no field here shows."""
+    elsewhere = [
+        text
+        for text, where in problems
+        if where is None or not mark_problem(inputs, where, text)
+    ]
+    if not elsewhere:
+        return types.Error(label="Something below is missing or wrong")
 
-    name = f"problem_{where or ''}".replace(".", "_")
-    inputs.str(name, view=types.Error(label=sentence))
-    mark_invalid(inputs, name, sentence)
+    mark_invalid(inputs, "preflight", ". ".join(elsewhere))
+    return types.Error(label=". ".join(elsewhere))
 
 
 def _label_fields(dataset):

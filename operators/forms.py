@@ -151,5 +151,5 @@ def _description(p):
     if p.default is None:
         return f"{text}. Default: Qdrant's choice"
 
-    default = {True: "on", False: "off"}.get(p.default, p.default)
+    default = {True: "on", False: "off"}[p.default] if p.type is bool else p.default
     return f"{text}. Default: {default}"

@@ -1,0 +1,102 @@
+"""Where a new index goes: part of the form of Create Qdrant Index."""
+
+import fiftyone.operators.types as types
+
+from fiftyone_qdrant.connection import ENVIRONMENT, default_path, resolve
+from fiftyone_qdrant.errors import QdrantPluginError
+from fiftyone_qdrant.index_collection import described_names
+from fiftyone_qdrant.status import impatient
+
+from .forms import dropdown
+from .qdrant_operator import connection_keywords
+
+_PLACES = {
+    "configured": "As configured",
+    "embedded": "An embedded store",
+    "server": "A Qdrant server",
+}
+
+
+def place_arguments(params, keywords):
+    """Returns the connection keywords that the form's choice leaves."""
+    where = params.get("where", None)
+    if where == "configured":
+        return {**keywords, "url": None, "path": None}
+
+    if where == "embedded":
+        return {**keywords, "url": None, "path": params.get("path") or default_path()}
+
+    return {**keywords, "path": None} if where == "server" else keywords
+
+
+def collection_inputs(ctx, inputs):
+    """Offers the collections there are, or a name to type while Qdrant is away."""
+    names = {}
+    if may_ask(ctx):
+        try:
+            place = resolve(place_arguments(ctx.params, connection_keywords(ctx)))
+            names = described_names(impatient(place))
+        except QdrantPluginError:  # the card says it
+            names = {}
+
+    choices = [
+        types.Choice(name, label=name, description=whose)
+        for name, whose in names.items()
+    ]
+    inputs.str(
+        "collection_name",
+        label="Collection",
+        description=_whose(names, ctx.params.get("collection_name")),
+        view=types.AutocompleteView(choices=choices, allow_user_input=True),
+    )
+    inputs.str(
+        "vector_name",
+        label="Vector name",
+        description="Which vectors to use, if a point has several",
+    )
+
+
+def _whose(names, name):
+    if name in names:
+        return names[name]
+
+    return f"Choose one of {len(names):,}, or type its name" if names else "Its name"
+
+
+def place_inputs(ctx, inputs):
+    """Adds the choice of the engine and its place."""
+    inputs.enum(
+        "where",
+        list(_PLACES),
+        default="configured",
+        label="Where",
+        view=dropdown(_PLACES, _PLACES),
+    )
+    where = ctx.params.get("where")
+    if where == "embedded" or (where is None and ctx.params.get("path")):
+        inputs.str(
+            "path",
+            label="Directory",
+            description=f"Empty means {default_path()}",
+        )
+    elif where == "server" or (where is None and ctx.params.get("url")):
+        inputs.str(
+            "url",
+            label="URL",
+            description=(
+                "Such as http://localhost:6333. The API key comes from the secret "
+                f"{ENVIRONMENT['api_key']}"
+            ),
+        )
+        inputs.bool(
+            "ask",
+            default=False,
+            label="Ask this server now",
+            description="The URL is complete: look, with the API key, what is there",
+            view=types.SwitchView(),
+        )
+
+
+def may_ask(ctx):
+    """Whether Qdrant may be asked: not each URL on the way to a whole one."""
+    return ctx.params.get("where") != "server" or bool(ctx.params.get("ask"))
