@@ -11,7 +11,7 @@ def to_state(engine):
         "name": "Embedded Qdrant" if engine.engine == "embedded" else "Qdrant server",
         "version": engine.version,
         "location": place(engine.location),
-        "latency": None if engine.latency_ms is None else round(engine.latency_ms, 1),
+        "latency": None if engine.latency_ms is None else _coarse(engine.latency_ms),
         "problem": engine.problem,
     }
 
@@ -27,7 +27,7 @@ def show(panel, engines, rows, refresh):
         words, color = _health(engine, rows)
         text = f"**{engine['name']} {engine['version'] or ''}** *● {words}*"
         if engine["latency"] is not None:
-            text += f" · {engine['latency']:g} ms"
+            text += f" · <\u00a0{engine['latency']:g}\u00a0ms"
 
         lines.md(
             f"{text}\n\n{engine['location']}",
@@ -51,6 +51,12 @@ def show(panel, engines, rows, refresh):
                 description=engine["problem"],
             )
             panel.view(f"engine_alert_{n}", alert)
+
+
+def _coarse(milliseconds):
+    """Returns a latency that does not change at each look."""
+    steps = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+    return next((s for s in steps if milliseconds <= s), 2000)
 
 
 def _health(engine, rows):

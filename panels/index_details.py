@@ -4,15 +4,31 @@ import fiftyone.operators.types as types
 
 from fiftyone_qdrant.catalog import MEANINGS
 
-from .looks import ABSENT, CONTAINER, INDEXED, MISSING, number, place, size
+from .looks import (
+    ABSENT,
+    CONTAINER,
+    INDEXED,
+    MISSING,
+    hidden,
+    narrower_than,
+    number,
+    place,
+    size,
+)
 
 COVERAGE, FACTS, SETTINGS = "coverage", "facts", "settings"
 _TABS = {COVERAGE: "Coverage", FACTS: "Health", SETTINGS: "Parameters"}
+_SETTING = {
+    "name": "Parameter",
+    "asked": "Asked for",
+    "actual": "In force",
+    "unit": "What it is",
+}
 _MOST = 15  # bars that can be told apart
 
 
-def facts_of(details):
-    """Returns what the panel keeps of the details of an index: words and settings."""
+def tables_of(details):
+    """Returns the cells of both tables: words about an index, and its settings."""
     health, entry, memory = details.health, details.entry, details.memory
     used = ", ".join(map(str, details.sharers)) or "nobody else"
     facts = [
@@ -37,8 +53,8 @@ def facts_of(details):
         facts.insert(2, ("Shards", replicas))
 
     return {
-        "facts": [{"what": what, "value": value} for what, value in facts],
-        "settings": [_setting(s) for s in details.settings],
+        f"table_{FACTS}": [{"what": w, "value": value} for w, value in facts],
+        f"table_{SETTINGS}": [_setting(s) for s in details.settings],
     }
 
 
@@ -115,7 +131,7 @@ def show(panel, key, state, handlers):
     Args:
         panel: the panel
         key: the chosen brain key
-        state: the panel's state, with ``tab``, ``facts``, ``shares`` and ``note``
+        state: the panel's state, with ``tab``, ``readable``, ``shares`` and ``note``
         handlers: the panel, which has ``open_tab`` and ``group_by``
     """
     head = panel.h_stack("details_head", gap=2, align_y="center")
@@ -135,12 +151,12 @@ def show(panel, key, state, handlers):
 
     if state.tab == COVERAGE:
         _show_coverage(panel, state.shares, handlers)
-    elif state.facts:
+    elif state.readable:
         columns = {"what": "", "value": ""}
         if state.tab == SETTINGS:
-            columns = {"name": "Parameter", "asked": "Asked for", "actual": "In force"}
+            columns = _SETTING
 
-        _show_table(panel, state.tab, columns, state.facts)
+        _show_table(panel, state.tab, columns)
 
 
 def _show_coverage(panel, shares, handlers):
@@ -194,20 +210,23 @@ def _show_coverage(panel, shares, handlers):
         panel.md(words, name="more_shares")
 
 
-def _show_table(panel, tab, columns, facts):
+def _show_table(panel, tab, columns):
     table = types.TableView(
         componentsProps={
             "container": {"sx": CONTAINER},
-            "table": {"sx": {"minWidth": 0, "& td": {"overflowWrap": "anywhere"}}},
+            "table": {
+                "sx": {
+                    "minWidth": 0,
+                    "& th, & td": {"px": 1},
+                    "& td": {"overflowWrap": "anywhere"},
+                    **narrower_than(560, hidden([4])),
+                }
+            },
             "tableHead": {"sx": {} if tab == SETTINGS else {"display": "none"}},
             "tableBodyCell": {"sx": {"fontSize": "0.9rem"}},
         }
     )
     for column, label in columns.items():
         table.add_column(column, label=label)
-
-    if tab == SETTINGS:
-        for n, setting in enumerate(facts[SETTINGS]):
-            table.add_tooltip(n, 0, setting["unit"])
 
     panel.list(f"table_{tab}", types.Object(), view=table)

@@ -56,7 +56,7 @@ class QdrantStatus(GuardedPanel):
 
     def tick(self, ctx):
         """Reads counts, and how far what runs is."""
-        self._read(ctx, before=ctx.panel.state.rows or [])
+        self._read(ctx, ticking=True)
 
     def compare(self, ctx):
         """Compares all ids: makes the figures of the first event exact."""
@@ -137,28 +137,32 @@ class QdrantStatus(GuardedPanel):
 
     # --- reading ----------------------------------------------------------------
 
-    def _read(self, ctx, before=()):
+    def _read(self, ctx, ticking=False):
         dataset = None if ctx.dataset is None else _fresh(ctx.dataset)
         engines, statuses = survey(dataset, exact=False)
         rows = [index_table.to_state(s) for s in statuses]
         works = [] if dataset is None else work_under_way(dataset, statuses)
-        rows = index_table.keep_exact(rows, before)
+        ctx.panel.data.set(work_list.to_data(works))
         works = [work_list.to_state(w) for w in works]
         busy = {w["brain_key"] for w in works if not w["waiting"]}
+        if ticking:
+            index_table.keep_exact(rows, ctx.panel.state.rows or [])
+
         index_table.mark_filling(rows, busy)
         inexact = {r["brain_key"] for r in rows if not index_table.is_exact(r)}
-        ctx.panel.state.set(
-            {
-                "engines": [engine_header.to_state(e) for e in engines],
-                "works": works,
-                "comparing": bool(inexact - busy),
-                "reads": (ctx.panel.state.reads or 0) + 1,
-                "tab": ctx.panel.state.tab or closely.COVERAGE,
-            }
+        comparing = bool(inexact - busy)
+        reads = ctx.panel.state.reads or 0
+        _update(
+            ctx,
+            engines=[engine_header.to_state(e) for e in engines],
+            works=works,
+            comparing=comparing,
+            reads=reads + 1 if comparing else reads,
+            tab=ctx.panel.state.tab or closely.COVERAGE,
         )
-        ctx.panel.data.set(work_list.to_data(works))
         self._show_rows(ctx, rows)
-        self._read_details(ctx)
+        if not (ticking and busy):
+            self._read_details(ctx)
 
     def _show_rows(self, ctx, rows):
         keys = [r["brain_key"] for r in rows]
@@ -166,16 +170,20 @@ class QdrantStatus(GuardedPanel):
         if chosen not in keys:
             chosen = keys[0] if keys else None
 
-        ctx.panel.state.set({"rows": rows, "chosen": chosen})
+        if not index_table.look_alike(rows, ctx.panel.state.rows or []):
+            _update(ctx, rows=rows)
+
+        _update(ctx, chosen=chosen)
         ctx.panel.data.set("indexes", index_table.to_data(rows))
 
     def _read_details(self, ctx):
-        facts, row = None, _chosen_row(ctx)
-        if row is not None and row["points"] is not None:
-            facts = closely.facts_of(index_details(ctx.dataset, row["brain_key"]))
-            ctx.panel.data.set({f"table_{tab}": facts[tab] for tab in facts})
+        row = _chosen_row(ctx)
+        readable = row is not None and row["points"] is not None
+        if readable:
+            details = index_details(ctx.dataset, row["brain_key"])
+            ctx.panel.data.set(closely.tables_of(details))
 
-        ctx.panel.state.facts = facts
+        _update(ctx, readable=readable)
         self._read_shares(ctx, (ctx.panel.state.shares or {}).get("grouping"))
         self._read_note(ctx)
 
@@ -187,7 +195,7 @@ class QdrantStatus(GuardedPanel):
             shares = closely.shares_of(found)
             ctx.panel.data.set("shares_plot", closely.bars_of(found))
 
-        ctx.panel.state.shares = shares
+        _update(ctx, shares=shares)
 
     def _read_note(self, ctx):
         row = _chosen_row(ctx)
@@ -195,7 +203,7 @@ class QdrantStatus(GuardedPanel):
         if row is not None and row["points"] is not None:
             note = _note(ctx, row["brain_key"])
 
-        ctx.panel.state.note = note
+        _update(ctx, note=note)
 
     def _read_collections(self, ctx):
         entries = []
@@ -277,6 +285,14 @@ def _fresh(dataset):
     return dataset
 
 
+def _update(ctx, **values):
+    """Sets state that has changed: each time FiftyOne sends some events again."""
+    state = ctx.panel.state
+    changed = {k: v for k, v in values.items() if state.get(k) != v}
+    if changed:
+        state.set(changed)
+
+
 def _is_news(ctx, name, seen):
     """Setting state makes FiftyOne send the same event again: that is none."""
     if ctx.panel.get_state(name) == seen:
@@ -302,7 +318,7 @@ def _note(ctx, key):
     try:
         if ctx.has_custom_view:
             held, total = coverage.of_view(index, ctx.view)
-            parts.append(f"current view: {held:,} of {total:,} indexed")
+            parts.append(f"Current view: {held:,} of {total:,} indexed")
 
         if index.config.patches_field is None and ctx.selected:
             held = coverage.of_ids(index, ctx.selected)

@@ -7,11 +7,9 @@ def to_state(work):
     """Returns what the panel keeps of one thing that is under way."""
     return {
         "id": work.id,
-        "title": work.title,
-        "label": work.label,
-        "progress": work.progress,
         "waiting": work.waiting,
         "brain_key": work.brain_key,
+        "measured": work.progress is not None,
     }
 
 
@@ -24,7 +22,7 @@ def show(panel, works, cancel):
     """Adds a line, a bar if it is known how far it is, and a button for each."""
     for n, work in enumerate(works):
         line = panel.h_stack(f"work_{n}", gap=2, align_y="center")
-        line.md(f"**{work['title']}** · {work['label']}", name=f"work_title_{n}")
+        line.str("title", view=types.MarkdownView())
         if work["id"] is not None:
             line.btn(
                 f"cancel_{n}",
@@ -35,12 +33,15 @@ def show(panel, works, cancel):
                 params={"work_id": work["id"]},
             )
 
-        if work["progress"] is not None:
-            share = f"{100 * work['progress']:.0f}\u00a0%"
-            bar = types.ProgressView(label=share, variant="linear")
-            panel.float(f"work_bar_{n}", view=bar)
+        if work["measured"]:
+            panel.float(f"work_bar_{n}", view=types.ProgressView(variant="linear"))
 
 
 def to_data(works):
-    """Returns how far the bars are."""
-    return {f"work_bar_{n}": w["progress"] for n, w in enumerate(works)}
+    """Returns what moves: the words, and how far the bars are."""
+    data = {}
+    for n, work in enumerate(works):
+        data[f"work_{n}.title"] = f"**{work.title}** · {work.label}"
+        data[f"work_bar_{n}"] = work.progress
+
+    return data

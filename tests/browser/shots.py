@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 
 from tests import isolation
@@ -18,6 +19,7 @@ from playwright.sync_api import expect  # noqa: E402
 
 import digits as digits_package  # noqa: E402
 import fiftyone_qdrant  # noqa: E402, F401  its import registers the backend
+from fiftyone_qdrant import jobs  # noqa: E402
 from tests.browser.app import App, open_app, open_browser  # noqa: E402
 from tests.browser.server import app_server  # noqa: E402
 
@@ -39,7 +41,8 @@ def main() -> None:
     ):
         app.open_dataset(NAME)
         pictures = (create_index, query_form, query_similar)
-        for picture in (*pictures, status_panel, status_panel_light):
+        panels = (status_panel, status_panel_light, status_panel_narrow)
+        for picture in (*pictures, *panels, status_panel_wide):
             path = IMAGES / f"{picture.__name__.replace('_', '-')}.png"
             path.write_bytes(picture(app))
             size = path.stat().st_size / 1000
@@ -121,8 +124,10 @@ def query_similar(app: App) -> bytes:
 def status_panel(app: App) -> bytes:
     """What is indexed, beside those matches."""
     panel = app.open_panel("qdrant_status")
-    expect(panel.get_by_text("1,200 of 1,797")).to_be_visible()
-    return still(app, {"x": 0, "y": 0, "width": 1500, "height": 600})
+    expect(panel.get_by_text("66.7\u00a0% of 1,797")).to_be_visible()
+    expect(panel.locator(".js-plotly-plot .bars path").first).to_be_visible()
+    expect(panel.get_by_text(re.compile("Current view"))).to_be_visible()
+    return still(app, {"x": 0, "y": 0, "width": 1500, "height": 760})
 
 
 def status_panel_light(app: App) -> bytes:
@@ -130,6 +135,45 @@ def status_panel_light(app: App) -> bytes:
     app.page.get_by_title("Light mode").click()
     expect(app.page.get_by_title("Dark mode")).to_be_visible()
     return status_panel(app)
+
+
+def status_panel_narrow(app: App) -> bytes:
+    """A panel of 400 pixels: what matters most."""
+    app.page.set_viewport_size({"width": 1100, "height": 1000})
+    panel = app.open_panel("qdrant_status")
+    panel.get_by_role("button", name="Health").click()
+    expect(panel.get_by_text("In the HNSW graph")).to_be_visible()
+    return still(app, panel.bounding_box())
+
+
+def status_panel_wide(app: App) -> bytes:
+    """A panel of 900 pixels: an ingest runs, and a deleted dataset left something."""
+    app.page.get_by_title("Dark mode").click()
+    app.page.set_viewport_size({"width": 2100, "height": 1000})
+    leave_an_orphan()
+    panel = app.open_panel("qdrant_status")
+    panel.get_by_role("cell", name="pixels", exact=True).click()
+    panel.get_by_role("button", name="Parameters").click()
+    panel.get_by_role("button", name="All collections").click()
+    with jobs.job(fo.load_dataset(NAME), "sync", "first_batch", 1797) as report:
+        app.page.wait_for_timeout(3000)  # as long as 1,312 samples may take
+        report.advance(1312)
+        app.page.wait_for_timeout(1500)  # it is told once a second
+        panel.get_by_role("button", name="Refresh").click()
+        expect(panel.get_by_text("1,312 of 1,797")).to_be_visible()
+        expect(panel.get_by_text("orphan", exact=True)).to_be_visible()
+        return still(app, panel.bounding_box())
+
+
+def leave_an_orphan() -> None:
+    """Index a dataset and delete it, which leaves its collection."""
+    dataset = fo.Dataset("last-week")
+    dataset.add_samples([fo.Sample(f"{n}.png") for n in range(500)])
+    vectors = digits_package.load_digits().vectors[:500]
+    fob.compute_similarity(
+        dataset, embeddings=vectors, backend="qdrant", brain_key="old"
+    )
+    dataset.delete()
 
 
 def still(app: App, area: dict) -> bytes:
