@@ -268,7 +268,6 @@ class Search:
     def _rank_all(self, query: Queries, options: QueryOptions | None = None) -> Hits:
         """Ranks the whole index exactly, and keeps what the restriction holds."""
         total = max(1, self._collection.count())
-        self._restriction.ids()
         exactly = replace(options or self._options, exact=True, hnsw_ef=None)
         hits = self._find(query, total, exactly)
         return self._restriction.keep(hits)[0]

@@ -9,6 +9,9 @@ from PIL import Image
 
 from fiftyone_qdrant.errors import ConfigError
 
+# Embedding is the same on all engines
+pytestmark = pytest.mark.parametrize("place", ["embedded"], indirect=True)
+
 FORMS = {
     "path": lambda path: path,
     "text of a path": str,
@@ -19,6 +22,11 @@ FORMS = {
         "content": base64.b64encode(path.read_bytes()).decode(),
     },
 }
+
+
+@pytest.fixture
+def dataset(make_dataset):
+    return make_dataset(60)
 
 
 @pytest.fixture
@@ -60,7 +68,7 @@ def test_an_image_finds_the_sample_that_shows_it(index, dataset, digit_images, f
 
 def test_an_image_takes_negatives_and_a_view(index, dataset, digit_images):
     ids = dataset.values("id")
-    with index.use_view(dataset[:50]):
+    with index.use_view(dataset[:40]):
         (hits,) = index.search(image=digit_images[7], k=5, negatives=ids[8])
         vector = index.get_embeddings(ids[7])[0]
         (expected,) = index.search(vector, k=5, negatives=ids[8])
@@ -90,7 +98,7 @@ def test_what_is_no_image_is_said(index, image):
 
 
 def test_an_index_without_a_model_takes_no_image(make_index, dataset, digit_images):
-    vectors = np.eye(200, 8, dtype=np.float32) + 1
+    vectors = np.eye(60, 8, dtype=np.float32) + 1
     index = make_index(dataset, embeddings=vectors)
     with pytest.raises(ConfigError, match="no model to embed the image with"):
         index.search(image=digit_images[0], k=3)
