@@ -18,7 +18,6 @@ from benchmarks import data
 from benchmarks.measure import peak_mb, repeated, timed
 
 _BATCH = 1000
-_FETCHED = 10_000
 
 
 def main() -> None:
@@ -45,7 +44,7 @@ def main() -> None:
     figures["query_ms whole"] = 1000 * repeated(
         lambda: query(next(turns), True), len(asked)
     )
-    some = ids[:_FETCHED]
+    some = ids[: data.FETCHED]
     figures["get_ms"] = 1000 * repeated(lambda: read(shard, some), 3)
     figures["ask_peak_mb"] = peak_mb()
     shard.close()

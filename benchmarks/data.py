@@ -16,6 +16,7 @@ CENTRES = 500
 SIGMA = 0.6
 QUERIES = 40
 K = 25
+FETCHED = 10_000
 
 VIEWS = ("whole", "half", "tenth", "one percent", "indexed", "picked")
 """What queries are made in.
@@ -54,19 +55,17 @@ def make_dataset(name: str, num_samples: int, image: Path) -> Any:
     return dataset
 
 
-def views(dataset: Any) -> dict[str, Any]:
-    """Returns the view of each of :data:`VIEWS`."""
+def views(dataset: Any, picked: list[str]) -> dict[str, Any]:
+    """Returns the view of each of :data:`VIEWS`, the last one of the given ids."""
     from fiftyone import ViewField as F
 
-    ids = dataset.values("id")
-    picked = np.random.default_rng(SEED + 2).choice(len(ids), len(ids) // 100, False)
     return {
         "whole": dataset,
         "half": dataset.match(F("bucket") < 50),
         "tenth": dataset.match(F("bucket") < 10),
         "one percent": dataset.match(F("bucket") == 7),
         "indexed": dataset.match(F("shelf") == 7),
-        "picked": dataset.select([ids[row] for row in sorted(picked)]),
+        "picked": dataset.select(picked),
     }
 
 
@@ -85,13 +84,18 @@ def prepare(folder: Path, name: str, num_samples: int, size: int) -> None:
     normed = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     asked = queries(num_samples)
     similarities = normed[asked] @ normed.T
+    rows = np.random.default_rng(SEED + 2).choice(
+        num_samples, num_samples // 100, False
+    )
+    picked = ids[np.sort(rows)]
     truth = {}
-    for view_name, view in views(dataset).items():
+    for view_name, view in views(dataset, picked.tolist()).items():
         rows = np.flatnonzero(np.isin(ids, view.values("id")))
         best = np.argsort(-similarities[:, rows], axis=1)[:, :K]
         truth[view_name] = ids[rows[best]]
 
-    np.savez(folder / "truth.npz", ids=ids, asked=ids[asked], **truth)
+    given = {"asked": ids[asked], "some": ids[:FETCHED], "picked ids": picked}
+    np.savez(folder / "truth.npz", **given, **truth)
 
 
 if __name__ == "__main__":

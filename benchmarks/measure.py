@@ -21,7 +21,6 @@ from benchmarks import data
 from benchmarks.contenders import BRAIN_KEY, CONTENDERS, Contender
 
 _BATCH = 200
-_FETCHED = 10_000
 _SECONDS_PER_VIEW = 15
 _FEWEST_QUERIES = 5
 
@@ -46,7 +45,7 @@ def ask(contender: Contender, name: str, folder: Path) -> dict[str, float]:
     truth = np.load(folder / "truth.npz")
     asked = truth["asked"].tolist()
     dataset = fo.load_dataset(name)
-    views = data.views(dataset)
+    views = data.views(dataset, truth["picked ids"].tolist())
 
     def query(view: Any, sample_id: str) -> list[str]:
         hits = view.sort_by_similarity(sample_id, k=data.K, brain_key=BRAIN_KEY)
@@ -65,7 +64,7 @@ def ask(contender: Contender, name: str, folder: Path) -> dict[str, float]:
         figures[f"recall {view_name}"] = recall(found, truth[view_name])
 
     index = dataset.load_brain_results(BRAIN_KEY)
-    some = truth["ids"][:_FETCHED].tolist()
+    some = truth["some"].tolist()
     figures["get_ms"] = 1000 * repeated(
         lambda: index.get_embeddings(sample_ids=some), 3
     )
@@ -78,7 +77,7 @@ def batch(contender: Contender, name: str, folder: Path) -> dict[str, float]:
     import fiftyone as fo
 
     index = fo.load_dataset(name).load_brain_results(BRAIN_KEY)
-    ids = np.load(folder / "truth.npz")["ids"][:_BATCH].tolist()
+    ids = np.load(folder / "truth.npz")["some"][:_BATCH].tolist()
     index.search(ids[:1], k=data.K)
     one_by_one = timed(lambda: [index.search(i, k=data.K) for i in ids])
     at_once = timed(lambda: index.search(ids, k=data.K, aggregation=None))

@@ -36,12 +36,13 @@ _WARM_UP = 5
 def main() -> None:
     """Prints the medians of each part, in milliseconds, for each view."""
     dataset = fo.load_dataset(sys.argv[1])
-    asked = np.load(Path(sys.argv[2]) / "truth.npz")["asked"].tolist()
+    truth = np.load(Path(sys.argv[2]) / "truth.npz")
+    asked = truth["asked"].tolist()
     spent: dict[str, float] = defaultdict(float)
     watch(session.Session, "call", spent, lambda op: _CALLS.get(op, f"Qdrant: {op}"))
     watch(pymongo.collection.Collection, "aggregate", spent, lambda _: "MongoDB")
     figures = {}
-    for view_name, view in data.views(dataset).items():
+    for view_name, view in data.views(dataset, truth["picked ids"].tolist()).items():
         rows = []
         for sample_id in asked:
             spent.clear()

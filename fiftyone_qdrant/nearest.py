@@ -17,7 +17,7 @@ from .points import Matrix
 if TYPE_CHECKING:
     from qdrant_client import models
 
-_MIN_EF = 128
+_MIN_EF = 512
 _SCAN_HITS = 500
 
 
@@ -167,8 +167,9 @@ def _search_params(
     """Sees to it that the graph is searched deeply enough for many hits.
 
     With ``hnsw_ef`` at its default, ``k``, recall falls to 0.95 at 250 hits; with
-    four times as much it is 0.99. Beyond 500 hits of 100,000 points a full scan
-    of the embedded engine is quicker.
+    four times as much it is 0.99. With 128 the nearest 25 have recall 1.00 at
+    100,000 points, but 0.95 at 1,000,000; 512 costs less than a millisecond more.
+    Beyond 500 hits of 100,000 points a full scan of the embedded engine is quicker.
     """
     from qdrant_client import models
 
