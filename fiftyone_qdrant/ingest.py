@@ -36,6 +36,7 @@ from .sources import (
     all_label_ids,
     embed,
     labels_by_sample,
+    selected_samples,
 )
 
 _BATCH = 512  # samples that are embedded and written together
@@ -214,7 +215,6 @@ def add_samples(
     samples: Any,
     progress: Progress = None,
     skip_existing: bool = False,
-    kind: str = "add",
 ) -> Ingested:
     """Embeds samples, or their patches, and writes them batch by batch.
 
@@ -223,15 +223,37 @@ def add_samples(
         samples: a dataset or view
         progress (None): see above
         skip_existing (False): leave out, rather than replace, what is in the index
-        kind ("add"): what others see that this is: see
-            :class:`fiftyone_qdrant.jobs.Job`
 
     Raises:
         ConfigError: if the index knows neither an embeddings field nor a model
         IngestCancelled: if somebody cancelled it
     """
-    ingest = _Ingest(index, kind, skip_existing)
+    ingest = _Ingest(index, "add", skip_existing)
     _run(ingest, samples, progress)
+    return ingest.done
+
+
+def add_ids(
+    index: QdrantSimilarityIndex, ids: list[str], progress: Progress = None
+) -> Ingested:
+    """Embeds samples, or labels of an index of patches, for :mod:`.sync`.
+
+    However many there are, no view of all of them is made.
+
+    Args:
+        index: the index to add to
+        ids: their ids
+        progress (None): see above
+
+    Raises:
+        MissingIDs: if the dataset does not have some of them any more
+        IngestCancelled: if somebody cancelled it
+    """
+    ingest = _Ingest(index, "sync")
+    kind = "sample_ids" if index.config.patches_field is None else "label_ids"
+    _go_through(
+        ingest, ids, lambda some: selected_samples(index, **{kind: some}), progress
+    )
     return ingest.done
 
 
@@ -284,15 +306,23 @@ class _Ingest:
 
 
 def _run(ingest: _Ingest, samples: Any, progress: Progress) -> None:
+    source = _batches_from(ingest.index, samples)
+    _go_through(ingest, samples.values("id"), source.select, progress)
+
+
+def _go_through(
+    ingest: _Ingest,
+    ids: list[str],
+    to_view: Callable[[list[str]], Any],
+    progress: Progress,
+) -> None:
     index, done = ingest.index, 0
-    ids = samples.values("id")
-    batches = _batches_from(index, samples)
     with (
         jobs.job(index.samples, ingest.kind, index.key or "", len(ids)) as job,
         fou.ProgressBar(total=len(ids), progress=progress) as bar,
     ):
         for batch in fou.iter_batches(ids, _BATCH):
-            _add_batch(ingest, batches.select(list(batch)))
+            _add_batch(ingest, to_view(list(batch)))
             done += len(batch)
             job.advance(done)
             bar.update(len(batch))

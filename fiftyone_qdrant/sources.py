@@ -12,6 +12,7 @@ import numpy as np
 from . import points
 from .errors import ConfigError, MissingIDs, QdrantPluginError
 from .runs import as_ours, is_builtin, list_indexes, load_index
+from .search import Restriction
 from .similarity import QdrantSimilarityIndex
 
 NO_SOURCE = (
@@ -336,3 +337,10 @@ def selected_samples(
         )
 
     return view
+
+
+def ids_in(index: QdrantSimilarityIndex, samples: Any) -> dict[str, list[str]]:
+    """Returns what samples hold that an index can: ``sample_ids`` or ``label_ids``."""
+    field = index.config.patches_field
+    kind = "sample_ids" if field is None else "label_ids"
+    return {kind: Restriction(samples, field, whole=False).ids()}

@@ -9,7 +9,7 @@ import fiftyone.core.utils as fou
 import numpy as np
 from fiftyone import ViewField as F
 
-from .ingest import Ingested, Progress, add_samples
+from .ingest import Ingested, Progress, add_ids
 from .search import Restriction
 from .similarity import QdrantSimilarityIndex
 from .sources import embed, selected_samples
@@ -26,6 +26,8 @@ class Drift:
         orphans: in the index, no longer in the dataset
         changed: in both, with another embedding in the embeddings field; unknown,
             and so empty, when a model makes the embeddings
+        compared: whether embeddings were compared; not those that a model makes, as
+            nothing tells that a picture has changed
         shared: why points of others are left alone, so that there are no orphans, or
             ``None``
     """
@@ -34,6 +36,7 @@ class Drift:
     orphans: list[str]
     changed: list[str]
     shared: str | None = None
+    compared: bool = True
 
     @property
     def summary(self) -> str:
@@ -75,6 +78,7 @@ def find_drift(index: QdrantSimilarityIndex, samples: Any) -> Drift:
         orphans=[] if shared else sorted(indexed - existing),
         changed=[] if field is None else _changed(index, wanted, indexed),
         shared=shared,
+        compared=field is not None,
     )
 
 
@@ -102,8 +106,7 @@ def sync(
     outdated = drift.missing + drift.changed
     ingested = Ingested()
     if outdated:
-        stale = selected_samples(index, **_by_kind(index, outdated))
-        ingested = add_samples(index, stale, progress, kind="sync")
+        ingested = add_ids(index, outdated, progress)
 
     index.reload()
     return drift, ingested

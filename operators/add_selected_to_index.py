@@ -1,42 +1,53 @@
-"""Add Selected to Index: embed the selection and write it to an index."""
+"""Add Selected to Index: embed the selection, or the view, and write it."""
+
+from collections.abc import Sequence
 
 import fiftyone.operators as foo
 import fiftyone.operators.types as types
+from fiftyone.core.collections import SampleCollection
+from fiftyone.operators.executor import ExecutionResult
 
 from fiftyone_qdrant.ingest import add_samples
-from fiftyone_qdrant.sources import selected_samples
 
-from .forms import brain_key_input, selection_notice
-from .qdrant_operator import ICONS, QdrantOperator, chosen_index, progress, selected_ids
+from .forms import brain_key_input
+from .qdrant_operator import ICONS, QdrantOperator, chosen_index, progress
+from .targets import target_inputs, target_samples
 
 
 class AddSelectedToIndex(QdrantOperator):
-    """Adds the selected samples, or the selected labels, to an index."""
+    """Adds the selected samples or labels, or those of the view, to an index."""
 
     @property
     def config(self):
         return foo.OperatorConfig(
             name="add_selected_to_index",
             label="Add Selected to Index",
-            description="Embed the selected samples or labels and add them",
+            description="Embed the selection, or else the current view, and add it",
             dynamic=True,
             allow_delegated_execution=True,
             risk_level=types.RiskLevel.MEDIUM,
-            view_target=False,
             **ICONS,
         )
 
     def form(self, ctx, inputs):
         brain_key_input(ctx, inputs)
-        selection_notice(ctx, inputs)
+        target_inputs(ctx, inputs)
+        inputs.bool(
+            "skip_existing",
+            default=False,
+            label="Only what is missing",
+            description="Leave what the index has as it is, rather than embed it again",
+        )
 
     def execute(self, ctx):
         index = chosen_index(ctx)
-        samples = selected_samples(index, **selected_ids(ctx, index))
-        ingested = add_samples(index, samples, progress(ctx))
+        samples = target_samples(ctx, index)
+        skip_existing = bool(ctx.params.get("skip_existing"))
+        ingested = add_samples(index, samples, progress(ctx), skip_existing)
         return {
             "new": ingested.new,
             "replaced": ingested.replaced,
+            "kept": ingested.kept,
             "skipped": ingested.skipped,
             "points": index.total_index_size,
         }
@@ -45,22 +56,41 @@ class AddSelectedToIndex(QdrantOperator):
         outputs = types.Object()
         outputs.int("new", label="New points")
         outputs.int("replaced", label="Replaced points")
+        if (ctx.results or {}).get("kept"):
+            outputs.int("kept", label="In the index already, left as they are")
+
         outputs.int("skipped", label="Samples without an embedding")
         outputs.int("points", label="Points in the index")
         return types.Property(outputs, view=types.View(label="Added to the index"))
 
-    def __call__(self, samples, brain_key, selected=None, labels=None, delegate=False):
+    def __call__(
+        self,
+        samples: SampleCollection,
+        brain_key: str,
+        selected: Sequence[str] | None = None,
+        labels: Sequence[str] | None = None,
+        skip_existing: bool = False,
+        confirm: bool = False,
+        delegate: bool = False,
+    ) -> ExecutionResult:
         """Adds samples or labels to an index.
 
         Args:
-            samples: the dataset
+            samples: the dataset, or a view of which all is added if nothing is selected
             brain_key: the index
             selected (None): the ids of the samples to add
             labels (None): the ids of the labels to add, for an index of patches
+            skip_existing (False): leave what the index has as it is
+            confirm (False): add the whole dataset, if nothing else is given
             delegate (False): run it in a delegated worker
 
         Returns:
             a :class:`fiftyone.operators.executor.ExecutionResult` with the numbers
-            of new, replaced and skipped points
+            of new, replaced, kept and skipped points
         """
-        return self._run(samples, {"brain_key": brain_key}, delegate, selected, labels)
+        params = {
+            "brain_key": brain_key,
+            "skip_existing": skip_existing,
+            "confirm": confirm,
+        }
+        return self._run(samples, params, delegate, selected, labels)

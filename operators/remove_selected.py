@@ -1,44 +1,45 @@
-"""Remove Selected: take the selection out of an index."""
+"""Remove Selected: take the selection, or the view, out of an index."""
+
+from collections.abc import Sequence
 
 import fiftyone.operators as foo
 import fiftyone.operators.types as types
+from fiftyone.core.collections import SampleCollection
+from fiftyone.operators.executor import ExecutionResult
 
-from .forms import brain_key_input, selection_notice
-from .qdrant_operator import ICONS, QdrantOperator, chosen_index, selected_ids
+from fiftyone_qdrant.removal import remove
+
+from .forms import brain_key_input
+from .qdrant_operator import ICONS, QdrantOperator, chosen_index
+from .targets import target_ids, target_inputs
 
 
 class RemoveSelected(QdrantOperator):
-    """Removes the selected samples, or the selected labels, from an index."""
+    """Removes the selected samples or labels, or those of the view, from an index."""
 
     @property
     def config(self):
         return foo.OperatorConfig(
             name="remove_selected",
             label="Remove Selected",
-            description="Remove the selected samples or labels from a Qdrant index",
+            description="Take the selection, or else the current view, out of an index",
             dynamic=True,
             allow_delegated_execution=True,
             risk_level=types.RiskLevel.HIGH,
-            view_target=False,
             **ICONS,
         )
 
     def form(self, ctx, inputs):
         brain_key_input(ctx, inputs)
-        selection_notice(ctx, inputs)
+        target_inputs(ctx, inputs)
 
     def execute(self, ctx):
         index = chosen_index(ctx)
-        selected = selected_ids(ctx, index)
-        before = index.total_index_size
-        index.remove_from_index(**selected)
-        points = index.total_index_size
-        removed = before - points
-        (ids,) = selected.values()
+        done = remove(index, **target_ids(ctx, index))
         return {
-            "removed": removed,
-            "missing": max(0, len(ids) - removed),
-            "points": points,
+            "removed": done.removed,
+            "missing": done.missing,
+            "points": index.total_index_size,
         }
 
     def resolve_output(self, ctx):
@@ -48,18 +49,28 @@ class RemoveSelected(QdrantOperator):
         outputs.int("points", label="Points in the index")
         return types.Property(outputs, view=types.View(label="Removed from the index"))
 
-    def __call__(self, samples, brain_key, selected=None, labels=None, delegate=False):
+    def __call__(
+        self,
+        samples: SampleCollection,
+        brain_key: str,
+        selected: Sequence[str] | None = None,
+        labels: Sequence[str] | None = None,
+        confirm: bool = False,
+        delegate: bool = False,
+    ) -> ExecutionResult:
         """Removes samples or labels from an index; the dataset keeps them.
 
         Args:
-            samples: the dataset
+            samples: the dataset, or a view that is removed if nothing is selected
             brain_key: the index
             selected (None): the ids of the samples to remove
             labels (None): the ids of the labels to remove, for an index of patches
+            confirm (False): remove the whole dataset, if nothing else is given
             delegate (False): run it in a delegated worker
 
         Returns:
             a :class:`fiftyone.operators.executor.ExecutionResult` with the numbers
-            of removed and missing points
+            of removed points and of samples or labels that had none
         """
-        return self._run(samples, {"brain_key": brain_key}, delegate, selected, labels)
+        params = {"brain_key": brain_key, "confirm": confirm}
+        return self._run(samples, params, delegate, selected, labels)

@@ -2,6 +2,8 @@
 
 import fiftyone.operators as foo
 import fiftyone.operators.types as types
+from fiftyone.core.collections import SampleCollection
+from fiftyone.operators.executor import ExecutionResult
 
 from fiftyone_qdrant.errors import QdrantPluginError
 from fiftyone_qdrant.runs import load_index
@@ -9,6 +11,11 @@ from fiftyone_qdrant.sync import find_drift, sync
 
 from .forms import brain_key_input
 from .qdrant_operator import ICONS, QdrantOperator, chosen_index, progress
+
+_CHANGED_MEDIA = (
+    "A model makes these embeddings, so pictures that changed in place go unnoticed: "
+    "select them and use Add Selected to Index"
+)
 
 
 class SyncIndex(QdrantOperator):
@@ -37,7 +44,9 @@ class SyncIndex(QdrantOperator):
         except QdrantPluginError as e:
             inputs.view("failure", types.Error(label=str(e)))
         else:
-            inputs.view("drift", types.Notice(label=drift.summary))
+            about = "" if drift.compared else _CHANGED_MEDIA
+            notice = types.Notice(label=drift.summary, description=about)
+            inputs.view("drift", notice)
 
     def execute(self, ctx):
         index = chosen_index(ctx)
@@ -70,7 +79,13 @@ class SyncIndex(QdrantOperator):
         outputs.int("points", label="Points in the index")
         return types.Property(outputs, view=types.View(label="Index synced"))
 
-    def __call__(self, samples, brain_key, dry_run=False, delegate=False):
+    def __call__(
+        self,
+        samples: SampleCollection,
+        brain_key: str,
+        dry_run: bool = False,
+        delegate: bool = False,
+    ) -> ExecutionResult:
         """Brings an index in step with a dataset.
 
         Args:

@@ -7,7 +7,8 @@ import fiftyone.brain as fob
 import fiftyone.operators as foo
 import numpy as np
 import pytest
-from fiftyone.operators.executor import ExecutionError
+from fiftyone import ViewField as F
+from fiftyone.operators.executor import ExecutionContext, ExecutionError
 
 from fiftyone_qdrant.runs import load_index
 from tests.plugin.calls import call, operator, snapshot
@@ -21,6 +22,7 @@ CREATED = {
     "skipped",
     "ignored",
 }
+PIXELS = {"brain_key": "pixels", "embeddings": "pixels"}
 FOUND = {"ids", "sample_ids", "distances", "scores"}
 
 
@@ -208,7 +210,13 @@ def test_add_selected_samples(half):
     selected = half.values("id")[18:23]
     ctx = {"dataset": half, "selected": selected}
     added = call("add_selected_to_index", ctx, brain_key="half")
-    assert added == {"new": 3, "replaced": 2, "skipped": 0, "points": 23}
+    assert added == {
+        "new": 3,
+        "replaced": 2,
+        "kept": 0,
+        "skipped": 0,
+        "points": 23,
+    }
     index = half.load_brain_results("half")
     assert set(selected) <= set(index.sample_ids)
 
@@ -536,3 +544,55 @@ def test_cleanup_as_a_typed_call(indexed, collection_name, client):
     assert clean(indexed, "pixels", dry_run=True).result["deleted"] is False
     assert clean(indexed, "pixels", confirm=collection_name).result["deleted"] is True
     assert snapshot(client)["collections"] == {}
+
+
+# --- the view instead of a selection --------------------------------------------
+
+
+def test_the_view_is_added_when_nothing_is_selected(dataset):
+    call("create_qdrant_index", {"view": dataset[:10]}, **PIXELS)
+    view = dataset[5:15]
+    added = call("add_selected_to_index", {"view": view}, brain_key="pixels")
+    assert (added["new"], added["replaced"], added["points"]) == (5, 5, 15)
+    params = {"brain_key": "pixels", "skip_existing": True}
+    added = call("add_selected_to_index", {"view": dataset[10:20]}, **params)
+    assert (added["new"], added["kept"], added["points"]) == (5, 5, 20)
+
+
+def test_the_view_is_removed_when_nothing_is_selected(indexed):
+    view = indexed[35:]
+    removed = call("remove_selected", {"view": view}, brain_key="pixels")
+    assert removed == {"removed": 5, "missing": 0, "points": 35}
+    removed = call("remove_selected", {"view": indexed[30:]}, brain_key="pixels")
+    assert removed == {"removed": 5, "missing": 5, "points": 30}
+
+
+def test_a_selection_comes_before_the_view(indexed):
+    ctx = {"view": indexed[10:], "selected": indexed.values("id")[12:14]}
+    assert call("remove_selected", ctx, brain_key="pixels")["removed"] == 2
+
+
+def test_the_filtered_labels_of_a_view_are_removed(indexed_patches):
+    label = indexed_patches.values("detections.detections.label", unwind=True)[0]
+    view = indexed_patches.filter_labels("detections", F("label") == label)
+    count = view.count("detections.detections")
+    removed = call("remove_selected", {"view": view}, brain_key="objects")
+    assert removed == {"removed": count, "missing": 0, "points": 40 - count}
+
+
+@pytest.mark.parametrize("name", ["add_selected_to_index", "remove_selected"])
+def test_the_whole_dataset_must_be_confirmed(indexed, name):
+    with pytest.raises(ExecutionError, match="confirm that the whole dataset is meant"):
+        call(name, indexed, brain_key="pixels")
+
+    done = call(name, indexed, brain_key="pixels", confirm=True)
+    assert done["points"] == (0 if name == "remove_selected" else 40)
+
+
+def test_a_sync_of_models_says_what_it_cannot_know(prompted):
+    ctx = ExecutionContext(
+        {"dataset_name": prompted.name, "params": {"brain_key": "prompted"}}
+    )
+    form = operator("sync_index").resolve_input(ctx).type
+    told = form.get_property("drift").view.description
+    assert "changed in place go unnoticed" in told
