@@ -10,6 +10,7 @@ from pathlib import Path
 
 import fiftyone as fo
 import numpy as np
+import pytest
 
 from fiftyone_qdrant import ingest
 from fiftyone_qdrant.ingest import create_index
@@ -24,6 +25,7 @@ def resident():
     return pages * resource.getpagesize()
 
 
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads Linux's /proc")
 def test_memory_stays_flat_while_a_model_streams(rng, digits_model, monkeypatch):
     dataset = fo.Dataset()
     dataset.add_samples(
