@@ -103,8 +103,8 @@ def _delegated(dataset: Any, reported: set[str]) -> list[Work]:
 
 
 def _of_operation(operation: Any, key: str | None, waiting: bool) -> Work:
-    title = operation.label or operation.operator.removeprefix(PLUGIN)
-    title += f" '{key}'" if key else ""
+    name = operation.label or operation.operator.removeprefix(PLUGIN)
+    title = name.replace("_", " ").capitalize() + (f" '{key}'" if key else "")
     if waiting:
         words = "waits for a worker (fiftyone delegated launch)"
         return Work(str(operation.id), title, words, None, True, key)

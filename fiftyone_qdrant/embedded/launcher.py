@@ -48,11 +48,13 @@ def store_path(path: str | os.PathLike[str]) -> str:
     return os.path.realpath(os.path.expanduser(os.fspath(path)))
 
 
-def connect(path: str) -> socket.socket:
+def connect(path: str, patience: float | None = None) -> socket.socket:
     """Returns a connection to a store's owner, which is started when needed.
 
     Args:
         path: the store's directory, as :func:`store_path` returns it
+        patience: how long to wait for an owner that runs but does not answer, in
+            seconds, by default as long as a start may take
 
     Returns:
         a connected socket, after the handshake
@@ -60,13 +62,14 @@ def connect(path: str) -> socket.socket:
     Raises:
         StoreUnavailable: with what is wrong with the directory or the owner
     """
-    sock = _try_connect(path)
+    deadline = time.monotonic() + min(patience or _START_SECONDS, _START_SECONDS)
+    sock = _try_connect(path, deadline)
     if sock is not None:
         return sock
     _check_platform()
     try:
         _prepare(path)
-        return _start_and_connect(path)
+        return _start_and_connect(path, deadline)
     except OSError as exc:
         if isinstance(exc, errors.QdrantPluginError):
             raise
@@ -135,8 +138,11 @@ def _ask(sock: socket.socket, op: str) -> dict[str, Any]:
     return about
 
 
-def _try_connect(path: str) -> socket.socket | None:
-    """Returns a connection, or None if no owner answers."""
+def _try_connect(path: str, deadline: float | None = None) -> socket.socket | None:
+    """Returns a connection, or None if no owner answers until the deadline."""
+    limit = _HANDSHAKE_SECONDS
+    if deadline is not None:
+        limit = min(limit, max(_POLL_SECONDS, deadline - time.monotonic()))
     try:
         about = read_json(os.path.join(path, "owner.json"))
         if about is None:
@@ -147,7 +153,7 @@ def _try_connect(path: str) -> socket.socket | None:
     except (OSError, ValueError, AttributeError):
         return None
     try:
-        sock.settimeout(_HANDSHAKE_SECONDS)
+        sock.settimeout(limit)
         sock.connect(about["socket"])
         protocol.answer_handshake(sock, key)
         return sock
@@ -208,16 +214,15 @@ def _prepare(path: str) -> None:
         os.makedirs(path, 0o700, exist_ok=True)
 
 
-def _start_and_connect(path: str) -> socket.socket:
+def _start_and_connect(path: str, deadline: float) -> socket.socket:
     starting = FileLock(os.path.join(path, "start.lock"))
     owning = FileLock(os.path.join(path, "owner.lock"))
-    deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline:
         if not starting.acquire():
             time.sleep(_POLL_SECONDS)
             continue
         try:
-            sock = _try_connect(path)
+            sock = _try_connect(path, deadline)
             if sock is None:
                 if owning.acquire():
                     owning.release()

@@ -59,7 +59,7 @@ class Session:
         """
         message = {**message, "op": op}
         for attempt in range(3):
-            sock = self._connection()
+            sock = self._connection(timeout)
             done = sent = False
             try:
                 sock.settimeout(timeout)
@@ -102,7 +102,7 @@ class Session:
         self._closed = True
         self._drop_idle()
 
-    def _connection(self) -> socket.socket:
+    def _connection(self, patience: float | None) -> socket.socket:
         if self._closed:
             raise errors.ConnectionFailed(
                 f"this client of the embedded store {self.path} was closed"
@@ -113,7 +113,7 @@ class Session:
         try:
             return self._idle.pop()
         except IndexError:
-            return launcher.connect(self.path)
+            return launcher.connect(self.path, patience)
 
     def _keep(self, sock: socket.socket) -> None:
         if self._closed or len(self._idle) >= _CONNECTIONS_KEPT:

@@ -330,3 +330,14 @@ def test_threads_share_a_client(client):
         found = list(pool.map(search, range(100)))
 
     assert found == [search(i) for i in range(100)]
+
+
+def test_a_new_client_waits_for_a_hanging_owner_as_long_as_it_was_told(store, client):
+    pid = client.store_info()["pid"]
+    os.kill(pid, signal.SIGSTOP)
+    wait_until(lambda: state(pid) == "T")
+    try:
+        with pytest.raises(errors.StoreUnavailable, match="does not answer"):
+            EmbeddedClient(store, timeout=0.3)
+    finally:
+        os.kill(pid, signal.SIGCONT)
