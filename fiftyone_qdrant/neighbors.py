@@ -277,7 +277,7 @@ class NeighborIndex(SimilarityIndex, DuplicatesMixin):
                     "model=, also if its embeddings come from a field"
                 )
 
-            parsed = images.embed(images.read(image), self.get_model())
+            parsed = images.embed(image, self.get_model())
         else:
             parsed = self._parse_query(_to_array(query))
 

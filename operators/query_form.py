@@ -22,7 +22,7 @@ _UNLIKE = {
     "ids": "IDs",
 }
 _IMAGES = ".png,.jpg,.jpeg,.webp,.bmp,.tif,.tiff"
-_MAX_BYTES = 20_000_000
+_MAX_BYTES = 10_000_000  # in base64, within MongoDB's limit if it is scheduled
 
 
 def query_inputs(ctx, inputs):
@@ -171,7 +171,7 @@ def _text(ctx, inputs, index):
 
 
 def _image(ctx, inputs, index):
-    limit = "The file is larger than 20 MB"
+    limit = "The file is larger than 10 MB"
     view = types.FileView(
         types=_IMAGES, max_size=_MAX_BYTES, max_size_error_message=limit, lite=True
     )

@@ -3,6 +3,7 @@
 import base64
 
 import fiftyone as fo
+import fiftyone.core.models as fom
 import numpy as np
 import pytest
 from PIL import Image
@@ -64,6 +65,22 @@ def test_an_image_finds_the_sample_that_shows_it(index, dataset, digit_images, f
     (by_id,) = index.search(dataset.values("id")[7], k=3)
     assert hits.ids == by_id.ids
     np.testing.assert_allclose(hits.distances, by_id.distances, atol=1e-5)
+
+
+def test_a_torch_model_gets_what_fiftyones_data_loader_gives_it(
+    index, documented_models, colored, monkeypatch
+):
+    class TorchModel(type(documented_models), fom.TorchModelMixin):
+        given = None
+
+        def embed(self, arg):
+            self.given = arg
+            return super().embed(arg)
+
+    monkeypatch.setattr(documented_models, "__class__", TorchModel)
+    index.search(image=colored, k=1)
+    assert isinstance(documented_models.given, Image.Image)
+    np.testing.assert_array_equal(documented_models.given, Image.open(colored))
 
 
 def test_an_image_takes_negatives_and_a_view(index, dataset, digit_images):
