@@ -203,9 +203,9 @@ class EmbeddedClient(PointReader, PointWriter):
         """Makes all writes so far survive a power failure. Call it after an ingest.
 
         Without it they survive the end of any process, and the owner flushes by
-        itself once nothing was written for a second. If the collection has grown
-        past its indexing threshold (or by 200,000 points if it has none), this also
-        begins to build its index, in the background.
+        itself once nothing was written for a second, and every five seconds. If the
+        collection has grown past its indexing threshold (or by 200,000 points if it
+        has none), this also begins to build its index, in the background.
         """
         self._write("flush", {"collection": collection_name})
 

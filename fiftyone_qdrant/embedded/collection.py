@@ -29,6 +29,7 @@ SHARD = "shard"
 
 # The engine never releases the GIL: these bound how long one call may hold it
 _POINTS_PER_UPDATE = 512
+_BYTES_PER_UPDATE = 256 << 10  # 3 ms; readers wait for several such calls
 _QUERIES_PER_CALL = 16
 
 Reply = tuple[protocol.Message, list[protocol.Buffer]]
@@ -148,8 +149,9 @@ class Collection:
         if len(numbers) != len(ids) * size or (payloads and len(payloads) != len(ids)):
             raise errors.VectorError("ids, vectors and payloads differ in number")
         point = qe.Point
-        for start in range(0, len(ids), _POINTS_PER_UPDATE):
-            stop = min(start + _POINTS_PER_UPDATE, len(ids))
+        step = max(1, min(_POINTS_PER_UPDATE, _BYTES_PER_UPDATE // (4 * size)))
+        for start in range(0, len(ids), step):
+            stop = min(start + step, len(ids))
             with engine_call(self.name):
                 points = [
                     point(

@@ -62,6 +62,7 @@ class LiveShard:
         self.name = name
         self.directory = directory
         self.written_at: float | None = None  # None: all is flushed
+        self.unflushed_since: float | None = None
         self.grown_at: float | None = None  # None: looked whether an index is due
         self._following = f"{directory}.next"
         self._shard: Any = None
@@ -125,7 +126,8 @@ class LiveShard:
                 journal.add(operation, size)
                 if journal.size > _MAX_JOURNAL:
                     self._journal = None
-            self.written_at = self.grown_at = time.monotonic()
+            self.written_at = self.grown_at = now = time.monotonic()
+            self.unflushed_since = self.unflushed_since or now
             self._break_seal()
             shard.update(operation)
 
@@ -143,7 +145,7 @@ class LiveShard:
             yield
 
     def _settle(self, shard: Any) -> None:
-        self.written_at = None
+        self.written_at = self.unflushed_since = None
         if not self._sealed:
             shard.flush()
             seal.put(self.directory, shard)

@@ -151,7 +151,7 @@ class Owner:
             while not self._leaving.is_set():
                 if selector.select(_TICK_SECONDS):
                     self._accept()
-                self._store.flush_quiet()
+                self._store.look_after()
                 if not self._lock.is_in_place():
                     logger.info("the store was removed")
                     break

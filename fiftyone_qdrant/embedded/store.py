@@ -41,7 +41,8 @@ FORMAT = 1
 RECORD = "store.json"
 _RESTORED = ".restored"  # no collection's directory has a dot
 
-_FLUSH_AFTER_SECONDS = 1.0
+_QUIET_SECONDS = 1.0
+_FLUSH_SECONDS = 5.0  # the server's flush_interval_sec
 _INDEX_AFTER_SECONDS = 3.0
 _MIN_FREE_BYTES = 256 << 20
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_-")
@@ -330,14 +331,16 @@ class Store:
                 "another path"
             )
 
-    def flush_quiet(self) -> None:
-        """Flushes the collections not written to for a while, and indexes them."""
+    def look_after(self) -> None:
+        """Flushes collections when they are quiet or it is time, and indexes them."""
         now = time.monotonic()
         for collection in self.collections():
             live = collection.live
             written, grown = live.written_at, live.grown_at
+            since = live.unflushed_since
             try:
-                if written is not None and now - written >= _FLUSH_AFTER_SECONDS:
+                quiet = written is not None and now - written >= _QUIET_SECONDS
+                if quiet or (since is not None and now - since >= _FLUSH_SECONDS):
                     live.flush()
                 if grown is not None and now - grown >= _INDEX_AFTER_SECONDS:
                     live.grown_at = None

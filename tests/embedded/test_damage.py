@@ -159,6 +159,17 @@ def test_a_write_breaks_the_seal_and_quiet_brings_it_back(closed):
         assert json.loads(seal.read_text())["points"] == COUNT + 1
 
 
+def test_what_is_written_without_a_pause_is_flushed_all_the_same(closed):
+    (flushed,) = files(closed / "collections" / "a", "segments/*/segment.json")
+    with EmbeddedClient(closed) as client:
+        client.count("a")
+        before = flushed.stat().st_mtime_ns
+        until = time.monotonic() + 30
+        while flushed.stat().st_mtime_ns == before:
+            assert time.monotonic() < until, "it was not flushed"
+            client.upsert("a", [models.PointStruct(id=9999, vector=[1.0] * SIZE)])
+
+
 def test_a_killed_owner_leaves_no_false_alarm(closed):
     with EmbeddedClient(closed) as client:
         client.delete("a", list(range(100)))

@@ -333,3 +333,46 @@ def test_without_a_threshold_of_its_own_a_collection_tells_that_in_force(client)
     config = client.get_collection("a").config
 
     assert config.optimizer_config.indexing_threshold == 200_000 * SIZE * 4 // 1024
+
+
+def test_every_parameter_that_the_engine_has_reaches_it(client):
+    from fiftyone_qdrant.parameter_table import HNSW, OPTIMIZERS
+
+    hnsw = {
+        "m": 12,
+        "ef_construct": 60,
+        "full_scan_threshold": 500,
+        "max_indexing_threads": 1,
+        "on_disk": True,
+        "payload_m": 8,
+        "inline_storage": True,
+    }
+    optimizers = {
+        "deleted_threshold": 0.4,
+        "vacuum_min_vector_number": 200,
+        "default_segment_number": 1,
+        "max_segment_size": 900_000,
+        "indexing_threshold": 100,
+    }
+    for group, given in ((HNSW, hnsw), (OPTIMIZERS, optimizers)):
+        assert set(given) == {p.name for p in group.parameters if p.embedded}
+    client.create_collection(
+        "a",
+        models.VectorParams(size=SIZE, distance=models.Distance.DOT, on_disk=True),
+        hnsw_config=models.HnswConfigDiff(**hnsw),
+        optimizers_config=models.OptimizersConfigDiff(**optimizers),
+        quantization_config=INT8,
+        on_disk_payload=True,
+    )
+    fill(client)
+    client.flush("a")
+    wait_until_green(client)
+
+    engine = engine_config(client)
+
+    assert {k: engine["hnsw_config"].get(k) for k in hnsw} == hnsw
+    assert {k: engine["optimizers"].get(k) for k in optimizers} == optimizers
+    assert engine["quantization_config"]["scalar"]["type"] == "int8"
+    assert engine["on_disk_payload"] is True
+    (vectors,) = engine["vectors"].values()
+    assert vectors["on_disk"] is True
