@@ -8,8 +8,10 @@ import os
 import platform
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
-Results = dict[str, dict[str, dict[str, float]]]
+Found = dict[str, dict[str, float]]
+Results = dict[str, Found]
 
 _OURS = "ours"
 _ROWS = (
@@ -33,7 +35,11 @@ _ROWS = (
     ("recall half", "recall@25 within half", ""),
     ("recall one percent", "recall@25 within 1 %", ""),
 )
-_PLOTTED = tuple(r for r in _ROWS[:9] if "10 %" not in r[1])
+_PLOTTED = (
+    *("build_s", "open_s", "query_ms whole", "query_ms half"),
+    *("query_ms tenth", "duplicates_s", "build_peak_mb"),
+)
+_OUR_COLOR, _OTHER_COLOR = "#dc244c", "#9aa0a6"
 
 
 def write(results: Results, folder: Path) -> None:
@@ -64,7 +70,7 @@ def table(results: Results) -> str:
     return "\n".join(parts)
 
 
-def table_of_parts(found: dict[str, dict[str, float]]) -> list[str]:
+def table_of_parts(found: Found) -> list[str]:
     """Returns where the time of our queries goes, a line per part."""
     lines = []
     for who, figures in found.items():
@@ -82,7 +88,7 @@ def table_of_parts(found: dict[str, dict[str, float]]) -> list[str]:
     return lines
 
 
-def cell(found: dict[str, dict[str, float]], who: str, key: str, unit: str) -> str:
+def cell(found: Found, who: str, key: str, unit: str) -> str:
     """Returns one figure and its ratio to ours."""
     value = found[who].get(key)
     if value is None:
@@ -138,28 +144,56 @@ def described(about: dict[str, str | int | None]) -> str:
 
 
 def plot(results: Results, path: Path) -> None:
-    """Draws the figures of the largest dataset that all contenders did."""
+    """Draws the largest dataset that all contenders did, and how queries grow."""
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
     name = max(results, key=lambda n: (len(results[n]), list(results).index(n)))
-    found = {w: f for w, f in results[name].items() if w != "engine alone"}
-    figure, axes = plt.subplots(1, len(_PLOTTED), figsize=(2.1 * len(_PLOTTED), 2.8))
-    for axis, (key, label, unit) in zip(axes, _PLOTTED, strict=True):
-        values = [figures.get(key, 0) for figures in found.values()]
-        colors = ["#dc244c" if w.startswith(_OURS) else "#9aa0a6" for w in found]
-        bars = axis.bar(list(found), values, color=colors)
-        axis.bar_label(bars, [f"{v:,.{places(v)}f}" for v in values], fontsize=7)
-        axis.set_title(label.replace(",", ",\n", 1), fontsize=8)
-        axis.set_ylabel(unit, fontsize=7)
-        axis.set_yscale("log")
-        axis.tick_params(labelsize=7)
-        axis.tick_params(axis="x", rotation=60)
-        axis.spines[["top", "right"]].set_visible(False)
+    rows = {key: (label, unit) for key, label, unit in _ROWS}
+    figure, axes = plt.subplots(2, 4, figsize=(13, 4.2))
+    for axis, key in zip(axes.flat, _PLOTTED, strict=False):
+        draw_bars(axis, results[name], key, *rows[key])
 
-    figure.suptitle(f"{name}, smaller is better (logarithmic)", fontsize=9)
+    draw_growth(axes.flat[-1], results)
+    figure.suptitle(f"{name} vectors: smaller is better", fontsize=10)
     figure.tight_layout()
     figure.savefig(path)
     plt.close(figure)
+
+
+def draw_bars(axis: Any, found: Found, key: str, label: str, unit: str) -> None:
+    """Draws one figure of each contender."""
+    values = {w: f[key] for w, f in found.items() if key in f and w != "engine alone"}
+    names = list(values)[::-1]
+    colors = [_OUR_COLOR if n.startswith(_OURS) else _OTHER_COLOR for n in names]
+    bars = axis.barh(names, [values[n] for n in names], color=colors)
+    texts = [f" {values[n]:,.{places(values[n])}f} {unit}" for n in names]
+    axis.bar_label(bars, texts, fontsize=8)
+    axis.set_title(label, fontsize=9)
+    axis.set_xlim(0, 1.35 * max(values.values(), default=1))
+    axis.set_xticks([])
+    axis.tick_params(labelsize=8)
+    axis.spines[["top", "right", "bottom"]].set_visible(False)
+
+
+def draw_growth(axis: Any, results: Results) -> None:
+    """Draws how the time of a query by id grows with the number of points."""
+    key = "query_ms whole"
+    for who in dict.fromkeys(w for found in results.values() for w in found):
+        done = {n: f[who][key] for n, f in results.items() if key in f.get(who, {})}
+        if who == "engine alone":
+            continue
+
+        sizes = [int(n.partition(" ")[0].replace(",", "")) for n in done]
+        color = _OUR_COLOR if who.startswith(_OURS) else _OTHER_COLOR
+        style = "--" if who in (_OURS, "built-in qdrant") else "-"
+        axis.plot(sizes, list(done.values()), style, color=color, marker="o", label=who)
+
+    axis.set_title("query by id in ms, by number of points", fontsize=9)
+    axis.loglog()
+    axis.minorticks_off()
+    axis.tick_params(labelsize=8)
+    axis.legend(fontsize=7, frameon=False)
+    axis.spines[["top", "right"]].set_visible(False)
