@@ -8,7 +8,7 @@ from fiftyone_qdrant import coverage
 from fiftyone_qdrant.activity import cancel_work, work_under_way
 from fiftyone_qdrant.catalog import catalog
 from fiftyone_qdrant.details import break_down, index_details
-from fiftyone_qdrant.errors import QdrantPluginError
+from fiftyone_qdrant.errors import ConfigError, QdrantPluginError
 from fiftyone_qdrant.status import impatient, load_impatient, places, survey
 
 from . import collection_table, engine_header, index_table, work_list
@@ -120,7 +120,7 @@ class QdrantStatus(GuardedPanel):
         self._prompt(ctx, "cleanup_collection", {"brain_key": _row(ctx)["brain_key"]})
 
     def clean_up_collection(self, ctx):
-        entry = ctx.panel.state.entries[ctx.params["row"]]
+        entry = _row(ctx, "entries")
         params = {"collection_name": entry["name"]}
         if entry["path"]:
             params["path"] = entry["path"]
@@ -302,8 +302,12 @@ def _is_news(ctx, name, seen):
     return True
 
 
-def _row(ctx):
-    return ctx.panel.state.rows[ctx.params["row"]]
+def _row(ctx, table="rows"):
+    rows, number = ctx.panel.state.get(table) or [], ctx.params["row"]
+    if number >= len(rows):
+        raise ConfigError("That row is gone: the table has changed. Refresh it")
+
+    return rows[number]
 
 
 def _chosen_row(ctx):
@@ -320,10 +324,23 @@ def _note(ctx, key):
             held, total = coverage.of_view(index, ctx.view)
             parts.append(f"Current view: {held:,} of {total:,} indexed")
 
-        if index.config.patches_field is None and ctx.selected:
-            held = coverage.of_ids(index, ctx.selected)
-            parts.append(f"selected: {held:,} of {len(ctx.selected):,} indexed")
+        ids = _selected_ids(ctx, index.config.patches_field)
+        if ids:
+            held = coverage.of_ids(index, ids)
+            parts.append(f"Selected: {held:,} of {len(ids):,} indexed")
     except QdrantPluginError as e:  # such as a view that lacks the labels
         parts.append(str(e))
 
     return " · ".join(parts)
+
+
+def _selected_ids(ctx, patches_field):
+    in_patches = ctx.view is not None and ctx.view._is_patches
+    if patches_field is None:
+        return [] if in_patches else ctx.selected
+
+    if in_patches:
+        return ctx.selected
+
+    labels = ctx.selected_labels or []
+    return [i["label_id"] for i in labels if i.get("field") == patches_field]

@@ -1,0 +1,92 @@
+"""The panel's events outside the App: whatever fails is said, and nothing is raised."""
+
+import logging
+import sys
+
+import fiftyone.operators as foo
+import pytest
+from fiftyone.operators.executor import ExecutionContext, Executor
+
+from fiftyone_qdrant.errors import ConnectionFailed
+from tests.plugin.calls import call
+
+PANEL = "@community/qdrant/qdrant_status"
+
+
+@pytest.fixture
+def panel():
+    return foo.get_operator(PANEL)
+
+
+@pytest.fixture
+def module(panel):
+    """The module whose names the panel's events use."""
+    return sys.modules[type(panel).__module__]
+
+
+def send(panel, dataset, event, state=None, **params):
+    """Sends an event as the App does; returns the state, and what the App is to do."""
+    params |= {"__method__": event, "panel_id": "p", "panel_state": state or {}}
+    asked = {"dataset_name": dataset.name, "panel_id": "p", "params": params}
+    ctx = ExecutionContext(executor=Executor(), request_params=asked)
+    panel.execute(ctx)
+    requests = [r["operator_uri"] for r in ctx.executor.to_json()["requests"]]
+    return ctx.panel_state, [r.rpartition("/")[2] for r in requests]
+
+
+def test_counts_come_first_and_exact_figures_in_the_next_event(panel, dataset):
+    call("create_qdrant_index", dataset, brain_key="pixels", embeddings="pixels")
+    state, drawn = send(panel, dataset, "on_load")
+    (row,) = state["rows"]
+    assert (row["points"], row["total"], row["indexed"]) == (40, 40, None)
+    assert state["comparing"]
+    assert drawn[-1] == "show_panel_output"
+
+    state, _ = send(panel, dataset, "compare", state)
+    (row,) = state["rows"]
+    assert (row["indexed"], row["orphans"], state["comparing"]) == (40, 0, False)
+    assert state["shares"]["values"] == 10
+
+
+def test_a_look_at_what_has_not_changed_sets_no_state(panel, dataset):
+    call("create_qdrant_index", dataset, brain_key="pixels", embeddings="pixels")
+    state, _ = send(panel, dataset, "on_load")
+    state, _ = send(panel, dataset, "compare", state)
+    _, drawn = send(panel, dataset, "tick", state)
+    assert "patch_panel_state" not in drawn
+    assert drawn[-1] == "show_panel_output"
+
+
+def test_an_error_of_ours_is_shown_in_its_own_words(
+    panel, module, dataset, monkeypatch
+):
+    def fail(*args, **kwargs):
+        raise ConnectionFailed("Qdrant is away. Bring it back")
+
+    monkeypatch.setattr(module, "survey", fail)
+    state, drawn = send(panel, dataset, "on_load")
+    assert state["problem"] == "Qdrant is away. Bring it back"
+    assert drawn[-1] == "show_panel_output"
+
+
+def test_what_nobody_expected_is_shown_in_a_sentence_and_logged(
+    panel, module, dataset, monkeypatch, caplog
+):
+    monkeypatch.setattr(module, "survey", lambda *args, **kwargs: 1 / 0)
+    with caplog.at_level(logging.ERROR):
+        state, drawn = send(panel, dataset, "on_load")
+
+    assert state["problem"].startswith("Something unexpected happened: ZeroDivision")
+    assert drawn[-1] == "show_panel_output"
+    assert "Traceback" in caplog.text
+
+    monkeypatch.undo()
+    state, _ = send(panel, dataset, "refresh", state)
+    assert state["problem"] is None
+
+
+def test_a_click_that_no_row_fits_any_more_is_said(panel, dataset):
+    state, _ = send(panel, dataset, "on_load")
+    state, drawn = send(panel, dataset, "query", state, row=3)
+    assert state["problem"].startswith("That row is gone")
+    assert drawn[-1] == "show_panel_output"
