@@ -170,12 +170,25 @@ def test_what_is_written_without_a_pause_is_flushed_all_the_same(closed):
             client.upsert("a", [models.PointStruct(id=9999, vector=[1.0] * SIZE)])
 
 
-def test_a_killed_owner_leaves_no_false_alarm(closed):
+@pytest.mark.parametrize("flushed", [False, True], ids=["written", "flushed"])
+def test_a_killed_owner_leaves_no_false_alarm(closed, flushed):
     with EmbeddedClient(closed) as client:
+        client.update_collection(
+            "a", optimizers_config=models.OptimizersConfigDiff(indexing_threshold=50)
+        )
+        until = time.monotonic() + 60
+        while client.get_collection("a").indexed_vectors_count < COUNT:
+            assert time.monotonic() < until, "it was not indexed"
+            time.sleep(0.05)
         client.delete("a", list(range(100)))
+        client.upload_collection("a", VECTORS[:200], ids=range(1500, 1700))
+        if flushed:
+            client.flush("a")
         os.kill(client.store_info()["pid"], signal.SIGKILL)
 
         assert client.count("a").count == COUNT - 100
+        hits = client.query_points("a", query=VECTORS[10], limit=2).points
+        assert 1510 in [hit.id for hit in hits]
     assert problems(closed) == {"a": [], "b": []}
 
 
