@@ -30,6 +30,7 @@ class Work:
         progress: the same as a fraction in ``[0, 1]``, or ``None`` if nobody knows
         waiting: whether it has not begun
         brain_key: the index it is about, if known
+        writes: whether it changes what the index holds
     """
 
     id: str | None
@@ -38,6 +39,7 @@ class Work:
     progress: float | None = None
     waiting: bool = False
     brain_key: str | None = None
+    writes: bool = True
 
 
 def work_under_way(dataset: Any, statuses: Sequence[IndexStatus] = ()) -> list[Work]:
@@ -84,8 +86,8 @@ def _of_build(status: IndexStatus) -> Work:
         f"Building the HNSW graph of '{status.brain_key}'",
         f"{points:,} points; searches work meanwhile",
         status.built,
-        False,
-        status.brain_key,
+        brain_key=status.brain_key,
+        writes=False,
     )
 
 

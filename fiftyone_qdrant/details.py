@@ -53,7 +53,7 @@ class Details:
         memory: about how much memory it wants, in bytes
         disk: bytes on disk, or ``None`` on a server, which does not tell
         entry: whose the collection is
-        vector_name: which vectors are used, if they have a name
+        sharers: the other runs that use the collection
     """
 
     brain_key: str
@@ -63,16 +63,7 @@ class Details:
     memory: Memory
     disk: int | None
     entry: Entry
-    vector_name: str | None
-
-    @property
-    def sharers(self) -> tuple[ownership.User, ...]:
-        """The other runs that use the collection."""
-        return tuple(
-            u
-            for u in self.entry.users
-            if u.brain_key != self.brain_key or not self.entry.mine
-        )
+    sharers: tuple[ownership.User, ...]
 
 
 @dataclass(frozen=True)
@@ -123,6 +114,8 @@ def index_details(dataset: Any, brain_key: str) -> Details:
     collection = index.collection
     info = collection.info()
     quantization = info.config.quantization_config
+    entry = describe(collection.connection, collection.name, dataset)
+    itself = (str(dataset._doc.id), brain_key)
     return Details(
         brain_key,
         collection_health(collection),
@@ -130,8 +123,8 @@ def index_details(dataset: Any, brain_key: str) -> Details:
         None if quantization is None else next(iter(quantization.model_dump())),
         memory(info),
         disk_bytes(collection),
-        describe(collection.connection, collection.name, dataset),
-        collection.schema().vector_name,
+        entry,
+        tuple(u for u in entry.users if (u.dataset_id, u.brain_key) != itself),
     )
 
 

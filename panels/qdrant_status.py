@@ -144,7 +144,8 @@ class QdrantStatus(GuardedPanel):
         works = [] if dataset is None else work_under_way(dataset, statuses)
         ctx.panel.data.set(work_list.to_data(works))
         works = [work_list.to_state(w) for w in works]
-        busy = {w["brain_key"] for w in works if not w["waiting"]}
+        running = [w for w in works if w["writes"] and not w["waiting"]]
+        busy = {w["brain_key"] for w in running}
         if ticking:
             index_table.keep_exact(rows, ctx.panel.state.rows or [])
 

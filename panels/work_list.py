@@ -9,6 +9,7 @@ def to_state(work):
         "id": work.id,
         "waiting": work.waiting,
         "brain_key": work.brain_key,
+        "writes": work.writes,
         "measured": work.progress is not None,
     }
 

@@ -114,3 +114,13 @@ def test_details_set_what_was_asked_for_beside_what_is(make_index, samples, vect
     assert details.memory.vectors == N * SIZE * 4
     assert details.disk > details.memory.vectors
     assert (details.entry.kind, details.sharers) == ("this dataset", ())
+
+
+def test_details_name_a_clone_that_shares_the_collection(make_index, samples, vectors):
+    make_index(samples, embeddings=vectors)
+    clone = samples.clone()
+    try:
+        (sharer,) = index_details(samples, "index").sharers
+        assert (sharer.dataset, sharer.brain_key) == (clone.name, "index")
+    finally:
+        clone.delete()

@@ -73,5 +73,5 @@ def test_an_index_that_is_built_says_how_far_it_is(dataset):
         "big", "c", "server", points=200, state="building", health=health
     )
     (work,) = work_under_way(dataset, [status])
-    assert (work.id, work.progress) == (None, 0.25)
+    assert (work.id, work.progress, work.writes) == (None, 0.25, False)
     assert "'big'" in work.title
