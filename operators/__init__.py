@@ -1,6 +1,7 @@
 """The verbs: one file is one thing a user can do."""
 
 from .add_selected_to_index import AddSelectedToIndex
+from .cancel_ingest import CancelIngest
 from .cleanup_collection import CleanupCollection
 from .create_qdrant_index import CreateQdrantIndex
 from .query_similar import QuerySimilar
@@ -15,6 +16,7 @@ OPERATORS = (
     RemoveSelected,
     QuerySimilar,
     SyncIndex,
+    CancelIngest,
     TuneIndex,
     RenameIndex,
     CleanupCollection,

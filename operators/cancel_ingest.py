@@ -1,0 +1,61 @@
+"""Cancel Ingest: end a running create, add or sync, in whatever process it runs."""
+
+import fiftyone.operators as foo
+import fiftyone.operators.types as types
+from fiftyone.core.collections import SampleCollection
+from fiftyone.operators.executor import ExecutionResult
+
+from fiftyone_qdrant.errors import ConfigError
+from fiftyone_qdrant.jobs import cancel, running_jobs
+
+from .forms import dropdown, mark_invalid
+from .qdrant_operator import ICONS, QdrantOperator
+
+
+class CancelIngest(QdrantOperator):
+    """Ends a running ingest after the batch under way; it can be gone on with."""
+
+    @property
+    def config(self):
+        return foo.OperatorConfig(
+            name="cancel_ingest",
+            label="Cancel Ingest",
+            description="End a running create, add or sync after the batch under way",
+            dynamic=True,
+            risk_level=types.RiskLevel.MEDIUM,
+            view_target=False,
+            **ICONS,
+        )
+
+    def form(self, ctx, inputs):
+        jobs = {job.id: job for job in running_jobs(ctx.dataset)}
+        if not jobs and not ctx.params.get("job_id"):
+            words = "Nothing is being indexed"
+            inputs.str("job_id", view=types.Notice(label=words))
+            mark_invalid(inputs, "job_id", words)
+            return
+
+        labels = {i: f"{j.kind} '{j.brain_key}': {j.label}" for i, j in jobs.items()}
+        view = dropdown(jobs, labels)
+        default = next(iter(jobs), None)
+        inputs.str("job_id", default=default, label="Ingest", view=view)
+
+    def execute(self, ctx):
+        job_id = ctx.params.get("job_id")
+        if not job_id:
+            raise ConfigError("Give the job_id of a running ingest")
+
+        cancel(ctx.dataset, job_id)
+        return {"job_id": job_id}
+
+    def __call__(self, samples: SampleCollection, job_id: str) -> ExecutionResult:
+        """Asks a running ingest to end after the batch under way.
+
+        Args:
+            samples: the dataset
+            job_id: the ``id`` of one of ``fiftyone_qdrant.jobs.running_jobs(dataset)``
+
+        Returns:
+            a :class:`fiftyone.operators.executor.ExecutionResult` with the job's id
+        """
+        return self._run(samples, {"job_id": job_id})
