@@ -1,11 +1,14 @@
-"""Runs code in a Python process of its own."""
+"""Runs code, and delegated operations, in Python processes of their own."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +53,7 @@ def not_installed(name):
     sys.meta_path[:] = [Hiding(finder, name) for finder in sys.meta_path]
     assert name not in sys.modules
 """
+_WORKER = "from fiftyone.core.cli import main; main()"
 REGISTERED = "import fiftyone_qdrant\n"
 
 
@@ -81,3 +85,40 @@ def run_python(
     assert done.returncode == 0, output
     line = next(x for x in done.stdout.splitlines() if x.startswith("ANSWER "))
     return json.loads(line.removeprefix("ANSWER "))
+
+
+@contextlib.contextmanager
+def delegated_worker(log: Path, **environment: str) -> Iterator[Callable[[Any], Any]]:
+    """Runs a worker as ``fiftyone delegated launch`` starts it.
+
+    Yields a function that waits for an operation, by its id, and returns it; what
+    its ``meanwhile`` does happens again and again until then.
+    """
+    from fiftyone.operators.delegated import DelegatedOperationService
+
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-c", _WORKER, "delegated", "launch"],
+            env={**os.environ, **environment},
+            cwd=log.parent,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+
+    def wait(operation_id, meanwhile=lambda: None):
+        service = DelegatedOperationService()
+        until = time.monotonic() + 60
+        while time.monotonic() < until:
+            done = service.get(operation_id)
+            if done.run_state in ("completed", "failed"):
+                return done
+            assert process.poll() is None
+            meanwhile()
+            time.sleep(0.05)
+        raise AssertionError(f"the worker left it {done.run_state}")
+
+    yield wait
+    still_there = process.poll() is None
+    process.terminate()
+    process.wait(20)
+    assert still_there, log.read_text()

@@ -2,60 +2,25 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-import time
-
 import fiftyone as fo
 import fiftyone.brain as fob
 import fiftyone.operators as foo
 import numpy as np
 import pytest
-from fiftyone.operators.delegated import DelegatedOperationService
+from fiftyone.operators.executor import ExecutionError
 
+from fiftyone_qdrant.jobs import running_jobs
 from tests.plugin.calls import URI, call, operator
 from tests.plugin.conftest import PATH
-
-WORKER = "from fiftyone.core.cli import main; main()"
+from tests.plugin.processes import delegated_worker
 
 
 @pytest.fixture(scope="module")
-def worker(store_folder, tmp_path_factory):
-    """A worker process, as ``fiftyone delegated launch`` starts it."""
+def run_in(store_folder, tmp_path_factory):
+    """``run_in(operation id)`` waits for a worker to do it, and returns it."""
     log = tmp_path_factory.mktemp("worker") / "log"
-    with log.open("w") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-c", WORKER, "delegated", "launch"],
-            env={**os.environ, PATH: str(store_folder)},
-            cwd=log.parent,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-    yield process
-    still_there = process.poll() is None
-    process.terminate()
-    process.wait(20)
-    assert still_there, log.read_text()
-
-
-@pytest.fixture
-def run_in(worker):
-    """``run_in(operation id)`` waits for a delegated operation and returns it."""
-    service = DelegatedOperationService()
-
-    def wait(operation_id, meanwhile=lambda: None):
-        until = time.monotonic() + 60
-        while time.monotonic() < until:
-            done = service.get(operation_id)
-            if done.run_state in ("completed", "failed"):
-                return done
-            assert worker.poll() is None
-            meanwhile()
-            time.sleep(0.05)
-        raise AssertionError(f"the worker left it {done.run_state}")
-
-    return wait
+    with delegated_worker(log, **{PATH: str(store_folder)}) as wait:
+        yield wait
 
 
 def delegate(name: str, dataset, **params):
@@ -84,7 +49,7 @@ def fresh(dataset):
     return dataset
 
 
-def test_create_is_done_by_the_worker(kept, digits, run_in, worker):
+def test_create_is_done_by_the_worker(kept, digits, run_in):
     done = run_in(
         delegate("create_qdrant_index", kept, brain_key="w", embeddings="pixels")
     )
@@ -197,3 +162,29 @@ def test_workers_run_is_seen_by_fiftyones_own_calls(kept, run_in):
     found = kept.sort_by_similarity(kept.first().id, k=3, brain_key="w")
     assert isinstance(found, fo.DatasetView)
     assert found.first().id == kept.first().id
+
+
+def test_an_ingest_in_the_worker_is_cancelled_from_here(
+    make_dataset, run_in, digits_model
+):
+    large = make_dataset(1500)
+    large.persistent = True
+    cancelled = []
+
+    def cancel():
+        for job in running_jobs(large):
+            if not job.cancelling:
+                call("cancel_ingest", large, job_id=job.id)
+                cancelled.append(job)
+
+    params = {"brain_key": "w", "model": digits_model}
+    done = run_in(delegate("create_qdrant_index", large, **params), cancel)
+    (job,) = cancelled
+    assert (job.kind, job.brain_key, job.total) == ("create", "w", 1500)
+    assert "IngestCancelled: Cancelled. " in done.result.error
+    assert "Do the same again to go on from there" in done.result.error
+    resumed = call("create_qdrant_index", fresh(large), **params)
+    assert resumed["points"] == 1500
+    assert 0 < resumed["kept"] < 1500
+    with pytest.raises(ExecutionError, match="It may have ended"):
+        call("cancel_ingest", large, job_id=job.id)
