@@ -212,21 +212,24 @@ class LiveShard:
         Args:
             built: the directory of the copy, closed and complete
             trash: a directory for the old one
-            done: called while nobody can use the shard
+            done: called when it is in place, and before it is written to
         """
         if self._journal is None:
             raise errors.EngineError(
                 f"too much was written to collection '{self.name}' while it was indexed"
             )
         old = os.path.join(trash, uuid.uuid4().hex)
+        if self._gone:
+            return
+        self._sealed = False
+        seal.remove(self.directory)  # waits for the disk: while it is still searched
         with self._closed(flush=False):
             if self._gone:
                 return
-            seal.remove(self.directory)
             os.rename(built, self._following)
             os.rename(self.directory, old)
             os.rename(self._following, self.directory)
-            done()
+        done()
         self.written_at = time.monotonic()  # to be sealed
         shutil.rmtree(old, ignore_errors=True)
 

@@ -16,7 +16,7 @@ from fiftyone_qdrant.embedded import EmbeddedClient, administration
 from tests.conftest import SEED
 from tests.soak.conftest import LONG
 
-KILLS = 600 if LONG else 100
+KILLS = 400 if LONG else 100
 WRITERS = 3
 SIZE = 16
 

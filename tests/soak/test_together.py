@@ -14,7 +14,7 @@ from tests.conftest import SEED
 from tests.embedded.conftest import temporary_store
 from tests.soak.conftest import LONG
 
-SECONDS = 60 if LONG else 8
+SECONDS = 60 if LONG else 5
 SIZE = 16
 PARAMS = models.VectorParams(size=SIZE, distance=models.Distance.EUCLID)
 
