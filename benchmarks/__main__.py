@@ -22,6 +22,7 @@ from benchmarks.contenders import CONTENDERS  # noqa: E402
 
 _LAST_CLIENT_OF_BUILTIN = "qdrant-client==1.15.1"  # 1.16 has not what it calls
 _MILLION = (1_000_000, 128)
+_CROWD = 100_000  # points from which on waiting for others is of interest
 
 Figures = dict[str, float]
 
@@ -64,6 +65,9 @@ def compare(num_points: int, size: int, only: list[str]) -> dict[str, Figures]:
         if who.startswith("ours"):
             found[who].update(app.measure(name, folder))
             found[who].update(run("benchmarks.parts", name, folder))
+
+    if "ours" in found and num_points >= _CROWD:
+        found["ours"].update(run("benchmarks.interference", folder))
 
     return found
 
