@@ -130,11 +130,15 @@ def test_remove_selected_removes_from_the_index_only(app, dataset):
     assert numbers == list(range(COUNT))
 
 
-def test_nothing_selected_cannot_be_sent(app, dataset):
-    index_of(dataset, dataset[:1])
+def test_with_nothing_selected_the_whole_dataset_must_be_confirmed(app, dataset):
+    index = index_of(dataset, dataset[:20])
     app.open_dataset(dataset.name)
     form = app.run_operator("Remove Selected")
-    form.expect_refused("Nothing is selected")
+    form.expect_refused(f"This means the whole dataset: {COUNT} samples")
+    form.tick("The whole dataset")
+    form.execute()
+    assert form.result("Removed from the index")["Removed points"] == "20"
+    assert index.total_index_size == 0
 
 
 # --- query ----------------------------------------------------------------------
