@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from . import ownership
@@ -107,8 +108,8 @@ def catalog(connection: Connection, dataset: Any = None) -> list[Entry]:
     Raises:
         ConnectionFailed: if Qdrant cannot be reached
     """
-    reader = _Reader(connection, dataset)
     names = sorted(list_collections(connection))
+    reader = _Reader(connection, dataset)
     return [e for e in map(reader.read, names) if e is not None]
 
 
@@ -131,14 +132,27 @@ def orphans(connection: Connection) -> list[Entry]:
 
 
 class _Reader:
-    """Describes collections; what MongoDB knows of them is asked for once."""
+    """Describes collections; what MongoDB knows of them is asked for once.
+
+    That is after Qdrant was asked: a dataset and its index made meanwhile would look
+    like an orphan otherwise.
+    """
 
     def __init__(self, connection: Connection, dataset: Any) -> None:
         self._connection = connection
         self._mine = None if dataset is None else str(dataset._doc.id)
-        self._users = ownership.all_users(connection)
-        self._datasets = ownership.dataset_names()
-        self._database = ownership.database_id()
+
+    @cached_property
+    def _users(self) -> dict[str, list[User]]:
+        return ownership.all_users(self._connection)
+
+    @cached_property
+    def _datasets(self) -> dict[str, str]:
+        return ownership.dataset_names()
+
+    @cached_property
+    def _database(self) -> str | None:
+        return ownership.database_id()
 
     def read(self, name: str) -> Entry | None:
         """Returns a collection, or ``None`` if it was deleted meanwhile."""

@@ -4,9 +4,11 @@ import fiftyone as fo
 import pytest
 from bson import ObjectId
 
+from fiftyone_qdrant import catalog as catalog_module
 from fiftyone_qdrant import ownership
 from fiftyone_qdrant.catalog import catalog, describe, orphans
 from fiftyone_qdrant.cleanup import clean_up_collection, plan_collection_cleanup
+from fiftyone_qdrant.collection import Collection, list_collections
 from fiftyone_qdrant.errors import CollectionShared, ConfigError
 from fiftyone_qdrant.runs import load_index, rename_index
 
@@ -151,6 +153,37 @@ def test_the_catalog_names_every_collection(make_index, samples, vectors, lost):
     names = [e.name for e in catalog(lost.connection, samples)]
     assert {lost.name, mine.name} <= set(names)
     assert names == sorted(names)
+
+
+def test_an_index_made_while_the_catalog_is_read_is_no_orphan(
+    make_index, make_samples, vectors, lost, monkeypatch
+):
+    made = []
+
+    def list_late(connection):
+        made.append(make_index(make_samples(), embeddings=vectors).collection.name)
+        return list_collections(connection)
+
+    monkeypatch.setattr(catalog_module, "list_collections", list_late)
+    kinds = {entry.name: entry.kind for entry in catalog(lost.connection)}
+    assert kinds[made[0]] == "other dataset"
+    assert kinds[lost.name] == "orphan"
+
+
+def test_an_index_made_while_it_is_described_is_no_orphan(
+    make_index, make_samples, vectors, lost, monkeypatch
+):
+    given, pending = Collection.info, ["late"]
+
+    def info_late(collection):
+        while pending:
+            name = pending.pop()
+            make_index(make_samples(), embeddings=vectors, collection_name=name)
+
+        return given(collection)
+
+    monkeypatch.setattr(Collection, "info", info_late)
+    assert describe(lost.connection, "late").kind == "other dataset"
 
 
 def test_a_database_keeps_its_identity():
