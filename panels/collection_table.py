@@ -4,7 +4,7 @@ import fiftyone.operators.types as types
 
 from fiftyone_qdrant.catalog import MEANINGS
 
-from .looks import ABSENT, CONTAINER, hidden, narrower_than, number, size
+from .looks import ABSENT, CONTAINER, hidden, narrower_than, number, place, size
 
 _COLUMNS = {
     "name": "Collection",
@@ -35,10 +35,25 @@ def to_state(entry, path):
     }
 
 
-def show(panel, entries, clean_up):
-    """Adds the table, with a button to clean up in each row."""
+def to_unread(location, error):
+    """Returns what the panel keeps of a place that cannot be read."""
+    return {"location": place(location), "problem": str(error)}
+
+
+def show(panel, entries, unread, clean_up):
+    """Adds the table, with a button to clean up in each row, and what it lacks."""
+    for n, lacking in enumerate(unread):
+        alert = types.AlertView(
+            severity="warning",
+            label=f"The collections at {lacking['location']} cannot be listed",
+            description=lacking["problem"],
+        )
+        panel.view(f"unread_alert_{n}", alert)
+
     if not entries:
-        panel.md("There is no collection yet.", name="no_collections")
+        if not unread:
+            panel.md("There is no collection yet.", name="no_collections")
+
         return
 
     table = types.TableView(

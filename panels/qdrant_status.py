@@ -207,12 +207,16 @@ class QdrantStatus(GuardedPanel):
         _update(ctx, note=note)
 
     def _read_collections(self, ctx):
-        entries = []
+        entries, unread = [], []
         for place in places(ctx.dataset):
-            found = catalog(impatient(place), ctx.dataset)
-            entries += [collection_table.to_state(e, place.path) for e in found]
+            try:
+                found = catalog(impatient(place), ctx.dataset)
+            except QdrantPluginError as e:  # the other places are shown all the same
+                unread.append(collection_table.to_unread(place.location, e))
+            else:
+                entries += [collection_table.to_state(e, place.path) for e in found]
 
-        ctx.panel.state.entries = entries
+        ctx.panel.state.set({"entries": entries, "unread": unread})
         ctx.panel.data.set("collection_rows", collection_table.to_data(entries))
 
     # --- drawing ----------------------------------------------------------------
@@ -257,7 +261,9 @@ class QdrantStatus(GuardedPanel):
             on_click=self.toggle_collections,
         )
         if not hidden:
-            collection_table.show(panel, state.entries, self.clean_up_collection)
+            unread = state.unread or []
+            clean_up = self.clean_up_collection
+            collection_table.show(panel, state.entries, unread, clean_up)
 
     def _row_actions(self):
         return [

@@ -7,6 +7,7 @@ import fiftyone.operators as foo
 import pytest
 from fiftyone.operators.executor import ExecutionContext, Executor
 
+from fiftyone_qdrant.connection import Connection
 from fiftyone_qdrant.errors import ConnectionFailed
 from tests.plugin.calls import call
 
@@ -83,6 +84,22 @@ def test_what_nobody_expected_is_shown_in_a_sentence_and_logged(
     monkeypatch.undo()
     state, _ = send(panel, dataset, "refresh", state)
     assert state["problem"] is None
+
+
+def test_a_place_that_does_not_answer_hides_no_other_place(
+    panel, module, dataset, monkeypatch
+):
+    call("create_qdrant_index", dataset, brain_key="pixels", embeddings="pixels")
+    away = Connection("server", url="http://127.0.0.1:1", timeout=2)
+    given = module.places(dataset)
+    monkeypatch.setattr(module, "places", lambda dataset: [away, *given])
+    state, drawn = send(panel, dataset, "toggle_collections")
+    assert "this dataset" in {entry["kind"] for entry in state["entries"]}
+    (lacking,) = state["unread"]
+    assert "127.0.0.1:1" in lacking["location"]
+    assert "Is the server running" in lacking["problem"]
+    assert state.get("problem") is None
+    assert drawn[-1] == "show_panel_output"
 
 
 def test_a_click_that_no_row_fits_any_more_is_said(panel, dataset):
