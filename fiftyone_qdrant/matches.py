@@ -196,17 +196,32 @@ def _tags_path(index: QdrantSimilarityIndex) -> str:
 
 def _view(index: QdrantSimilarityIndex, hits: Hits) -> Any:
     samples, field = index.restriction().samples, index.config.patches_field
-    if field is None and not isinstance(samples, fop.PatchesView):
+    in_parts = samples._is_patches or samples._is_clips
+    if field is None and not in_parts:
         return samples.select(hits.ids, ordered=True)
 
-    if field is None:  # patches of samples that were found: show the samples
+    if field is None:  # patches or clips of samples that were found: show the samples
         return samples._root_dataset.select(hits.ids, ordered=True)
 
-    if isinstance(samples, fop.PatchesView):
+    if isinstance(samples, fop.PatchesView) and samples.patches_field == field:
         return samples.select(hits.ids, ordered=True)
+
+    if in_parts:  # those that show what was found
+        return samples.select(_holders(samples, field, hits), ordered=True)
 
     label_type, _ = samples._get_label_field_path(field)
     if issubclass(label_type, fol._LABEL_LIST_FIELDS):
         return samples.to_patches(field).select(hits.ids, ordered=True)
 
     return samples.select(hits.sample_ids, ordered=True)
+
+
+def _holders(samples: Any, field: str, hits: Hits) -> list[str]:
+    """Returns the ids of the patches or clips that labels are in, in their order."""
+    _, path = samples._get_label_field_path(field, "id")
+    holder = {}
+    for shown, labels in zip(*samples.values(["id", path]), strict=True):
+        held = labels if isinstance(labels, list) else [labels]
+        holder.update(dict.fromkeys(held, shown))
+
+    return list(dict.fromkeys(holder[i] for i in hits.ids))

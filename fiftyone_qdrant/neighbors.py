@@ -32,6 +32,11 @@ class NeighborIndex(SimilarityIndex, DuplicatesMixin):
     def _patches(self) -> bool:
         return self.config.patches_field is not None
 
+    @property
+    def _in_parts(self) -> bool:
+        """Whether the current view shows patches or clips of samples."""
+        return bool(self.view._is_patches or self.view._is_clips)
+
     def search(
         self,
         query: Any = None,
@@ -153,10 +158,12 @@ class NeighborIndex(SimilarityIndex, DuplicatesMixin):
         """See :class:`fiftyone.brain.similarity.SimilarityIndex`.
 
         Distances of patches are stored with their labels, unless the current view
-        is of patches.
+        is of patches; those of samples always with the samples.
         """
-        if dist_field is not None and self._patches and not self.view._is_patches:
-            # FiftyOne 1.22 cannot store values of labels that are in lists
+        elsewhere = self._in_parts if not self._patches else not self.view._is_patches
+        if dist_field is not None and elsewhere:
+            # FiftyOne 1.22 cannot store values of labels that are in lists, or of
+            # samples that are shown in parts
             (hits,) = self.search(query, k, reverse, aggregation)
             self.store_distances(hits, dist_field)
             dist_field = None
@@ -170,7 +177,8 @@ class NeighborIndex(SimilarityIndex, DuplicatesMixin):
         values = dict(zip(hits.ids, hits.distances.tolist(), strict=True))
         dataset = self.view._root_dataset
         if not self._patches:
-            self.view.set_values(dist_field, values, key_field="id")
+            samples = dataset if self._in_parts else self.view
+            samples.set_values(dist_field, values, key_field="id")
             return
 
         _, path = dataset._get_label_field_path(self.config.patches_field, dist_field)

@@ -6,6 +6,7 @@ import pytest
 from fiftyone import ViewField as F
 
 from fiftyone_qdrant.errors import ConfigError, MissingIDs
+from fiftyone_qdrant.matches import find_similar
 from fiftyone_qdrant.points import pairwise_distances
 
 SIZE = 8
@@ -266,6 +267,85 @@ def test_all_slices_are_searched_together_or_one_alone(make_index, groups, rng):
     found = right.sort_by_similarity(ids[3], k=7, brain_key="index")
     expected = ids[ranking(vectors, vectors[3], sides == "right")[:7]]
     assert found.values("id") == list(expected)
+
+
+@pytest.fixture
+def evaluated(new_dataset):
+    """Samples of one truth and two predictions, the first of them right."""
+
+    def detections(*left):
+        boxes = [[x, 0.1, 0.2, 0.5] for x in left]
+        found = [fo.Detection(label="a", bounding_box=box) for box in boxes]
+        return fo.Detections(detections=found)
+
+    dataset = new_dataset(
+        [
+            fo.Sample(
+                f"{i}.png",
+                number=i,
+                things=detections(0.1),
+                guesses=detections(0.1, 0.7),
+            )
+            for i in range(12)
+        ]
+    )
+    dataset.evaluate_detections("guesses", gt_field="things", eval_key="eval")
+    return dataset
+
+
+@pytest.fixture
+def videos(new_dataset):
+    event = {"label": "a", "support": [1, 3]}
+    return new_dataset(
+        [
+            fo.Sample(f"{i}.mp4", number=i, event=fo.TemporalDetection(**event))
+            for i in range(12)
+        ]
+    )
+
+
+@pytest.mark.parametrize("kind", ["patches", "evaluation patches", "clips"])
+def test_samples_found_in_a_view_of_their_parts_are_shown_and_keep_distances(
+    request, make_index, rng, kind
+):
+    dataset = request.getfixturevalue("videos" if kind == "clips" else "evaluated")
+    vectors = rng.normal(size=(12, SIZE)).astype(np.float32)
+    ids = np.array(dataset.values("id"))
+    index = make_index(dataset, embeddings=vectors, metric="euclidean")
+    part = dataset.match(F("number") < 8)
+    view = {
+        "patches": lambda: part.to_patches("things"),
+        "evaluation patches": lambda: part.to_evaluation_patches("eval"),
+        "clips": lambda: part.to_clips("event"),
+    }[kind]()
+    order = ranking(vectors, vectors[2], np.arange(12) < 8)[:5]
+    expected = pairwise_distances(vectors[2], vectors, "euclidean")[order]
+    with index.use_view(view):
+        matches = find_similar(index, ids[2], k=5, dist_field="dist")
+        index.sort_by_similarity(ids[2], k=5, dist_field="sorted")
+
+    assert matches.ids == matches.view.values("id") == list(ids[order])
+    for field in ("dist", "sorted"):
+        found = dataset.select(ids[order], ordered=True).values(field)
+        np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_labels_found_among_evaluation_patches_are_shown_in_these(
+    make_index, evaluated, rng
+):
+    labels = evaluated.values("guesses.detections.id", unwind=True)
+    owners = np.repeat(evaluated.values("id"), 2)
+    vectors = rng.normal(size=(24, SIZE)).astype(np.float32)
+    index = make_index(
+        evaluated, patches_field="guesses", embeddings=False, metric="euclidean"
+    )
+    index.add_to_index(vectors, owners, labels)
+    with index.use_view(evaluated.to_evaluation_patches("eval")):
+        matches = find_similar(index, labels[3], k=6)
+
+    assert matches.ids == [labels[i] for i in ranking(vectors, vectors[3])[:6]]
+    shown = matches.view.values("guesses.detections.id")
+    assert shown == [[i] for i in matches.ids]
 
 
 @pytest.fixture
