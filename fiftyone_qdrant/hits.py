@@ -46,6 +46,11 @@ class Hits:
         """Returns the hits whose id is one of ``ids``."""
         return self.take([row for row, i in enumerate(self.ids) if i in ids])
 
+    def in_order(self, ids: Sequence[str]) -> Hits:
+        """Returns the hits of ``ids``, which are all among them, in that order."""
+        row = {i: n for n, i in enumerate(self.ids)}
+        return self.take([row[i] for i in ids])
+
     def without(self, ids: Collection[str]) -> Hits:
         """Returns the hits whose id is none of ``ids``."""
         return self.take([row for row, i in enumerate(self.ids) if i not in ids])

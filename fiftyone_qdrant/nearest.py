@@ -44,9 +44,10 @@ def nearest(
     ]
     responses = collection.call("query_batch_points", requests=requests)
     metric = collection.schema().metric
-    return [
+    found = [
         _to_hits(r.points, with_samples, options.reverse, metric) for r in responses
     ]
+    return [h.within(options.max_distance) for h in found]
 
 
 def nearest_to_point(
@@ -89,9 +90,10 @@ def nearest_to_point(
     distances = points.pairwise_distances(vectors, vectors, metric)
     samples = [_sample_id(p) for p in first.points] if with_samples else None
     found = [points.from_point_id(p.id) for p in first.points]
-    hits = Hits(found, samples, points.to_scores(distances, metric), distances)
+    scores = points.to_scores(distances, metric)
+    hits = Hits(found, samples, scores, points.to_distances(scores, metric))
     nearby = _to_hits(rest.points, with_samples, False, metric)
-    return nearby.after(hits.within(options.max_distance)).first(k)
+    return nearby.after(hits).within(options.max_distance).first(k)
 
 
 def most_diverse(
@@ -139,7 +141,7 @@ def _request(
     schema = collection.schema()
     reverse, threshold = options.reverse, None
     if options.max_distance is not None:
-        threshold = float(points.to_scores(options.max_distance, schema.metric))
+        threshold = _threshold(options.max_distance, schema.metric)
 
     exact = options.exact or reverse or ids is not None
     return models.QueryRequest.model_construct(
@@ -152,6 +154,16 @@ def _request(
         with_payload=[points.SAMPLE_ID] if with_samples else False,
         with_vector=False,
     )
+
+
+def _threshold(max_distance: float, metric: str) -> float:
+    """A score that all within a distance are better than; others may be, too.
+
+    Qdrant leaves out what is just as good as its threshold, a float32.
+    """
+    score = float(points.to_scores(max_distance, metric))
+    better = float(points.to_scores(0.0, metric) - points.to_scores(1.0, metric))
+    return score - better * points.ROUNDING * max(1.0, abs(score))
 
 
 def _among(ids: Sequence[str]) -> models.Filter:

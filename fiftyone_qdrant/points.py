@@ -21,6 +21,9 @@ Matrix = npt.NDArray[np.float32]
 Scores = npt.NDArray[np.float64]
 Ids = npt.NDArray[np.str_]
 
+ROUNDING = 1e-6
+"""How far scores near 1 may be off: eight units in the last place of a float32."""
+
 SAMPLE_ID = "sample_id"
 NORM = "norm"
 
@@ -167,11 +170,13 @@ def to_distances(scores: Any, metric: str) -> Scores:
     """Returns distances (smaller is nearer) for Qdrant's scores.
 
     Cosine and dot product scores are similarities, larger is nearer; Euclidean
-    and Manhattan scores are distances already.
+    and Manhattan scores are distances already. Cosine distances that float32 scores
+    cannot tell from 0 are 0.
     """
     s = np.asarray(scores, dtype=np.float64)
     if metric == "cosine":
-        return np.clip(1.0 - s, 0.0, 2.0)  # rounding may pass the ends
+        distances = np.clip(1.0 - s, 0.0, 2.0)  # rounding may pass the ends
+        return np.where(distances < ROUNDING, 0.0, distances)
 
     if metric == "dotproduct":
         return -s

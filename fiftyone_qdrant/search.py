@@ -191,16 +191,16 @@ class Search:
         """
         options = replace(self._options, max_distance=None)
         ranked = [self._rank_all(q, options) for q in queries[:, np.newaxis]]
-        ids = sorted(ranked[0].ids)
-        rows = [np.argsort(np.array(h.ids)) for h in ranked]
+        # Others may add or remove points between two rankings
+        ids = sorted(set(ranked[0].ids).intersection(*(h.ids for h in ranked)))
+        ranked = [h.in_order(ids) for h in ranked]
         distances = POST_AGGREGATIONS[str(options.aggregation)](
-            [h.distances[r] for h, r in zip(ranked, rows, strict=True)], axis=0
+            [h.distances for h in ranked], axis=0
         )
         order = np.argsort(-distances if options.reverse else distances)
         metric = self._collection.schema().metric
         scores = points.to_scores(distances, metric)
-        samples = ranked[0].take(rows[0].tolist()).sample_ids
-        hits = Hits(ids, samples, scores, distances).take(order.tolist())
+        hits = Hits(ids, ranked[0].sample_ids, scores, distances).take(order.tolist())
         return hits.within(self._options.max_distance).first(self.k)
 
     def _nearest(self, queries: Queries, k: int) -> list[Hits]:
@@ -217,9 +217,8 @@ class Search:
         if len(hits.ids) < 2:
             return hits
 
-        row = {i: n for n, i in enumerate(hits.ids)}
         chosen = most_diverse(self._collection, query, hits.ids, k, diversity)
-        return hits.take([row[i] for i in chosen])
+        return hits.in_order(chosen)
 
     def _probe(self, queries: Queries, k: int) -> list[Hits]:
         if self._restriction.few:

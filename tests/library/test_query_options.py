@@ -215,6 +215,51 @@ def test_nothing_within_max_distance_is_no_match(index, vectors):
     assert len(matches.view) == 0
 
 
+def test_max_distance_may_be_that_of_a_hit(index, ids, vectors, scopes):
+    for _ in scopes():
+        for query in (vectors[50], ids[50]):
+            (all_hits,) = index.search(query)
+            for place in (0, 1, 4, 30):
+                farthest = float(all_hits.distances[place])
+                expected = all_hits.within(farthest)
+                (hits,) = index.search(query, k=40, max_distance=farthest)
+                assert set(hits.ids) == set(expected.ids)
+
+
+@pytest.mark.parametrize("index", ["cosine", "euclidean", "manhattan"], indirect=True)
+def test_max_distance_zero_keeps_exact_duplicates(index, ids, vectors):
+    for query in (vectors[41], ids[41]):
+        (hits,) = index.search(query, k=9, max_distance=0)
+        assert set(hits.ids) == set(ids[40:43])
+
+
+@pytest.mark.parametrize("dataset", ["samples"], indirect=True)
+@pytest.mark.parametrize("index", ["euclidean"], indirect=True)
+def test_points_may_come_and_go_between_two_rankings(
+    index, dataset, ids, vectors, monkeypatch
+):
+    (new,) = dataset.add_samples([fo.Sample("new.png", number=N)])
+    call, asked = index.collection.call, []
+
+    def change(method, *args, **kwargs):
+        answer = call(method, *args, **kwargs)
+        if method == "query_batch_points" and not asked:
+            asked.append(method)
+            index.remove_from_index(sample_ids=ids[70:71])
+            index.add_to_index(vectors[70:71], [new])
+
+        return answer
+
+    monkeypatch.setattr(index.collection, "call", change)
+    queries = vectors[[50, 53]]
+    (hits,) = index.search(queries, aggregation="post-mean")
+    distances = np.mean(
+        [pairwise_distances(q, vectors, index.metric) for q in queries], axis=0
+    )
+    order = np.argsort(distances, kind="stable")
+    check(hits, ids, order[order != 70], distances)
+
+
 # --- diversity ------------------------------------------------------------------
 
 
