@@ -1,14 +1,19 @@
-"""How much of a dataset an index holds: in all, of a view, and value by value."""
+"""How much of a dataset an index holds: in all, of a view, and value by value.
+
+A grouped dataset is its active slice, as everywhere in FiftyOne; what an index holds of
+other slices counts as well, but what it does not hold of them is not missing.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import fiftyone as fo
 import fiftyone.core.media as fom
 
-from .search import Restriction
+from .search import read_ids
 from .similarity import QdrantSimilarityIndex
 
 _FEW = 20_000  # ids that are looked up rather than compared with all of the index
@@ -20,7 +25,8 @@ class Comparison:
     """An index and its dataset, id by id.
 
     Attributes:
-        total: samples, or labels of the patches field, of the dataset
+        total: samples, or labels of the patches field, of the dataset; of other slices
+            than the active one those that the index has
         missing: ids of those that the index does not have
         orphans: ids of points whose sample, or label, the dataset does not have
         points: the number of points
@@ -52,28 +58,54 @@ class Share:
     total: int
 
 
+@dataclass(frozen=True)
+class Contents:
+    """The ids of a dataset's samples, or of labels of the patches field.
+
+    Attributes:
+        wanted: those that should be indexed: of groups the active slice's
+        existing: all
+    """
+
+    wanted: set[str]
+    existing: set[str]
+
+
+def contents(index: QdrantSimilarityIndex) -> Contents:
+    """Reads all ids that the dataset of an index has."""
+    existing = set(index.restriction().ids())
+    if index.samples.media_type != fom.GROUP:
+        return Contents(existing, existing)
+
+    wanted = set(read_ids(index.samples, index.config.patches_field))
+    return Contents(wanted, existing | wanted)
+
+
 def compare(
-    index: QdrantSimilarityIndex, existing: set[str] | None = None
+    index: QdrantSimilarityIndex,
+    read: Callable[[QdrantSimilarityIndex], Contents] = contents,
 ) -> Comparison:
     """Compares all ids of an index with those of its dataset.
 
     Args:
         index: the index
-        existing (None): the ids that the dataset has, if they are known
+        read (contents): what reads the ids of the dataset: after those of the index,
+            or what is added meanwhile would look like an orphan
 
     Raises:
         CollectionNotFound: if the collection is gone
     """
-    existing = set(index.restriction().ids()) if existing is None else existing
     indexed = index.point_ids()
-    return Comparison(
-        len(existing), existing - indexed, indexed - existing, len(indexed)
-    )
+    found = read(index)
+    missing = found.wanted - indexed
+    orphans = indexed - found.existing
+    total = len(missing) + len(indexed) - len(orphans)
+    return Comparison(total, missing, orphans, len(indexed))
 
 
 def count(index: QdrantSimilarityIndex) -> int:
     """Returns how many samples, or labels of the patches field, the dataset has."""
-    samples, field = index.restriction().samples, index.config.patches_field
+    samples, field = index.samples, index.config.patches_field
     if field is None:
         return len(samples)
 
@@ -96,7 +128,7 @@ def of_view(index: QdrantSimilarityIndex, view: Any) -> tuple[int, int]:
     Raises:
         ConfigError: if the view does not have the labels that are indexed
     """
-    ids = set(Restriction(view, index.config.patches_field, whole=False).ids())
+    ids = set(read_ids(view, index.config.patches_field))
     return of_ids(index, sorted(ids)), len(ids)
 
 
@@ -123,9 +155,6 @@ def by_value(
         missing: the ids that the index does not have
     """
     samples = index.samples
-    if samples.media_type == fom.GROUP:
-        samples = samples.select_group_slices(_allow_mixed=True)
-
     path = _path(samples, grouping)
     totals = _counts(samples, path)
     if not missing:

@@ -82,7 +82,7 @@ class Restriction:
     def ids(self) -> list[str]:
         """Returns all its sample ids, or label ids when the hits are labels."""
         if self._ids is None:
-            self._ids = self._read_ids(self.samples)
+            self._ids = read_ids(self.samples, self._patches_field)
             self._held = set(self._ids)
 
         return self._ids
@@ -100,7 +100,7 @@ class Restriction:
             self.ids()
             return
 
-        self._held.update(self._read_ids(self._select(hits)))
+        self._held.update(read_ids(self._select(hits), self._patches_field))
         self._asked.update(i for h in hits for i in h.ids)
 
     def _select(self, hits: Sequence[Hits]) -> Any:
@@ -120,19 +120,25 @@ class Restriction:
 
         return samples
 
-    def _read_ids(self, samples: Any) -> list[str]:
-        if self._patches_field is None:
-            inside = samples._is_patches or samples._is_clips
-            return list(samples.values("sample_id" if inside else "id"))
 
-        if not samples.has_field(self._patches_field):
-            raise ConfigError(
-                f"This index holds patches of '{self._patches_field}', which the view "
-                "does not have. Query a view of samples, or of those patches"
-            )
+def read_ids(samples: Any, patches_field: str | None) -> list[str]:
+    """Returns the ids of samples, or of their labels; of groups the active slice's.
 
-        _, path = samples._get_label_field_path(self._patches_field, "id")
-        return [i for i in samples.values(path, unwind=True) if i is not None]
+    Raises:
+        ConfigError: if the samples do not have the field
+    """
+    if patches_field is None:
+        inside = samples._is_patches or samples._is_clips
+        return list(samples.values("sample_id" if inside else "id"))
+
+    if not samples.has_field(patches_field):
+        raise ConfigError(
+            f"This index holds patches of '{patches_field}', which the view "
+            "does not have. Query a view of samples, or of those patches"
+        )
+
+    _, path = samples._get_label_field_path(patches_field, "id")
+    return [i for i in samples.values(path, unwind=True) if i is not None]
 
 
 class Search:

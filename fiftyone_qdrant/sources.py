@@ -12,7 +12,7 @@ import numpy as np
 from . import points
 from .errors import ConfigError, MissingIDs, QdrantPluginError
 from .runs import as_ours, is_builtin, list_indexes, load_index
-from .search import Restriction
+from .search import read_ids
 from .similarity import QdrantSimilarityIndex
 
 NO_SOURCE = (
@@ -216,6 +216,9 @@ class OtherIndex:
 
     def _ids(self) -> set[str] | None:
         """All its ids, if it tells: some backends fail on ids that they lack."""
+        if self._index is None:
+            return None
+
         of_patches = self._origin.patches_field is not None
         ids = self._index.label_ids if of_patches else self._index.sample_ids
         return None if ids is None else set(map(str, ids))
@@ -340,7 +343,10 @@ def selected_samples(
 
 
 def ids_in(index: QdrantSimilarityIndex, samples: Any) -> dict[str, list[str]]:
-    """Returns what samples hold that an index can: ``sample_ids`` or ``label_ids``."""
+    """Returns what samples hold that an index can: ``sample_ids`` or ``label_ids``.
+
+    Of groups that is the active slice, as everywhere, unless the view has others.
+    """
     field = index.config.patches_field
     kind = "sample_ids" if field is None else "label_ids"
-    return {kind: Restriction(samples, field, whole=False).ids()}
+    return {kind: read_ids(samples, field)}

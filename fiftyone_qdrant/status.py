@@ -207,7 +207,7 @@ class _Reader:
         self._dataset = dataset
         self._exact = exact
         self._totals: dict[Any, int] = {}
-        self._existing: dict[Any, set[str]] = {}
+        self._contents: dict[Any, coverage.Contents] = {}
         self.down: dict[Connection, str] = {}  # and why
 
     def read(self, brain_key: str) -> IndexStatus:
@@ -282,11 +282,7 @@ class _Reader:
     def _compared(
         self, index: QdrantSimilarityIndex, status: IndexStatus
     ) -> IndexStatus:
-        shared = self._shared(index)
-        if shared not in self._existing:
-            self._existing[shared] = set(index.restriction().ids())
-
-        found = coverage.compare(index, self._existing[shared])
+        found = coverage.compare(index, self._read_contents)
         return replace(
             status,
             points=found.points,
@@ -294,6 +290,13 @@ class _Reader:
             indexed=found.indexed,
             orphans=len(found.orphans),
         )
+
+    def _read_contents(self, index: QdrantSimilarityIndex) -> coverage.Contents:
+        shared = self._shared(index)
+        if shared not in self._contents:
+            self._contents[shared] = coverage.contents(index)
+
+        return self._contents[shared]
 
     def _shared(self, index: QdrantSimilarityIndex) -> Any:
         """What indexes of the same samples or labels have in common."""

@@ -10,7 +10,7 @@ import numpy as np
 from fiftyone import ViewField as F
 
 from .ingest import Ingested, Progress, add_ids
-from .search import Restriction
+from .search import Restriction, read_ids
 from .similarity import QdrantSimilarityIndex
 from .sources import embed, selected_samples
 
@@ -61,18 +61,20 @@ def find_drift(index: QdrantSimilarityIndex, samples: Any) -> Drift:
         index: the index
         samples: the dataset or view that should be indexed; an index of frames is
             compared with the frames it was made for. Orphans are what the whole
-            dataset no longer has, whatever the view, if the collection is its alone
+            dataset no longer has, whatever the view, if the collection is its alone.
+            Of groups, the active slice should be, unless the view has others
     """
     if index.samples._is_frames:
         samples = index.samples
 
     field = index.config.embeddings_field
-    indexable = samples if field is None else _with_embedding(index, samples)
-    wanted = _ids(index, indexable)
-    existing = set(_ids(index, index.samples))
     shared = index.why_not_delete() if index.collection.exists() else None
-    sample_ids, label_ids = index.all_ids()
+    sample_ids, label_ids = index.all_ids()  # first: what is added now is no orphan
     indexed = set((sample_ids if label_ids is None else label_ids).tolist())
+    patches = index.config.patches_field
+    existing = set(Restriction(index.samples, patches, whole=True).ids())
+    indexable = samples if field is None else _with_embedding(index, samples)
+    wanted = read_ids(indexable, patches)
     return Drift(
         missing=[i for i in wanted if i not in indexed],
         orphans=[] if shared else sorted(indexed - existing),
@@ -115,10 +117,6 @@ def sync(
 def _by_kind(index: QdrantSimilarityIndex, ids: list[str]) -> dict[str, Any]:
     kind = "sample_ids" if index.config.patches_field is None else "label_ids"
     return {kind: ids}
-
-
-def _ids(index: QdrantSimilarityIndex, samples: Any) -> list[str]:
-    return Restriction(samples, index.config.patches_field, whole=False).ids()
 
 
 def _with_embedding(index: QdrantSimilarityIndex, samples: Any) -> Any:

@@ -7,10 +7,12 @@ import pytest
 from fiftyone import ViewField as F
 
 from fiftyone_qdrant import ingest, removal, sync
+from fiftyone_qdrant.coverage import compare, count, of_view
 from fiftyone_qdrant.errors import MissingIDs
 from fiftyone_qdrant.ingest import create_index
 from fiftyone_qdrant.removal import Removed, remove
 from fiftyone_qdrant.runs import list_indexes, load_index
+from fiftyone_qdrant.sources import ids_in
 from fiftyone_qdrant.sync import find_drift
 
 
@@ -73,6 +75,55 @@ def test_all_slices_of_a_group_stay_though_one_is_active(groups):
     index.remove_from_index(sample_ids=flat.values("id")[:4])
     sync.sync(index, flat)
     assert sorted(index.sample_ids) == sorted(flat.values("id"))
+
+
+def test_of_groups_the_active_slice_is_indexed_synced_counted_and_removed(groups):
+    index, _ = create_index(groups, "index", embeddings="vector")
+    assert sorted(index.sample_ids) == sorted(groups.values("id"))
+    assert counts(find_drift(index, groups)) == (0, 0, 0)
+    found = compare(index)
+    assert (found.total, found.indexed, found.orphans) == (10, 10, set())
+    assert (of_view(index, groups), count(index)) == ((10, 10), 10)
+
+    flat = groups.select_group_slices(_allow_mixed=True)
+    sync.sync(index, flat)
+    assert (index.total_index_size, compare(index).total) == (20, 20)
+    two = groups.limit(2)
+    assert remove(index, **ids_in(index, two)) == Removed(removed=2)
+    assert find_drift(index, groups).missing == two.values("id")
+    assert compare(index).missing == set(two.values("id"))
+
+
+def test_only_the_slice_itself_must_have_an_embedding(groups):
+    left = groups.first()
+    groups.select_group_slices("left").select(left.id).set_field("vector", None).save()
+    index, ingested = create_index(groups, "index", embeddings="vector")
+    assert ingested.new == 9
+    assert counts(find_drift(index, groups)) == (0, 0, 0)
+    flat = groups.select_group_slices(_allow_mixed=True)
+    right = groups.select_group_slices("right").values("id")
+    assert find_drift(index, flat).missing == right
+
+
+@pytest.mark.parametrize(
+    ("read", "name"),
+    [(find_drift, "all_ids"), (lambda index, _: compare(index), "point_ids")],
+    ids=["sync", "coverage"],
+)
+def test_what_is_added_and_indexed_meanwhile_is_no_orphan(
+    samples, monkeypatch, rng, read, name
+):
+    index = index_of(samples)
+
+    read_index = getattr(index, name)
+
+    def add_and_read():
+        (new,) = samples.add_samples([fo.Sample("new.png")])
+        index.add_to_index(rng.normal(size=(1, 8)), [new])
+        return read_index()
+
+    monkeypatch.setattr(index, name, add_and_read)
+    assert not list(read(index, samples).orphans)
 
 
 def test_one_slice_is_synced_with_itself(groups):
