@@ -138,7 +138,7 @@ def verify(
         StoreUnavailable: if there is no store, or it cannot be opened
     """
     with _session(path) as session:
-        for name in names or _names(session):
+        for name in _names(session) if names is None else dict.fromkeys(names):
             request = {"collection": name}
             try:
                 reply, _ = session.call("check", request, timeout=_LONG_SECONDS)
@@ -189,7 +189,7 @@ def restore(
 ) -> list[dict[str, Any]]:
     """Takes collections from a backup into a store, which is made if need be.
 
-    All checksums are compared before anything is changed.
+    All checksums are compared, and the copies opened, before anything is changed.
 
     Args:
         path: the store's directory

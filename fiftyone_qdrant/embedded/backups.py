@@ -10,12 +10,19 @@ import os
 import shutil
 import time
 import uuid
+from contextlib import ExitStack
 from typing import Any
 
 from fiftyone_qdrant import errors
 from fiftyone_qdrant.embedded import seal
 from fiftyone_qdrant.embedded.collection import SHARD, SIDECAR, Collection
-from fiftyone_qdrant.embedded.files import FileLock, copy_tree, read_json, write_json
+from fiftyone_qdrant.embedded.files import (
+    FileLock,
+    copy_tree,
+    read_json,
+    tree_size,
+    write_json,
+)
 from fiftyone_qdrant.embedded.store import RECORD, Store, check_record
 
 _SPARE_BYTES = 64 << 20
@@ -39,7 +46,8 @@ def back_up(store: Store, target: str, names: list[str] | None) -> list[dict[str
         CollectionNotFound: if there is none of that name
         StoreUnavailable: if the directory cannot be used, or its disk is too small
     """
-    collections = [store.get(name) for name in names or store.names()]
+    wanted = store.names() if names is None else dict.fromkeys(names)
+    collections = [store.get(name) for name in wanted]
     partial = f"{target}.{uuid.uuid4().hex}.partial"
     try:
         if os.path.isdir(target) and os.listdir(target):
@@ -82,7 +90,7 @@ def _copy(collection: Collection, target: str) -> dict[str, Any]:
 def restore(
     store: Store, source: str, names: list[str] | None, *, replace: bool
 ) -> list[dict[str, Any]]:
-    """Takes collections from a backup. All is checked before the first is changed.
+    """Takes collections from a backup: all are copied and opened before any changes.
 
     Args:
         store: the store
@@ -100,7 +108,7 @@ def restore(
         StoreUnavailable: if the directory is no backup, or the disk too small
     """
     found = _contents(source)
-    chosen = names or sorted(found)
+    chosen = sorted(found) if names is None else list(dict.fromkeys(names))
     missing = [name for name in chosen if name not in found]
     if missing:
         raise errors.CollectionNotFound(
@@ -115,15 +123,33 @@ def restore(
         )
     for name in chosen:
         _check(name, found[name])
+    _check_space(store.path, sum(tree_size(found[name]) for name in chosen))
     restored = []
-    for name in chosen:
-        with store.new_directory(name) as half:
+    with ExitStack() as places:
+        ready = {}
+        for name in chosen:
+            ready[name] = half = places.enter_context(store.new_directory(name))
             copy_tree(found[name], half)
             store.check_space(0)
-            collection = store.put_in_place(name, half)
-        points = collection.counts()["points_count"]
-        restored.append({"name": name, "points": points})
+            points = _open(name, half)
+            restored.append({"name": name, "points": points})
+        os.sync()  # or a power failure might take the old ones and the new
+        for name, half in ready.items():
+            store.put_in_place(name, half, replace=replace)
     return restored
+
+
+def _open(name: str, directory: str) -> int:
+    """Opens a copy, closes it again, and returns how many points it has."""
+    try:
+        copy = Collection(directory, read_json(os.path.join(directory, SIDECAR)))
+        points = copy.counts()["points_count"]
+        copy.live.close()
+    except errors.CollectionDamaged as exc:
+        raise errors.CollectionDamaged(
+            f"collection '{name}' cannot be restored: {exc}"
+        ) from exc
+    return points
 
 
 def _contents(source: str) -> dict[str, str]:
@@ -157,6 +183,11 @@ def _check(name: str, directory: str) -> None:
             f"collection '{name}' cannot be restored: {directory} was not closed "
             f"properly, it has no {seal.NAME}"
         )
+    if "checksums" not in note:
+        raise errors.CollectionDamaged(
+            f"collection '{name}' cannot be restored: {directory} was not closed "
+            f"properly, its {seal.NAME} has no checksums"
+        )
     wrong = seal.damage_of_files(note, shard) or seal.damage_of_contents(note, shard)
     if wrong:
         raise errors.CollectionDamaged(
@@ -169,6 +200,6 @@ def _check_space(path: str, needed: int) -> None:
     free = disk.f_bavail * disk.f_frsize
     if free < needed + _SPARE_BYTES:
         raise errors.StoreUnavailable(
-            f"the disk of {path} has {free >> 20} MB free and the backup needs "
+            f"the disk of {path} has {free >> 20} MB free and the copy needs "
             f"{(needed + _SPARE_BYTES) >> 20} MB: make room, or use another disk"
         )

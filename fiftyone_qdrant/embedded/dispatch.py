@@ -94,6 +94,16 @@ class Dispatcher:
         if op in self._on_store:
             return self._on_store[op](message) or {}, []
         collection = self._store.get(message["collection"])
+        try:
+            return self._handle_in(collection, op, message, buffers)
+        except errors.CollectionNotFound:
+            if self._store.get(collection.name) is collection:
+                raise
+        return self._handle(op, message, buffers)  # it was replaced meanwhile
+
+    def _handle_in(
+        self, collection: Collection, op: str, message: Message, buffers: Buffers
+    ) -> Reply:
         if op in self._returning:
             return self._returning[op](collection, message, buffers)
         if op in self._growing:

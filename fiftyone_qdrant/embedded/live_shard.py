@@ -167,6 +167,13 @@ class LiveShard:
             self._gone = self._gone or for_good
 
     @contextmanager
+    def closed_for_good(self) -> Iterator[None]:
+        """Closes the shard for good, if the body succeeds. Others wait meanwhile."""
+        with self._closed(flush=False):
+            yield
+            self._gone = True
+
+    @contextmanager
     def _closed(self, *, flush: bool) -> Iterator[None]:
         with self._state:
             self._state.wait_for(lambda: not self._closing)

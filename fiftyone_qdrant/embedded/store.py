@@ -21,7 +21,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from hashlib import sha256
 from importlib import metadata
 from typing import Any
@@ -30,7 +30,7 @@ from fiftyone_qdrant import errors
 from fiftyone_qdrant.embedded import settings
 from fiftyone_qdrant.embedded.collection import SIDECAR, Collection
 from fiftyone_qdrant.embedded.engine import damaged
-from fiftyone_qdrant.embedded.files import read_json, write_json
+from fiftyone_qdrant.embedded.files import read_json, sync_directory, write_json
 from fiftyone_qdrant.embedded.indexing import IndexBuilder, due
 
 logger = logging.getLogger(__name__)
@@ -73,6 +73,13 @@ def collection_name(directory: str) -> str:
     return raw.decode("utf-8", "surrogatepass")
 
 
+def _name_of(directory: str) -> str:
+    try:
+        return collection_name(directory)
+    except ValueError:  # it was not made here
+        return directory
+
+
 def check_record(record: dict[str, Any], path: str) -> None:
     """Refuses a store that a newer package or engine has written.
 
@@ -113,6 +120,8 @@ class Store:
         self._making = os.path.join(path, "making")
         self._trash = os.path.join(path, "trash")
         self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
+        self._changing: set[str] = set()  # names that are being made or deleted
         self._collections: dict[str, Collection] = {}
         self._broken: dict[str, tuple[str, str]] = {}  # name: directory, what is wrong
         self._builders: dict[str, IndexBuilder] = {}
@@ -149,13 +158,15 @@ class Store:
                 config = read_json(os.path.join(directory, SIDECAR))
                 if config is None:
                     raise ValueError(f"{SIDECAR} is missing")
+                if directory_name(config["name"]) != entry:
+                    raise ValueError(f"it is of a collection {config['name']!r}")
                 collection = Collection(directory, config)
                 collection.live.finish_replacing()
                 self._collections[config["name"]] = collection
             except (OSError, ValueError, KeyError, TypeError) as exc:
                 logger.error("cannot use %s: %s", directory, exc)
                 said = f"{SIDECAR} cannot be read: {exc}"
-                self._broken[collection_name(entry)] = (directory, said)
+                self._broken[_name_of(entry)] = (directory, said)
 
     # -- collections ----------------------------------------------------------
 
@@ -198,17 +209,34 @@ class Store:
             "created_at": time.time(),
             "built": settings.plain(config),
         }
-        with self._lock:
-            if self.exists(name):
-                raise errors.CollectionExists(
-                    f"the store {self.path} has a collection '{name}' already"
-                )
+        with self._alone(name):
+            self._refuse_existing(name)
             place = os.path.join(self._home, directory_name(name))
             with self.new_directory(name) as half:
                 os.mkdir(half, 0o700)
                 Collection.build(half, config)
                 os.rename(half, place)
-            self._collections[name] = Collection(place, config)
+            with self._lock:
+                self._collections[name] = Collection(place, config)
+
+    def _refuse_existing(self, name: str) -> None:
+        if self.exists(name):
+            raise errors.CollectionExists(
+                f"the store {self.path} has a collection '{name}' already"
+            )
+
+    @contextmanager
+    def _alone(self, name: str) -> Iterator[None]:
+        """Keeps others from making or deleting a collection of that name."""
+        with self._changed:
+            self._changed.wait_for(lambda: name not in self._changing)
+            self._changing.add(name)
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._changing.remove(name)
+                self._changed.notify_all()
 
     @contextmanager
     def new_directory(self, name: str) -> Iterator[str]:
@@ -225,49 +253,65 @@ class Store:
         finally:
             shutil.rmtree(half, ignore_errors=True)
 
-    def put_in_place(self, name: str, directory: str) -> Collection:
+    def put_in_place(self, name: str, directory: str, *, replace: bool) -> None:
         """Makes a directory a collection, instead of one of that name if there is.
 
         Args:
             name: the collection's name
-            directory: its complete directory, from :meth:`new_directory`
+            directory: its complete directory on disk, from :meth:`new_directory`
+            replace: whether there may be one
 
-        Returns:
-            the collection
+        Raises:
+            CollectionExists: if there is one, and not ``replace``
         """
         place = os.path.join(self._home, directory_name(name))
         waiting = f"{place}{_RESTORED}"
-        os.rename(directory, waiting)
-        self.delete(name)
-        with self._lock:
-            os.rename(waiting, place)
-            config = read_json(os.path.join(place, SIDECAR))
-            collection = self._collections[name] = Collection(place, config)
-        return collection
+        gone = os.path.join(self._trash, uuid.uuid4().hex)
+        with self._alone(name):
+            if not replace:
+                self._refuse_existing(name)
+            old = self._collections.get(name)
+            self._cancel_index(name)
+            shutil.rmtree(waiting, ignore_errors=True)
+            with old.live.closed_for_good() if old else nullcontext():
+                os.rename(directory, waiting)
+                if self.exists(name):
+                    os.rename(old.directory if old else self._broken[name][0], gone)
+                os.rename(waiting, place)
+                config = read_json(os.path.join(place, SIDECAR))
+                with self._lock:
+                    self._collections[name] = Collection(place, config)
+                    self._broken.pop(name, None)
+            sync_directory(self._home)
+        shutil.rmtree(gone, ignore_errors=True)
 
     def delete(self, name: str) -> bool:
         """Deletes a collection, and returns whether there was one."""
-        with self._lock:
-            collection = self._collections.get(name)
+        gone = os.path.join(self._trash, uuid.uuid4().hex)
+        with self._alone(name):
+            with self._lock:
+                collection = self._collections.pop(name, None)
             if collection is None and name not in self._broken:
                 return False
-            gone = os.path.join(self._trash, uuid.uuid4().hex)
             directory = collection.directory if collection else self._broken[name][0]
-            if collection is not None:
-                self._cancel_index(name)
-                # closed first: the engine knows its files by their paths, which the
-                # next collection of this name will have too
-                collection.live.close(for_good=True)
             try:
-                os.rename(directory, gone)
-            except OSError as exc:
                 if collection is not None:
-                    self._collections[name] = Collection(directory, collection.config)
+                    self._cancel_index(name)
+                    # closed first: the engine knows its files by their paths, which
+                    # the next collection of this name will have too
+                    collection.live.close(for_good=True)
+                os.rename(directory, gone)
+            except (OSError, errors.QdrantPluginError) as exc:
+                if collection is not None:
+                    with self._lock:
+                        again = Collection(directory, collection.config)
+                        self._collections[name] = again
                 raise errors.StoreUnavailable(
-                    f"cannot delete collection '{name}': {exc.strerror}"
+                    f"cannot delete collection '{name}': {exc}"
                 ) from exc
-            self._collections.pop(name, None)
-            self._broken.pop(name, None)
+            if collection is None:
+                with self._lock:
+                    del self._broken[name]
         shutil.rmtree(gone, ignore_errors=True)
         return True
 
@@ -276,20 +320,25 @@ class Store:
     def index_if_due(self, name: str) -> None:
         """Begins to build the index of a collection if it should have one."""
         collection = self.get(name)
+        wanted = due(collection)
+        if wanted is None:
+            return
         with self._lock:
-            if self._collections.get(name) is not collection:
+            if (
+                self._collections.get(name) is not collection
+                or name in self._changing
+                or collection.building
+            ):
                 return
-            wanted = due(collection)
-            if wanted is not None:
-                collection.index_is_due(True)
-                self._builders[name] = IndexBuilder(
-                    collection,
-                    wanted,
-                    self._making,
-                    self._trash,
-                    self.check_space,
-                    self._turn,
-                )
+            collection.index_is_due(True)
+            self._builders[name] = IndexBuilder(
+                collection,
+                wanted,
+                self._making,
+                self._trash,
+                self.check_space,
+                self._turn,
+            )
 
     def resume_indexing(self) -> None:
         """Begins to build what an earlier owner did not finish."""
@@ -302,7 +351,8 @@ class Store:
         return any(collection.building is not None for collection in self.collections())
 
     def _cancel_index(self, name: str) -> None:
-        builder = self._builders.pop(name, None)
+        with self._lock:
+            builder = self._builders.pop(name, None)
         if builder is not None:
             builder.cancel()
 
@@ -352,9 +402,8 @@ class Store:
 
     def close(self) -> None:
         """Flushes and closes everything."""
-        with self._lock:
-            for name in list(self._builders):
-                self._cancel_index(name)
+        for name in list(self._builders):
+            self._cancel_index(name)
         for collection in self.collections():
             try:
                 collection.live.close()

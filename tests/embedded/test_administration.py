@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+import threading
+import time
 
 import numpy as np
 import pytest
 from qdrant_client.http import models
 
 from fiftyone_qdrant import errors
-from fiftyone_qdrant.embedded import EmbeddedClient, administration, launcher
+from fiftyone_qdrant.embedded import EmbeddedClient, administration, backups, launcher
+from fiftyone_qdrant.embedded.store import Store
 
 CHUNK = "collections/a/shard/segments/*/vector_storage/vectors/*.mmap"
 SIZE = 16
@@ -232,6 +236,117 @@ def test_restore_refuses_a_backup_with_a_changed_file(filled, store, backup):
 
     assert filled.count("a").count == COUNT  # nothing was touched
     assert filled.count("Ünï/b").count == 10
+
+
+def test_restore_opens_the_copy_before_it_replaces_anything(filled, store, backup):
+    config = backup / "collections" / "a" / "shard" / "edge_config.json"
+    config.write_bytes(b"?" * config.stat().st_size)
+
+    with pytest.raises(errors.CollectionDamaged, match="'a' cannot be restored"):
+        administration.restore(store, backup, replace=True)
+
+    assert filled.count("a").count == COUNT
+    assert filled.count("Ünï/b").count == 10
+
+
+def test_restore_refuses_a_backup_without_checksums(filled, store, backup):
+    path = backup / "collections" / "a" / "seal.json"
+    seal = json.loads(path.read_text())
+    del seal["checksums"]
+    path.write_text(json.dumps(seal))
+
+    with pytest.raises(errors.CollectionDamaged, match="has no checksums"):
+        administration.restore(store, backup, replace=True)
+
+    assert filled.count("a").count == COUNT
+
+
+def test_no_names_are_not_all_and_the_same_twice_is_once(filled, store, backup):
+    filled.delete("a", [0])
+
+    assert administration.restore(store, backup, [], replace=True) == []
+    assert administration.back_up(store, store.parent / "none", []) == []
+    assert filled.count("a").count == COUNT - 1
+
+    done = administration.restore(store, backup, ["a", "a"], replace=True)
+    assert done == [{"name": "a", "points": COUNT}]
+
+
+def test_a_collection_that_is_replaced_is_there_all_the_time(filled, store, backup):
+    done = threading.Event()
+    counts, failures = set(), []
+
+    def read():
+        with EmbeddedClient(store) as other:
+            while not done.is_set():
+                try:
+                    counts.add(other.count("a").count)
+                except errors.QdrantPluginError as exc:
+                    failures.append(exc)
+
+    readers = [threading.Thread(target=read) for _ in range(3)]
+    for reader in readers:
+        reader.start()
+    for _ in range(10):
+        administration.restore(store, backup, ["a"], replace=True)
+    done.set()
+    for reader in readers:
+        reader.join()
+
+    assert (failures, counts) == ([], {COUNT})
+
+
+@pytest.fixture
+def opened(filled, store, backup):
+    """The store, opened in this process instead of by an owner."""
+    launcher.stop(store)
+    opened = Store(str(store), "0.9.0")
+    yield opened
+    opened.close()
+
+
+def test_a_collection_made_while_another_is_copied_is_not_replaced(
+    opened, backup, monkeypatch
+):
+    opened.delete("a")
+    config = opened.get("Ünï/b").config
+    copy = backups.copy_tree
+
+    def copy_slowly(*where):
+        copy(*where)
+        opened.create({**config, "name": "a"})
+
+    monkeypatch.setattr(backups, "copy_tree", copy_slowly)
+    with pytest.raises(errors.CollectionExists):
+        backups.restore(opened, str(backup), ["a"], replace=False)
+
+    assert opened.get("a").counts()["points_count"] == 0
+
+
+def test_restore_looks_for_room_for_all_before_it_copies(opened, backup, monkeypatch):
+    monkeypatch.setattr(backups, "tree_size", lambda path: 1 << 60)
+    monkeypatch.setattr(backups, "copy_tree", lambda *where: pytest.fail("copied"))
+
+    with pytest.raises(errors.StoreUnavailable, match="make room"):
+        backups.restore(opened, str(backup), None, replace=True)
+
+
+def test_nobody_waits_for_the_deletion_of_another_collection(opened):
+    def delete():
+        assert opened.delete("a")
+
+    deleting = threading.Thread(target=delete)
+    with opened.get("a").live.still():
+        deleting.start()
+        while "a" in opened.names():
+            time.sleep(0.01)
+        other = threading.Thread(target=opened.look_after)
+        other.start()
+        other.join(5)
+        assert not other.is_alive()
+        assert deleting.is_alive()
+    deleting.join()
+    assert opened.names() == ["Ünï/b"]
 
 
 def test_restore_refuses_a_store_in_use_and_an_unknown_name(filled, store, backup):

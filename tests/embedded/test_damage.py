@@ -192,6 +192,21 @@ def test_a_killed_owner_leaves_no_false_alarm(closed, flushed):
     assert problems(closed) == {"a": [], "b": []}
 
 
+def test_what_is_not_of_the_store_does_not_keep_it_from_opening(closed):
+    home = closed / "collections"
+    (home / "a%zz").mkdir()
+    shutil.copytree(home / "a", home / "copy")
+
+    with EmbeddedClient(closed) as client:
+        assert client.count("a").count == COUNT
+        with pytest.raises(errors.CollectionDamaged, match="of a collection 'a'"):
+            client.count("copy")
+        assert client.delete_collection("copy")
+        assert client.delete_collection("a%zz")
+        assert client.count("a").count == COUNT
+    assert sorted(p.name for p in home.iterdir()) == ["a", "b"]
+
+
 def test_a_store_last_written_by_a_newer_engine_is_left_alone(closed):
     record = json.loads((closed / "store.json").read_text())
     (closed / "store.json").write_text(
