@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,6 +17,13 @@ from .status import IndexStatus
 
 PLUGIN = "@community/qdrant/"
 _WAITING = (ExecutionRunState.QUEUED, ExecutionRunState.SCHEDULED)
+_WRITERS = {
+    "create_qdrant_index",
+    "add_selected_to_index",
+    "sync_index",
+    "remove_selected",
+}
+_SILENT_AFTER = datetime.timedelta(minutes=5)
 _VERBS = {"create": "Creating", "add": "Adding to", "sync": "Syncing"}
 
 
@@ -31,6 +39,7 @@ class Work:
         waiting: whether it has not begun
         brain_key: the index it is about, if known
         writes: whether it changes what the index holds
+        silent: whether it began, and nothing was heard of it for minutes
     """
 
     id: str | None
@@ -40,6 +49,7 @@ class Work:
     waiting: bool = False
     brain_key: str | None = None
     writes: bool = True
+    silent: bool = False
 
 
 def work_under_way(dataset: Any, statuses: Sequence[IndexStatus] = ()) -> list[Work]:
@@ -105,16 +115,39 @@ def _delegated(dataset: Any, reported: set[str]) -> list[Work]:
 
 
 def _of_operation(operation: Any, key: str | None, waiting: bool) -> Work:
-    name = operation.label or operation.operator.removeprefix(PLUGIN)
+    operator = operation.operator.removeprefix(PLUGIN)
+    name = operation.label or operator
     title = name.replace("_", " ").capitalize() + (f" '{key}'" if key else "")
+    writes = operator in _WRITERS
     if waiting:
         words = "waits for a worker (fiftyone delegated launch)"
-        return Work(str(operation.id), title, words, None, True, key)
+        return Work(str(operation.id), title, words, None, True, key, writes)
 
     status = operation.status
     progress = None if status is None else status.progress
+    heard = _last_news(operation)
+    if heard is not None and _now() - heard > _SILENT_AFTER:
+        heard = heard.astimezone(datetime.timezone.utc)
+        words = (
+            f"no news since {heard:%Y-%m-%d %H:%M} UTC. If its worker died, end it: "
+            f"fiftyone delegated fail {operation.id}"
+        )
+        return Work(None, title, words, progress, False, key, writes, silent=True)
+
     label = None if status is None else status.label
-    return Work(None, title, label or "runs in a worker", progress, False, key)
+    return Work(None, title, label or "runs in a worker", progress, False, key, writes)
+
+
+def _last_news(operation: Any) -> datetime.datetime | None:
+    """When a running operation began, got on or was looked after, the latest."""
+    progressed = getattr(operation.status, "updated_at", None)
+    told = [operation.started_at, operation.updated_at, progressed]
+    utc = datetime.timezone.utc
+    return max((t.replace(tzinfo=t.tzinfo or utc) for t in told if t), default=None)
+
+
+def _now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.timezone.utc)
 
 
 def _operations(dataset: Any) -> list[Any]:

@@ -144,8 +144,8 @@ class QdrantStatus(GuardedPanel):
         works = [] if dataset is None else work_under_way(dataset, statuses)
         ctx.panel.data.set(work_list.to_data(works))
         works = [work_list.to_state(w) for w in works]
-        running = [w for w in works if w["writes"] and not w["waiting"]]
-        busy = {w["brain_key"] for w in running}
+        writing = [w for w in works if w["writes"]]
+        busy = {w["brain_key"] for w in writing if work_list.is_running([w])}
         if ticking:
             index_table.keep_exact(rows, ctx.panel.state.rows or [])
 
@@ -279,7 +279,7 @@ class QdrantStatus(GuardedPanel):
         if state.comparing:
             timer = types.TimerView(timeout=_AT_ONCE, on_timeout=self.compare)
             panel.view(f"compare_timer_{state.reads}", timer)  # each fires once
-        elif works:
+        elif work_list.is_expected(works):
             running = work_list.is_running(works)
             interval = _WHILE_RUNNING if running else _WHILE_WAITING
             timer = types.TimerView(interval=interval, on_interval=self.tick)

@@ -10,13 +10,19 @@ def to_state(work):
         "waiting": work.waiting,
         "brain_key": work.brain_key,
         "writes": work.writes,
+        "silent": work.silent,
         "measured": work.progress is not None,
     }
 
 
 def is_running(works):
-    """Whether any of it has begun."""
-    return any(not w["waiting"] for w in works)
+    """Whether any of it has begun, and says so."""
+    return any(not w["waiting"] and not w["silent"] for w in works)
+
+
+def is_expected(works):
+    """Whether news of any of it is to be expected."""
+    return any(not w["silent"] for w in works)
 
 
 def show(panel, works, cancel):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 from typing import Any
 
 import fiftyone.core.odm as foo_odm
 import fiftyone.operators as foo
+from bson import ObjectId
+from fiftyone.operators.delegated import DelegatedOperationService
 
 URI = "@community/qdrant/"
 
@@ -18,6 +21,30 @@ def call(name: str, ctx: Any, **params: Any) -> dict[str, Any]:
     result = foo.execute_operator(URI + name, ctx, params=params).result
     json.dumps(result)  # raises for what is not plain JSON
     return result
+
+
+def delegate(name: str, dataset: Any, **params: Any) -> Any:
+    """Queues an operator for a worker; returns the operation's id."""
+    ctx = {"dataset": dataset}
+    selected = params.pop("selected", None)
+    if selected is not None:
+        ctx["selected"] = selected
+    queued = foo.execute_operator(
+        URI + name, ctx, params=params, request_delegation=True
+    )
+    assert queued.delegated
+    return queued.result["id"]
+
+
+def fall_silent(operation_id: Any) -> None:
+    """Has an operation run that was last heard of a quarter of an hour ago."""
+    DelegatedOperationService().set_running(operation_id)
+    now = datetime.datetime.now(datetime.timezone.utc)
+    then = now - datetime.timedelta(minutes=15)
+    foo_odm.get_db_conn().delegated_ops.update_one(
+        {"_id": ObjectId(operation_id)},
+        {"$set": {"started_at": then, "updated_at": then}},
+    )
 
 
 def operator(name: str) -> Any:

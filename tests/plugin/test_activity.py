@@ -2,8 +2,8 @@
 
 import time
 
-import fiftyone.operators as foo
 import pytest
+from bson import ObjectId
 from fiftyone.operators.delegated import DelegatedOperationService
 
 from fiftyone_qdrant import jobs
@@ -11,8 +11,7 @@ from fiftyone_qdrant.activity import cancel_work, work_under_way
 from fiftyone_qdrant.errors import ConfigError
 from fiftyone_qdrant.health import CollectionHealth
 from fiftyone_qdrant.status import IndexStatus
-
-URI = "@community/qdrant/create_qdrant_index"
+from tests.plugin.calls import call, delegate, fall_silent
 
 
 def wait_for(condition):
@@ -27,11 +26,9 @@ def wait_for(condition):
 @pytest.fixture
 def queued(dataset):
     """An operation that waits for a worker."""
-    params = {"brain_key": "later", "embeddings": "pixels"}
-    result = foo.execute_operator(
-        URI, {"dataset": dataset}, params=params, request_delegation=True
+    yield delegate(
+        "create_qdrant_index", dataset, brain_key="later", embeddings="pixels"
     )
-    yield result.result["id"]
     service = DelegatedOperationService()
     for operation in service.list_operations(dataset_name=dataset.name):
         service.delete_operation(operation.id)
@@ -61,6 +58,31 @@ def test_a_delegated_ingest_is_listed_once_while_it_runs(dataset, queued):
 
     with pytest.raises(ConfigError, match="It may have ended"):
         cancel_work(dataset, work.id)
+
+
+def test_an_operation_whose_worker_died_is_said_to_give_no_news(dataset, queued):
+    fall_silent(queued)
+    (work,) = work_under_way(dataset)
+    assert (work.silent, work.waiting, work.id) == (True, False, None)
+    assert work.label.startswith("no news since 20")
+    assert f"fiftyone delegated fail {queued}" in work.label
+    service = DelegatedOperationService()
+    service._repo.ping(ObjectId(queued))  # as a worker that is watched does
+    (work,) = work_under_way(dataset)
+    assert not work.silent
+
+
+@pytest.mark.parametrize(
+    ("operator", "writes"), [("query_similar", False), ("sync_index", True)]
+)
+def test_only_what_changes_an_index_counts_as_writing(
+    dataset, queued, operator, writes
+):
+    call("create_qdrant_index", dataset, brain_key="now", embeddings="pixels")
+    more = {} if writes else {"query": dataset.first().id}
+    delegate(operator, dataset, brain_key="now", **more)
+    found = {work.brain_key: work.writes for work in work_under_way(dataset)}
+    assert found == {"later": True, "now": writes}
 
 
 def test_other_datasets_work_is_not_listed(make_dataset, queued):

@@ -10,7 +10,7 @@ import pytest
 from fiftyone.operators.executor import ExecutionError
 
 from fiftyone_qdrant.jobs import running_jobs
-from tests.plugin.calls import URI, call, operator
+from tests.plugin.calls import URI, call, delegate, operator
 from tests.plugin.conftest import PATH
 from tests.plugin.processes import delegated_worker
 
@@ -21,18 +21,6 @@ def run_in(store_folder, tmp_path_factory):
     log = tmp_path_factory.mktemp("worker") / "log"
     with delegated_worker(log, **{PATH: str(store_folder)}) as wait:
         yield wait
-
-
-def delegate(name: str, dataset, **params):
-    ctx = {"dataset": dataset}
-    selected = params.pop("selected", None)
-    if selected is not None:
-        ctx["selected"] = selected
-    queued = foo.execute_operator(
-        URI + name, ctx, params=params, request_delegation=True
-    )
-    assert queued.delegated
-    return queued.result["id"]
 
 
 @pytest.fixture

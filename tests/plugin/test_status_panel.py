@@ -5,11 +5,13 @@ import sys
 
 import fiftyone.operators as foo
 import pytest
+from bson import ObjectId
+from fiftyone.operators.delegated import DelegatedOperationService
 from fiftyone.operators.executor import ExecutionContext, Executor
 
 from fiftyone_qdrant.connection import Connection
 from fiftyone_qdrant.errors import ConnectionFailed
-from tests.plugin.calls import call
+from tests.plugin.calls import call, delegate, fall_silent
 
 PANEL = "@community/qdrant/qdrant_status"
 
@@ -25,11 +27,15 @@ def module(panel):
     return sys.modules[type(panel).__module__]
 
 
+def context(dataset, state=None, **params):
+    params |= {"panel_id": "p", "panel_state": state or {}}
+    asked = {"dataset_name": dataset.name, "panel_id": "p", "params": params}
+    return ExecutionContext(executor=Executor(), request_params=asked)
+
+
 def send(panel, dataset, event, state=None, **params):
     """Sends an event as the App does; returns the state, and what the App is to do."""
-    params |= {"__method__": event, "panel_id": "p", "panel_state": state or {}}
-    asked = {"dataset_name": dataset.name, "panel_id": "p", "params": params}
-    ctx = ExecutionContext(executor=Executor(), request_params=asked)
+    ctx = context(dataset, state, __method__=event, **params)
     panel.execute(ctx)
     requests = [r["operator_uri"] for r in ctx.executor.to_json()["requests"]]
     return ctx.panel_state, [r.rpartition("/")[2] for r in requests]
@@ -56,6 +62,31 @@ def test_a_look_at_what_has_not_changed_sets_no_state(panel, dataset):
     _, drawn = send(panel, dataset, "tick", state)
     assert "patch_panel_state" not in drawn
     assert drawn[-1] == "show_panel_output"
+
+
+def ticks(panel, dataset, state):
+    """Whether the panel comes back by itself to see how far what runs is."""
+    drawn = panel.render(context(dataset, state))
+    return "tick_timer" in drawn.type.properties
+
+
+def test_work_that_gives_no_news_keeps_the_panel_neither_busy_nor_blind(panel, dataset):
+    call("create_qdrant_index", dataset, brain_key="pixels", embeddings="pixels")
+    operation = delegate("sync_index", dataset, brain_key="pixels")
+    service = DelegatedOperationService()
+    service.set_running(operation)
+    state, _ = send(panel, dataset, "on_load")
+    assert not state["comparing"]  # what is written is not compared meanwhile
+    assert ticks(panel, dataset, state)
+
+    fall_silent(operation)
+    state, _ = send(panel, dataset, "tick", state)
+    assert state["comparing"]
+    state, _ = send(panel, dataset, "compare", state)
+    assert state["rows"][0]["indexed"] == 40
+    assert len(state["works"]) == 1
+    assert not ticks(panel, dataset, state)
+    service.delete_operation(ObjectId(operation))
 
 
 def test_an_error_of_ours_is_shown_in_its_own_words(
