@@ -7,7 +7,7 @@ from typing import Any
 
 import eta.core.utils as etau
 
-from . import ownership
+from . import jobs, ownership
 from .catalog import Entry, describe
 from .collection import Collection
 from .connection import Connection
@@ -28,6 +28,7 @@ class Cleanup:
         exists: whether the collection is there
         deleted: whether it has been deleted
         bytes: its size on disk, or on a server that of its vectors
+        runs: the brain keys whose run records go with it
     """
 
     collection_name: str
@@ -38,34 +39,41 @@ class Cleanup:
     exists: bool = True
     deleted: bool = False
     bytes: int | None = None
+    runs: tuple[str, ...] = ()
 
     @property
     def summary(self) -> str:
         """The same as one sentence."""
+        listed = ", ".join(map(repr, self.runs))
+        runs = f", with the run record of {listed}" if self.runs else ""
         if not self.exists:
-            return f"Collection '{self.collection_name}' is gone already"
+            return f"Collection '{self.collection_name}' is gone already{runs}"
 
         verb = "Deleted" if self.deleted else "Deletes"
         size = f" ({etau.to_human_bytes_str(self.bytes)})" if self.bytes else ""
         used = f", used by {', '.join(self.users)}" if self.users else ""
         return (
             f"{verb} collection '{self.collection_name}' with {self.points:,} points"
-            f"{size} at {self.location}{used}"
+            f"{size} at {self.location}{used}{runs}"
         )
 
     def to_dict(self) -> dict[str, Any]:
         """Returns it as plain JSON, summary included."""
-        return {**asdict(self), "users": list(self.users), "summary": self.summary}
+        lists = {"users": list(self.users), "runs": list(self.runs)}
+        return {**asdict(self), **lists, "summary": self.summary}
 
 
 def plan_cleanup(index: QdrantSimilarityIndex) -> Cleanup:
     """Returns what deleting an index's collection would mean; deletes nothing."""
-    collection = index.collection
+    collection, runs = index.collection, (str(index.key),)
+    busy = jobs.why_busy(index.samples, runs)
     try:
         entry = describe(collection.connection, collection.name)
-        return replace(_plan(entry, index.why_not_delete()), points=collection.count())
+        plan = _plan(entry, index.why_not_delete() or busy)
+        return replace(plan, points=collection.count(), runs=runs)
     except CollectionNotFound:
-        return _gone(collection.connection, collection.name)
+        plan = _gone(collection.connection, collection.name)
+        return replace(plan, obstacle=busy, runs=runs)
 
 
 def clean_up(
@@ -81,7 +89,8 @@ def clean_up(
         index: the index
         confirm (None): the collection's name, typed out
         delete_run (True): whether to delete the run record as well
-        force (False): delete even if others use the collection or made it
+        force (False): delete even if others use the collection or made it, or an
+            ingest writes to it
         dry_run (False): only return the plan
 
     Raises:
@@ -89,10 +98,12 @@ def clean_up(
         CollectionShared: if deleting would harm others, and not ``force``
     """
     plan = plan_cleanup(index)
+    plan = plan if delete_run else replace(plan, runs=())
     if dry_run:
         return plan
 
     _check_confirmed(plan, confirm)
+    _check_free(plan, force)
     index.cleanup(force=force)
     if delete_run:
         index.samples._root_dataset.delete_brain_run(index.key)
@@ -116,7 +127,10 @@ def plan_collection_cleanup(
     except CollectionNotFound:
         return _gone(connection, collection_name)
 
-    return _plan(entry, entry.obstacle(dataset))
+    mine = None if dataset is None else str(dataset._doc.id)
+    runs = tuple(u.brain_key for u in entry.users if u.dataset_id == mine)
+    busy = jobs.why_busy(dataset, runs) if runs else None
+    return replace(_plan(entry, entry.obstacle(dataset) or busy), runs=runs)
 
 
 def clean_up_collection(
@@ -136,8 +150,11 @@ def clean_up_collection(
         dataset (None): the dataset on whose behalf it is deleted
         confirm (None): the collection's name, typed out
         delete_run (True): whether to delete the run records of ``dataset`` that use
-            it as well
-        force (False): delete even if others use the collection or made it
+            it as well; none if the collection is gone already. Of a server, those
+            that use a collection of this name on any server, see
+            :func:`.ownership.all_users`
+        force (False): delete even if others use the collection or made it, or an
+            ingest writes to it
         dry_run (False): only return the plan
 
     Raises:
@@ -145,23 +162,17 @@ def clean_up_collection(
         CollectionShared: if deleting would harm others, and not ``force``
     """
     plan = plan_collection_cleanup(connection, collection_name, dataset)
+    plan = plan if delete_run else replace(plan, runs=())
     if dry_run:
         return plan
 
     _check_confirmed(plan, confirm)
     if plan.exists:
-        if plan.obstacle and not force:
-            raise CollectionShared(
-                f"Collection '{collection_name}' was not deleted: {plan.obstacle}. Use "
-                "force=True to delete it all the same"
-            )
-
+        _check_free(plan, force)
         Collection(connection, collection_name).drop()
 
-    if delete_run and dataset is not None:
-        for user in ownership.users(connection, collection_name):
-            if user.dataset_id == str(dataset._doc.id):
-                dataset.delete_brain_run(user.brain_key)
+    for key in plan.runs:
+        dataset.delete_brain_run(key)
 
     return replace(plan, deleted=plan.exists)
 
@@ -180,6 +191,14 @@ def _plan(entry: Entry, obstacle: str | None) -> Cleanup:
 def _gone(connection: Connection, name: str) -> Cleanup:
     users = tuple(map(str, ownership.users(connection, name)))
     return Cleanup(name, connection.location, users=users, exists=False)
+
+
+def _check_free(plan: Cleanup, force: bool) -> None:
+    if plan.obstacle and not force:
+        raise CollectionShared(
+            f"Collection '{plan.collection_name}' was not deleted: {plan.obstacle}. "
+            "Use force=True to delete it all the same"
+        )
 
 
 def _check_confirmed(plan: Cleanup, confirm: str | None) -> None:

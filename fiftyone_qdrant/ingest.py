@@ -22,6 +22,7 @@ from . import jobs
 from .errors import (
     CollectionNotFound,
     ConfigError,
+    IndexNotFound,
     IngestCancelled,
     IngestInterrupted,
 )
@@ -105,6 +106,8 @@ def create_index(
         ConnectionFailed: if Qdrant cannot be reached
         IngestInterrupted: if it failed after the first batch
         IngestCancelled: if somebody cancelled it
+        CollectionNotFound: if somebody deleted the collection after the first batch
+        IndexNotFound: if somebody deleted the run meanwhile
     """
     check_new_key(samples, brain_key)
     source = Source.parse(samples, embeddings, model, patches_field, from_brain_key)
@@ -196,7 +199,8 @@ def _fill(ingest: _Ingest, samples: Any, progress: Progress) -> None:
             _forget(index)
             raise
 
-        if not isinstance(e, Exception) or isinstance(e, IngestCancelled):
+        known = (IngestCancelled, CollectionNotFound, IndexNotFound)
+        if not isinstance(e, Exception) or isinstance(e, known):
             raise
 
         count = ingest.done.points or index.total_index_size
@@ -227,6 +231,7 @@ def add_samples(
     Raises:
         ConfigError: if the index knows neither an embeddings field nor a model
         IngestCancelled: if somebody cancelled it
+        CollectionNotFound: if somebody deleted the collection after the first batch
     """
     ingest = _Ingest(index, "add", skip_existing)
     _run(ingest, samples, progress)
@@ -359,7 +364,13 @@ def _add_batch(ingest: _Ingest, samples: Any) -> None:
     ids = [str(i) for i in (sample_ids if label_ids is None else label_ids)]
     if ids:
         replaced = len(_present(index, ids))
-        index.add_to_index(embeddings, sample_ids, label_ids, reload=False)
+        index.add_to_index(
+            embeddings,
+            sample_ids,
+            label_ids,
+            reload=False,
+            may_create=not done.points,
+        )
         done.new += len(ids) - replaced
         done.replaced += replaced
 

@@ -12,7 +12,7 @@ import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -138,6 +138,16 @@ def running_jobs(dataset: Any) -> list[Job]:
             jobs.append(Job(**{**values, "cancelling": _CANCEL + key in keys}))
 
     return sorted(jobs, key=lambda job: job.started_at)
+
+
+def why_busy(dataset: Any, brain_keys: Iterable[str | None]) -> str | None:
+    """Returns in words what is being written to indexes of a dataset, or ``None``."""
+    keys = set(brain_keys)
+    for job in running_jobs(dataset):
+        if job.brain_key in keys:
+            return f"an ingest into index '{job.brain_key}' is running ({job.label})"
+
+    return None
 
 
 def cancel(dataset: Any, job_id: str) -> None:

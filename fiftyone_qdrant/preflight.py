@@ -250,7 +250,8 @@ def _size_of_origin(found: Preflight, wanted: _Wanted) -> None:
         return
 
     here = impatient(index.collection.connection)
-    found.size = Collection(here, index.collection.name).schema().size
+    name, vector_name = index.collection.name, index.config.vector_name
+    found.size = Collection(here, name, vector_name).schema().size
 
 
 def _describe(

@@ -25,6 +25,7 @@ from .errors import (
     CollectionNotFound,
     CollectionShared,
     ConfigError,
+    IndexNotFound,
     QdrantPluginError,
     sentence,
 )
@@ -366,6 +367,7 @@ class QdrantSimilarityIndex(NeighborIndex):
         allow_existing: bool = True,
         warn_existing: bool = False,
         reload: bool = True,
+        may_create: bool = True,
     ) -> None:
         """Adds embeddings to the index, all or none of them.
 
@@ -379,8 +381,10 @@ class QdrantSimilarityIndex(NeighborIndex):
                 ids when ``overwrite`` is False
             warn_existing (False): whether to log how many ids were skipped
             reload (True): whether to refresh the current view
+            may_create (True): whether to make the collection if there is none
 
         Raises:
+            CollectionNotFound: if there is no collection, and none may be made
             VectorError: if vectors have a wrong shape, NaN or infinite values
             CollectionMismatch: if the collection has another vector size
             ConfigError: if the ids do not fit the embeddings or the index, or exist
@@ -390,7 +394,7 @@ class QdrantSimilarityIndex(NeighborIndex):
         if not batch.ids:
             return
 
-        created = self._ensure_collection(batch.vectors.shape[1])
+        created = self._ensure_collection(batch.vectors.shape[1], may_create)
         try:
             if not overwrite and not created:
                 batch = self._contents.new(batch, allow_existing, warn_existing)
@@ -415,12 +419,18 @@ class QdrantSimilarityIndex(NeighborIndex):
 
             logger.warning("%s", e)
 
-    def _ensure_collection(self, size: int) -> bool:
+    def _ensure_collection(self, size: int, may_create: bool) -> bool:
         """Creates the collection if need be; returns whether it did."""
         named_here = self._named_here  # then whatever has the name is not ours
         if not named_here and index_collection.check(self._collection, self.config):
             index_collection.check_size(self._collection, size)
             return False
+
+        if not may_create:
+            raise CollectionNotFound(
+                f"Collection '{self._collection.name}' is gone: somebody deleted it "
+                f"while index '{self.key}' was being filled"
+            )
 
         made = index_collection.create(
             self._collection,
@@ -435,6 +445,21 @@ class QdrantSimilarityIndex(NeighborIndex):
             self.save_config()
 
         return True
+
+    def save_config(self) -> None:
+        """Saves the config of the run.
+
+        Raises:
+            IndexNotFound: if somebody deleted the run meanwhile
+        """
+        try:
+            super().save_config()
+        except ValueError as e:  # what FiftyOne raises when the document is gone
+            raise IndexNotFound(
+                f"Index '{self.key}' is gone: somebody deleted its run meanwhile. What "
+                f"it held is in collection '{self._collection.name}', unless that is "
+                "gone as well"
+            ) from e
 
     def remove_from_index(
         self,

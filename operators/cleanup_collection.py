@@ -1,5 +1,7 @@
 """Cleanup Collection: delete a collection, after saying what that means."""
 
+from dataclasses import replace
+
 import fiftyone.operators as foo
 import fiftyone.operators.types as types
 
@@ -105,7 +107,8 @@ class CleanupCollection(QdrantOperator):
                 dataset is gone
             confirm (None): the collection's name, typed out; needed to delete
             delete_run (True): whether to delete the run record as well
-            force (False): delete even if others use the collection or made it
+            force (False): delete even if others use the collection or made it, or an
+                ingest writes to it
             dry_run (False): only say what would be deleted
             delegate (False): run it in a delegated worker
             **connection: with ``collection_name``, ``url`` or ``path`` of where it
@@ -182,6 +185,9 @@ def _list_orphans(place):
 
 
 def _confirmation(ctx, inputs, plan):
+    if not ctx.params.get("delete_run", True):
+        plan = replace(plan, runs=())
+
     inputs.view("plan", types.Notice(label=plan.summary))
     if plan.obstacle:
         inputs.view("obstacle", types.Warning(label=f"Careful: {plan.obstacle}"))

@@ -7,13 +7,22 @@ import threading
 import time
 
 import fiftyone as fo
+import fiftyone.core.odm as foo
 import numpy as np
 import pytest
 from fiftyone.operators.store import ExecutionStore
 from pymongo.errors import OperationFailure
 
 from fiftyone_qdrant import ingest, jobs
-from fiftyone_qdrant.errors import ConfigError, IngestCancelled, IngestInterrupted
+from fiftyone_qdrant.cleanup import clean_up, clean_up_collection
+from fiftyone_qdrant.errors import (
+    CollectionNotFound,
+    CollectionShared,
+    ConfigError,
+    IndexNotFound,
+    IngestCancelled,
+    IngestInterrupted,
+)
 from fiftyone_qdrant.ingest import add_samples, create_index
 from fiftyone_qdrant.jobs import Job, cancel, running_jobs
 from fiftyone_qdrant.runs import list_indexes, load_index
@@ -109,6 +118,66 @@ def test_add_and_sync_are_cancelled_likewise(samples):
     assert index.total_index_size == 3 * BATCH
     sync(index, samples)
     assert index.total_index_size == N
+
+
+def at_batch(number, act):
+    """A progress function that does something after the batch of a number."""
+    return lambda bar: act() if bar.iteration == number * BATCH else None
+
+
+def test_an_index_that_is_being_filled_is_not_cleaned_up(samples):
+    refused = []
+
+    def clean():
+        wait_for(lambda: running_jobs(samples))
+        index = load_index(samples, "index")
+        place, name = index.collection.connection, index.collection.name
+        for attempt in (
+            lambda: clean_up(index, name),
+            lambda: clean_up_collection(place, name, samples, name),
+        ):
+            with pytest.raises(CollectionShared, match="ingest into index 'index'"):
+                attempt()
+
+            refused.append(name)
+
+    progress = at_batch(2, clean)
+    index, _ = create_index(samples, "index", embeddings="vector", progress=progress)
+    assert len(refused) == 2
+    assert index.total_index_size == N
+
+
+def test_a_collection_deleted_by_force_is_not_made_again(samples):
+    collections = []
+
+    def clean():
+        index = load_index(samples, "index")
+        collections.append(index.collection)
+        clean_up(index, index.collection.name, force=True)
+
+    progress = at_batch(2, clean)
+    with pytest.raises(CollectionNotFound, match="somebody deleted it while"):
+        create_index(samples, "index", embeddings="vector", progress=progress)
+
+    assert not collections[0].exists()
+    assert samples.list_brain_runs() == []
+
+
+def test_a_run_deleted_while_it_is_filled_is_told(samples):
+    collections = []
+
+    def delete():
+        collections.append(load_index(samples, "index").collection)
+        foo.get_db_conn().runs.delete_many({"key": "index"})  # another process
+
+    progress = at_batch(2, delete)
+    with pytest.raises(IndexNotFound, match="somebody deleted its run"):
+        create_index(samples, "index", embeddings="vector", progress=progress)
+
+    samples.reload()
+    samples._doc.brain_methods.pop("index", None)
+    samples.save()
+    collections[0].drop()
 
 
 def test_what_does_not_run_cannot_be_cancelled(samples):

@@ -148,6 +148,22 @@ def test_cleaning_up_by_name_deletes_the_runs_of_the_dataset(
     assert samples.list_brain_runs() == []
 
 
+def test_the_runs_that_go_are_named_and_none_if_the_collection_is_not_there(
+    make_index, samples, vectors
+):
+    collection = make_index(samples, embeddings=vectors).collection
+    place, name = collection.connection, collection.name
+    plan = plan_collection_cleanup(place, name, samples)
+    assert plan.runs == ("index",)
+    assert plan.summary.endswith("with the run record of 'index'")
+    kept = clean_up_collection(place, name, samples, delete_run=False, dry_run=True)
+    assert kept.runs == ()
+
+    collection.drop()  # as on a server that has no collection of this name
+    clean_up_collection(place, name, samples, confirm=name)
+    assert samples.list_brain_runs() == ["index"]
+
+
 def test_the_catalog_names_every_collection(make_index, samples, vectors, lost):
     mine = make_index(samples, embeddings=vectors).collection
     names = [e.name for e in catalog(lost.connection, samples)]
