@@ -7,17 +7,19 @@ to stop is asked after each batch, which takes well under a millisecond.
 
 from __future__ import annotations
 
+import datetime
 import logging
 import threading
 import time
 import uuid
 from collections import deque
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
+import fiftyone.core.odm as foo
 from fiftyone.operators.store import ExecutionStore
 from pymongo.errors import PyMongoError
 
@@ -43,7 +45,7 @@ class Job:
         brain_key: the index it writes to
         done: samples that were gone through
         total: samples to go through
-        started_at: seconds since the epoch
+        started_at: seconds since the epoch, by MongoDB's clock
         updated_at: when its process was last known to be alive, likewise
         cancelling: whether it was asked to stop, and will after the batch under way
         recent_rate: samples a second of late; ``None`` means on the whole
@@ -130,7 +132,7 @@ def running_jobs(dataset: Any) -> list[Job]:
     """
     store = _store(dataset)
     keys = store.list_keys()
-    oldest = time.time() - _DEAD_AFTER
+    oldest = _now() - _DEAD_AFTER
     jobs = []
     for key in keys:
         values = None if key.startswith(_CANCEL) else store.get(key)
@@ -170,7 +172,7 @@ class Report:
     """What a running ingest tells the world, and hears from it."""
 
     def __init__(self, dataset: Any, kind: str, key: str, total: int) -> None:
-        now = time.time()
+        now = _now()
         self._dataset = dataset
         self._job = Job(uuid.uuid4().hex, kind, key, 0, total, now, now)
         self._done = 0
@@ -212,7 +214,7 @@ class Report:
 
     def _write(self) -> None:
         values = asdict(self._job)
-        values.update(done=self._done, updated_at=time.time())
+        values.update(done=self._done, updated_at=_now())
         if self._done:
             values["recent_rate"] = self._pace.rate
 
@@ -249,6 +251,15 @@ def job(dataset: Any, kind: str, brain_key: str, total: int) -> Iterator[Report]
         yield report
     finally:
         report.end(beating)
+
+
+def _now() -> float:
+    """Returns MongoDB's time, the same for all machines; without it, this one's."""
+    with suppress(PyMongoError, KeyError):
+        told = foo.get_db_conn().command("hello")["localTime"]
+        return float(told.replace(tzinfo=datetime.timezone.utc).timestamp())
+
+    return time.time()
 
 
 def _store(dataset: Any) -> ExecutionStore:

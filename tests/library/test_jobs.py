@@ -202,6 +202,19 @@ def test_a_slow_batch_does_not_look_dead(samples, monkeypatch):
     assert len(beats) > 2
 
 
+def test_an_ingest_of_a_machine_whose_clock_is_behind_is_seen(samples, monkeypatch):
+    monkeypatch.setattr(jobs, "_BEAT", 60)
+    given = time.time
+    with monkeypatch.context() as behind:
+        behind.setattr(jobs.time, "time", lambda: given() - 3600)
+        with jobs.job(samples, "add", "index", N):
+            wait_for(lambda: stored(samples))
+            behind.undo()
+            (job,) = running_jobs(samples)
+
+    assert abs(job.updated_at - time.time()) < 60
+
+
 def run_until_killed(name, path):
     dataset = fo.load_dataset(name)
     create_index(
