@@ -168,7 +168,7 @@ def _plan(
     changes = tuple(
         Change(name, was.get(name), value)
         for name, value in will.items()
-        if was.get(name) != value
+        if _given(was.get(name)) != _given(value)
     )
     wanted = CollectionParameters.parse(**_only(given.values, changes))
     unquantize = unquantize and before[_QUANTIZATION] is not None
@@ -204,6 +204,14 @@ def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
             flat[name] = value
 
     return flat
+
+
+def _given(value: Any) -> Any:
+    """Returns a value without what holds without being said, too."""
+    if isinstance(value, Mapping):
+        return {k: _given(v) for k, v in value.items() if _given(v) is not None}
+
+    return None if value is False else value
 
 
 def _only(values: Mapping[str, Any], changes: tuple[Change, ...]) -> dict[str, Any]:

@@ -46,13 +46,19 @@ def due(collection: Collection) -> dict[str, Any] | None:
     config = collection.config
     has = config.get("built") or settings.plain(config)
     counts = collection.counts()
+    asked = settings.asked(config)
+    answered = has.get("asked") == asked
+    if counts["indexed_vectors_count"] and settings.is_plain(has) and not answered:
+        # an owner ended before it noted what it had built
+        return {**settings.indexed(config), "asked": asked}
     missing = counts["points_count"] - counts["indexed_vectors_count"]
-    grown = missing > settings.threshold(config) and missing != has.get("points")
+    left = answered and missing == has.get("points")  # the engine leaves these out
+    grown = missing > settings.threshold(config) and not left
     with_index = grown or not settings.is_plain(has)
     wanted = settings.indexed(config) if with_index else settings.plain(config)
     if settings.same(wanted, has) and (settings.is_plain(wanted) or not grown):
         return None
-    return wanted
+    return {**wanted, "asked": asked}
 
 
 class IndexBuilder:
@@ -136,25 +142,30 @@ class IndexBuilder:
         self._index(shard_dir)
         if self._cancelled.is_set():
             return
+        os.sync()  # or a power failure might take the old files and the new
         self._enter("catching up")
         with engine_call(collection.name):
             built = qe.EdgeShard.load(shard_dir)
             try:
                 for _ in range(_ROUNDS):  # most of it while writing goes on
                     _apply(built, journal)
+                built.flush()  # so that little is left to do while writers wait
+                _apply(built, journal)
                 with live.writes_stopped():
                     _apply(built, journal)
                     indexed = built.info()
                     built.flush()
                     built.close()
                     missing = indexed.points_count - indexed.indexed_vectors_count
-                    live.replace(
+                    old = live.replace(
                         shard_dir,
                         self._trash,
                         lambda: collection.built({**self._wanted, "points": missing}),
                     )
             finally:
                 built.close()
+        if old is not None:
+            shutil.rmtree(old, ignore_errors=True)
         live.grown_at = time.monotonic()  # to look whether settings were changed since
         logger.info(
             "indexed '%s' in %.1f s", collection.name, time.perf_counter() - started

@@ -133,7 +133,8 @@ class LiveShard:
 
     def flush(self) -> None:
         """Makes all acknowledged writes survive a power failure."""
-        if self._shard is not None or self.written_at is not None:
+        sealed = os.path.exists(seal.path_of(self.directory))
+        if self._shard is not None or not sealed:
             with self.still():
                 pass
 
@@ -145,16 +146,20 @@ class LiveShard:
             yield
 
     def _settle(self, shard: Any) -> None:
+        try:
+            if not self._sealed:
+                shard.flush()
+                seal.put(self.directory, shard)
+                self._sealed = True
+        except BaseException:
+            self.written_at = self.unflushed_since = time.monotonic()  # again, soon
+            raise
         self.written_at = self.unflushed_since = None
-        if not self._sealed:
-            shard.flush()
-            seal.put(self.directory, shard)
-            self._sealed = True
 
     def _break_seal(self) -> None:
         if self._sealed:
-            self._sealed = False
             seal.remove(self.directory)
+            self._sealed = False
 
     def close(self, *, for_good: bool = False) -> None:
         """Closes the shard when nobody uses it any more.
@@ -213,13 +218,16 @@ class LiveShard:
         """Ends the journal."""
         self._journal = None
 
-    def replace(self, built: str, trash: str, done: Callable[[], None]) -> None:
+    def replace(self, built: str, trash: str, done: Callable[[], None]) -> str | None:
         """Puts an indexed copy in place of the shard. Writes must be stopped.
 
         Args:
             built: the directory of the copy, closed and complete
             trash: a directory for the old one
             done: called when it is in place, and before it is written to
+
+        Returns:
+            where the old one is, to be deleted; None if the collection was deleted
         """
         if self._journal is None:
             raise errors.EngineError(
@@ -227,18 +235,18 @@ class LiveShard:
             )
         old = os.path.join(trash, uuid.uuid4().hex)
         if self._gone:
-            return
-        self._sealed = False
+            return None
         seal.remove(self.directory)  # waits for the disk: while it is still searched
+        self._sealed = False
         with self._closed(flush=False):
             if self._gone:
-                return
+                return None
             os.rename(built, self._following)
             os.rename(self.directory, old)
             os.rename(self._following, self.directory)
         done()
         self.written_at = time.monotonic()  # to be sealed
-        shutil.rmtree(old, ignore_errors=True)
+        return old
 
     def finish_replacing(self) -> None:
         """Clears up after an owner that ended within :meth:`replace`."""

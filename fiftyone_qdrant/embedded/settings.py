@@ -91,10 +91,23 @@ def same(wanted: dict[str, Any], made: dict[str, Any]) -> bool:
         return False
     if is_plain(wanted) or is_plain(made):
         return is_plain(wanted) and is_plain(made)
-    return (
-        hnsw(wanted) == hnsw(made)
-        and wanted["quantization_config"] == made["quantization_config"]
+    return all(
+        _given(of(wanted)) == _given(of(made))
+        for of in (hnsw, lambda settings: settings["quantization_config"])
     )
+
+
+def asked(config: dict[str, Any]) -> Any:
+    """Returns all that decides what segments are built with, and whether."""
+    wanted = {**indexed(config), "indexing_threshold": indexing_threshold(config)}
+    return _given(wanted)
+
+
+def _given(wire: Any) -> Any:
+    """Returns settings without those that say what holds without them, too."""
+    if not isinstance(wire, dict):
+        return wire
+    return {k: _given(v) for k, v in wire.items() if v is not None and v is not False}
 
 
 def to_build(

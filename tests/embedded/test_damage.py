@@ -14,7 +14,8 @@ import pytest
 from qdrant_client.http import models
 
 from fiftyone_qdrant import errors
-from fiftyone_qdrant.embedded import EmbeddedClient, administration, launcher
+from fiftyone_qdrant.embedded import EmbeddedClient, administration, launcher, seal
+from fiftyone_qdrant.embedded.store import Store
 
 SIZE = 16
 COUNT = 2000
@@ -110,7 +111,11 @@ def problems(store):
 
 def test_verify_finds_a_single_changed_byte(closed):
     (chunk,) = files(closed / "collections" / "a", VECTOR_FILES)
-    garble(chunk, start=COUNT * SIZE * 2 + 3, length=1)
+    with open(chunk, "r+b") as file:  # too little to be noticed on opening
+        file.seek(COUNT * SIZE * 2)
+        changed = file.read(1)[0] ^ 1
+        file.seek(COUNT * SIZE * 2)
+        file.write(bytes([changed]))
 
     found = problems(closed)
 
@@ -157,6 +162,62 @@ def test_a_write_breaks_the_seal_and_quiet_brings_it_back(closed):
             assert time.monotonic() < until, "it was not sealed"
             time.sleep(0.05)
         assert json.loads(seal.read_text())["points"] == COUNT + 1
+
+
+def test_a_flush_after_a_crash_flushes(closed):
+    sealed = closed / "collections" / "a" / "seal.json"
+    with EmbeddedClient(closed) as client:
+        client.upsert("a", [models.PointStruct(id=9999, vector=[1.0] * SIZE)])
+        os.kill(client.store_info()["pid"], signal.SIGKILL)
+        assert not sealed.exists()
+
+        client.flush("a")
+
+        assert json.loads(sealed.read_text())["points"] == COUNT + 1
+
+
+@pytest.fixture
+def opened(closed):
+    """The store, opened in this process instead of by an owner."""
+    opened = Store(str(closed), "0.9.0")
+    yield opened
+    opened.close()
+
+
+def clear(collection):
+    collection.delete_payload_index("n")
+
+
+def refuse(*_):
+    raise OSError(5, "Input/output error")
+
+
+def test_a_flush_that_fails_is_tried_again(opened, monkeypatch):
+    live = opened.get("a").live
+    clear(opened.get("a"))
+    with monkeypatch.context() as broken:
+        broken.setattr(seal, "put", refuse)
+        with pytest.raises(errors.EngineError):
+            live.flush()
+    assert live.written_at is not None
+
+    live.written_at -= 10
+    opened.look_after()
+
+    assert live.written_at is None
+    assert seal.read(live.directory)["points"] == COUNT
+
+
+def test_a_seal_that_cannot_be_broken_is_not_forgotten(opened, monkeypatch):
+    collection = opened.get("a")
+    with monkeypatch.context() as broken:
+        broken.setattr(seal, "remove", refuse)
+        with pytest.raises(errors.EngineError):
+            clear(collection)
+
+    clear(collection)
+
+    assert seal.read(collection.live.directory) is None
 
 
 def test_what_is_written_without_a_pause_is_flushed_all_the_same(closed):

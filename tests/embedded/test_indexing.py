@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from qdrant_client.http import models
 
-from fiftyone_qdrant.embedded import EmbeddedClient, files, launcher
+from fiftyone_qdrant.embedded import EmbeddedClient, files, launcher, settings
 
 SIZE = 64
 COUNT = 8000
@@ -325,6 +325,66 @@ def test_an_indexing_threshold_of_zero_keeps_the_index_there_is(client):
     info = wait_until_green(client)
     assert info.indexed_vectors_count == COUNT
     assert engine_config(client)["hnsw_config"]["m"] == 24
+
+
+def test_a_graph_that_was_given_up_comes_back(client):
+    create(client)
+    fill(client)
+    client.flush("a")
+    wait_until_green(client)
+
+    for m, indexed in ((0, 0), (16, COUNT)):
+        client.update_collection("a", hnsw_config=models.HnswConfigDiff(m=m))
+        assert wait_until_green(client).indexed_vectors_count == indexed
+
+
+def test_a_lower_threshold_counts_for_what_was_built_before(client):
+    create(client, threshold=10_000)
+    fill(client)
+    on_disk = {"": models.VectorParamsDiff(on_disk=True)}
+    client.update_collection("a", vectors_config=on_disk)
+    assert wait_until_green(client).indexed_vectors_count == 0
+
+    lower = models.OptimizersConfigDiff(indexing_threshold=THRESHOLD)
+    client.update_collection("a", optimizers_config=lower)
+
+    assert wait_until_green(client).indexed_vectors_count == COUNT
+
+
+def test_a_build_that_its_owner_did_not_note_is_done_again(client):
+    create(client, quantization_config=INT8)
+    fill(client)
+    client.flush("a")
+    wait_until_green(client)
+    os.kill(client.store_info()["pid"], signal.SIGKILL)
+    sidecar = f"{client.path}/collections/a/collection.json"
+    config = files.read_json(sidecar)
+    plain = settings.plain(config)
+    files.write_json(sidecar, {**config, "built": plain, "index_due": True})
+
+    client.count("a")
+    wait_until_green(client)
+
+    built = files.read_json(sidecar)["built"]
+    assert built["quantization_config"] == config["quantization_config"]
+
+
+def test_saying_what_holds_anyway_builds_nothing(client):
+    create(client, quantization_config=INT8)
+    fill(client)
+    client.flush("a")
+    wait_until_green(client)
+
+    scalar = models.ScalarQuantizationConfig(
+        type=models.ScalarType.INT8, always_ram=False
+    )
+    client.update_collection(
+        "a",
+        hnsw_config=models.HnswConfigDiff(on_disk=False),
+        quantization_config=models.ScalarQuantization(scalar=scalar),
+    )
+
+    assert client.get_collection("a").status == models.CollectionStatus.GREEN
 
 
 def test_without_a_threshold_of_its_own_a_collection_tells_that_in_force(client):
