@@ -24,7 +24,10 @@ MEANINGS = {
     MINE: "an index of this dataset uses it",
     OTHERS: "an index of another dataset uses it",
     UNUSED: "its dataset is there, but no index uses it any more",
-    ORPHAN: "made by this FiftyOne database for a dataset that is gone",
+    ORPHAN: (
+        "made by this FiftyOne database, or the one it is a copy of, for a dataset "
+        "that is gone here"
+    ),
     UNKNOWN: "made by another FiftyOne database, or an old version of this plugin",
     FOREIGN: "not made by this plugin",
 }

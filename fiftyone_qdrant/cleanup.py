@@ -8,7 +8,7 @@ from typing import Any
 import eta.core.utils as etau
 
 from . import jobs, ownership
-from .catalog import Entry, describe
+from .catalog import ORPHAN, Entry, describe
 from .collection import Collection
 from .connection import Connection
 from .errors import CollectionNotFound, CollectionShared, ConfigError
@@ -29,6 +29,7 @@ class Cleanup:
         deleted: whether it has been deleted
         bytes: its size on disk, or on a server that of its vectors
         runs: the brain keys whose run records go with it
+        left_by: the dataset that left it behind, if it is an orphan
     """
 
     collection_name: str
@@ -40,6 +41,7 @@ class Cleanup:
     deleted: bool = False
     bytes: int | None = None
     runs: tuple[str, ...] = ()
+    left_by: str | None = None
 
     @property
     def summary(self) -> str:
@@ -52,9 +54,16 @@ class Cleanup:
         verb = "Deleted" if self.deleted else "Deletes"
         size = f" ({etau.to_human_bytes_str(self.bytes)})" if self.bytes else ""
         used = f", used by {', '.join(self.users)}" if self.users else ""
+        left = ""
+        if self.left_by is not None and not self.deleted:
+            left = (
+                f", left by dataset '{self.left_by}', which is gone here (another copy "
+                "of this FiftyOne database may still have it)"
+            )
+
         return (
             f"{verb} collection '{self.collection_name}' with {self.points:,} points"
-            f"{size} at {self.location}{used}{runs}"
+            f"{size} at {self.location}{used}{left}{runs}"
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -185,6 +194,7 @@ def _plan(entry: Entry, obstacle: str | None) -> Cleanup:
         tuple(map(str, entry.users)),
         obstacle,
         bytes=entry.bytes,
+        left_by=entry.made_for if entry.kind == ORPHAN else None,
     )
 
 

@@ -86,6 +86,19 @@ def test_an_orphan_is_cleaned_up_by_its_name(lost, samples):
     assert not plan_collection_cleanup(place, lost.name, samples).exists
 
 
+def test_who_deletes_an_orphan_is_told_that_a_copy_of_the_database_may_use_it(
+    make_index, lost, samples, vectors
+):
+    words = "another copy of this FiftyOne database may still have it"
+    assert words in plan_collection_cleanup(lost.connection, lost.name).summary
+    with pytest.raises(ConfigError, match=words):
+        clean_up_collection(lost.connection, lost.name)
+
+    mine = make_index(samples, embeddings=vectors).collection
+    plan = plan_collection_cleanup(mine.connection, mine.name, samples)
+    assert words not in plan.summary
+
+
 @pytest.mark.parametrize("database", [None, str(ObjectId())], ids=["old", "another"])
 def test_what_another_database_may_use_is_no_orphan(
     make_index, make_samples, samples, vectors, monkeypatch, database
