@@ -70,6 +70,9 @@ class Restriction:
         if self._ids is not None:
             return len(self._ids) <= _FEW_IDS
 
+        if self._patches_field is not None and not self.samples._is_patches:
+            return False  # a sample may have many labels
+
         stages = getattr(self.samples, "_stages", ())
         selections = [s for s in stages if isinstance(s, fos.Select)]
         return any(len(s.sample_ids) <= _FEW_IDS for s in selections)
@@ -100,11 +103,16 @@ class Restriction:
             self.ids()
             return
 
-        self._held.update(read_ids(self._select(hits), self._patches_field))
+        selected = self._select(hits)
+        if selected is self.samples:
+            self.ids()
+            return
+
+        self._held.update(read_ids(selected, self._patches_field))
         self._asked.update(i for h in hits for i in h.ids)
 
     def _select(self, hits: Sequence[Hits]) -> Any:
-        """The part of the samples in which the hits are, if they are in them."""
+        """The part of the samples in which the hits are, or all if it is not known."""
         samples, field = self.samples, self._patches_field
         if samples._is_clips:
             return samples

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from fiftyone import ViewField as F
 
+from fiftyone_qdrant import search
 from fiftyone_qdrant.errors import ConfigError, MissingIDs
 from fiftyone_qdrant.matches import find_similar
 from fiftyone_qdrant.points import pairwise_distances
@@ -346,6 +347,43 @@ def test_labels_found_among_evaluation_patches_are_shown_in_these(
     assert matches.ids == [labels[i] for i in ranking(vectors, vectors[3])[:6]]
     shown = matches.view.values("guesses.detections.id")
     assert shown == [[i] for i in matches.ids]
+
+
+def test_a_view_that_takes_no_selection_is_read_once(
+    make_index, videos, rng, monkeypatch
+):
+    monkeypatch.setattr(search, "_FIRST_PROBE", 2)
+    monkeypatch.setattr(search, "_PROBES_PER_HIT", 1)
+    monkeypatch.setattr(search.Search, "_ids_are_quicker", lambda *_: False)
+    vectors = rng.normal(size=(12, SIZE)).astype(np.float32)
+    index = make_index(videos, embeddings=vectors, metric="euclidean")
+    ids, reads = np.array(videos.values("id")), []
+    read = search.read_ids
+
+    def listen(*args):
+        reads.append(args)
+        return read(*args)
+
+    monkeypatch.setattr(search, "read_ids", listen)
+    order = ranking(vectors, vectors[2])
+    farthest = videos.select(ids[order[6:]])
+    with index.use_view(farthest.to_clips("event")):
+        (hits,) = index.search(vectors[2], k=2)
+
+    assert hits.ids == list(ids[order[6:8]])
+    assert len(reads) == 1
+
+
+def test_few_samples_may_have_many_labels(make_index, evaluated, rng):
+    labels = evaluated.values("guesses.detections.id", unwind=True)
+    owners = np.repeat(evaluated.values("id"), 2)
+    index = make_index(evaluated, patches_field="guesses", embeddings=False)
+    index.add_to_index(rng.normal(size=(24, SIZE)), owners, labels)
+    chosen = evaluated.select(list(owners[:4]))
+    patches = evaluated.to_patches("guesses").select(labels[:4])
+    for view, few in ((chosen, False), (patches, True)):
+        with index.use_view(view):
+            assert index.restriction().few is few
 
 
 @pytest.fixture
