@@ -14,6 +14,9 @@ from .points import Scores
 class Hits:
     """Points found for one query, best first; one entry per hit in each list.
 
+    The point of a single query id comes before all others, even if these have a larger
+    dot product.
+
     Attributes:
         ids: the sample or label ids
         sample_ids: the sample of each hit, or ``None`` if not asked for

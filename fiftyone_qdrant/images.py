@@ -53,9 +53,10 @@ def _read(path: str, model: Any) -> Any:
                 return opened.convert("RGB")
 
         return foui.read(path)
-    except OSError as e:
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as e:
         raise ConfigError(
-            "The file is no image that can be read. Give one such as a PNG or JPEG"
+            "The file is no image that can be read, or one of far too many pixels. "
+            "Give one such as a PNG or JPEG"
         ) from e
 
 

@@ -19,6 +19,9 @@ from .similarity import QdrantSimilarityIndex
 class Matches:
     """Matches of one query, best first; all lists have one entry per match.
 
+    What a single id stands for comes before all others, even if these have a larger dot
+    product.
+
     Attributes:
         ids: sample ids, or label ids of an index of patches
         sample_ids: the sample of each match

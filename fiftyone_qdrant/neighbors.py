@@ -54,7 +54,8 @@ class NeighborIndex(SimilarityIndex, DuplicatesMixin):
         """Returns the hits of a query within the current view, best first.
 
         The point of a single query id is the first hit, as everywhere in FiftyOne,
-        unless ``diversity`` prefers an equal one.
+        also where others have a larger dot product; unless ``diversity`` prefers an
+        equal one.
 
         With ``negatives`` it is a recommendation as Qdrant's (``average_vector``):
         distances are those to one vector, twice the mean of what the query gives less
@@ -286,6 +287,8 @@ class NeighborIndex(SimilarityIndex, DuplicatesMixin):
                 )
 
             parsed = images.embed(image, self.get_model())
+        elif _is_nothing(query):
+            raise ConfigError("Give something to look for: ids, vectors, or prompts")
         else:
             parsed = self._parse_query(_to_array(query))
 
@@ -303,6 +306,13 @@ def _to_array(query: Any) -> Any:
     """A list of vectors, the only form that JSON has, as FiftyOne expects them."""
     nested = isinstance(query, (list, tuple)) and len(query) and np.ndim(query[0]) == 1
     return np.asarray(query) if nested else query
+
+
+def _is_nothing(query: Any) -> bool:
+    if isinstance(query, np.ndarray):
+        return query.size == 0
+
+    return query is None or (isinstance(query, (list, tuple)) and not query)
 
 
 def _is_single(query: Any) -> bool:

@@ -136,8 +136,9 @@ def _negatives(ctx, index):
 
 
 def _options(params):
-    """Returns the arguments of :class:`QueryOptions`; empty fields are ``None``."""
-    k = params.get("k", DEFAULT_K)
+    """Returns the arguments of :class:`QueryOptions`; empty fields are the defaults."""
+    k = params.get("k")
+    k = DEFAULT_K if k is None else k
     options = {"k": k or None, "reverse": params.get("reverse", False)}
     if "tab" in params and not params.get("refine"):
         return {**options, "negatives": False}

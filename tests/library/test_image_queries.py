@@ -114,6 +114,18 @@ def test_what_is_no_image_is_said(index, image):
         index.search(image=image, k=3)
 
 
+def test_an_image_of_too_many_pixels_is_said(
+    index, documented_models, colored, monkeypatch
+):
+    class TorchModel(type(documented_models), fom.TorchModelMixin):
+        pass
+
+    monkeypatch.setattr(documented_models, "__class__", TorchModel)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 500)
+    with pytest.raises(ConfigError, match="far too many pixels"):
+        index.search(image=colored, k=3)
+
+
 def test_an_index_without_a_model_takes_no_image(make_index, dataset, digit_images):
     vectors = np.eye(60, 8, dtype=np.float32) + 1
     index = make_index(dataset, embeddings=vectors)

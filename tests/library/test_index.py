@@ -12,6 +12,7 @@ from fiftyone_qdrant.errors import (
     MissingIDs,
     VectorError,
 )
+from fiftyone_qdrant.matches import find_similar
 from fiftyone_qdrant.points import DISTANCES, pairwise_distances
 
 N, SIZE = 120, 16
@@ -76,6 +77,26 @@ def test_a_query_sample_comes_first_even_among_duplicates(make_index, samples, i
     for query in ids[[0, 50, N - 1]]:
         (hits,) = index.search(query, k=N)
         assert hits.ids[0] == query
+
+
+@pytest.mark.parametrize("nothing", [None, [], (), np.empty((0, SIZE))], ids=repr)
+def test_a_query_of_nothing_is_refused(make_index, samples, vectors, nothing):
+    index = make_index(samples, embeddings=vectors)
+    with pytest.raises(ConfigError, match="Give something to look for"):
+        find_similar(index, nothing, k=3)
+
+
+def test_a_query_sample_comes_first_even_if_others_have_a_larger_dot_product(
+    make_index, samples, vectors, ids
+):
+    index = make_index(samples, embeddings=vectors, metric="dotproduct")
+    row = 7
+    vectors[9] = 3 * vectors[row]
+    index.add_to_index(vectors[9:10], ids[9:10])
+    order, _ = expected(vectors, vectors[row], "dotproduct")
+    (hits,) = index.search(ids[row], k=10)
+    assert order[0] != row
+    assert hits.ids == list(ids[[row, *order[order != row][:9]]])
 
 
 def test_several_ids_are_averaged(make_index, samples, vectors, ids):

@@ -130,6 +130,12 @@ def test_tab_of_the_selection(indexed, ids):
     assert found == answer(indexed, "pixels", ids[3:5], k=25)
 
 
+def test_an_emptied_number_of_matches_is_the_default_and_0_is_all(indexed, ids):
+    for k, expected in ((None, 25), (0, len(ids))):
+        found = form(indexed, "selected", ids[:1], brain_key="pixels", k=k)
+        assert len(found["ids"]) == expected
+
+
 def test_tab_of_text(prompted):
     found = form(prompted, "text", brain_key="prompted", query="a seven", k=4)
     assert found == answer(prompted, "prompted", "a seven", k=4)
