@@ -30,8 +30,8 @@ class AddSelectedToIndex(QdrantOperator):
         )
 
     def form(self, ctx, inputs):
-        brain_key_input(ctx, inputs)
-        target_inputs(ctx, inputs)
+        key = brain_key_input(ctx, inputs)
+        target_inputs(ctx, inputs, key)
         inputs.bool(
             "skip_existing",
             default=False,

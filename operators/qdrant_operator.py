@@ -103,32 +103,45 @@ def connection_keywords(ctx):
     return {name: value for name, value in given.items() if value is not None}
 
 
-def selected_ids(ctx, index):
+def selected_ids(ctx, index, target=None):
     """Returns what is selected, as ``sample_ids`` or ``label_ids`` of an index.
 
     For an index of patches, selected labels count, and selected samples stand for
     all their labels. In a patches view, what is selected are labels.
 
+    Args:
+        ctx: the execution context
+        index: the index
+        target (None): ``"SELECTED_SAMPLES"`` or ``"SELECTED_LABELS"`` if just those
+            are meant
+
     Raises:
-        ConfigError: if nothing is selected
+        ConfigError: if nothing that the index can hold is selected
     """
     field = index.config.patches_field
+    samples = [] if target == "SELECTED_LABELS" else list(ctx.selected or [])
+    labels = [] if target == "SELECTED_SAMPLES" else ctx.selected_labels or []
+    in_patches = ctx.view is not None and ctx.view._is_patches
     if field is not None:
-        labels = ctx.selected_labels or []
         ids = [i["label_id"] for i in labels if i.get("field", field) == field]
-        if not ids and ctx.selected and ctx.view is not None and ctx.view._is_patches:
-            ids = list(ctx.selected)
+        if not ids and in_patches:
+            ids = samples
 
         if ids:
             return {"label_ids": ids}
 
-    in_patches = ctx.view is not None and ctx.view._is_patches
-    if field is None and ctx.selected and in_patches:
-        samples = ctx.view.select(ctx.selected).values("sample_id")
-        return {"sample_ids": list(dict.fromkeys(samples))}
+    if not samples:
+        if field is None and labels:
+            raise ConfigError(
+                f"Labels are selected, but index '{index.key}' holds samples. Select "
+                "samples first"
+            )
 
-    if not ctx.selected:
         what = "samples" if field is None else f"samples or '{field}' labels"
         raise ConfigError(f"Nothing is selected. Select {what} first")
 
-    return {"sample_ids": list(ctx.selected)}
+    if in_patches:
+        samples = ctx.view.select(samples).values("sample_id")
+        return {"sample_ids": list(dict.fromkeys(samples))}
+
+    return {"sample_ids": samples}

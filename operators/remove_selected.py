@@ -30,8 +30,8 @@ class RemoveSelected(QdrantOperator):
         )
 
     def form(self, ctx, inputs):
-        brain_key_input(ctx, inputs)
-        target_inputs(ctx, inputs)
+        key = brain_key_input(ctx, inputs)
+        target_inputs(ctx, inputs, key)
 
     def execute(self, ctx):
         index = chosen_index(ctx)

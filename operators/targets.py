@@ -2,7 +2,8 @@
 
 import fiftyone.operators.types as types
 
-from fiftyone_qdrant.errors import ConfigError
+from fiftyone_qdrant.errors import ConfigError, QdrantPluginError
+from fiftyone_qdrant.runs import load_index
 from fiftyone_qdrant.sources import ids_in, selected_samples
 
 from .forms import mark_invalid
@@ -23,7 +24,7 @@ def target_samples(ctx, index):
         MissingIDs: if the dataset does not have what is selected
     """
     if _is_selection(ctx):
-        return selected_samples(index, **selected_ids(ctx, index))
+        return selected_samples(index, **selected_ids(ctx, index, _chosen(ctx)))
 
     _check_confirmed(ctx)
     return ctx.target_view()
@@ -36,19 +37,28 @@ def target_ids(ctx, index):
         ConfigError: if that is the whole dataset, and was not confirmed
     """
     if _is_selection(ctx):
-        return selected_ids(ctx, index)
+        return selected_ids(ctx, index, _chosen(ctx))
 
     _check_confirmed(ctx)
     return ids_in(index, ctx.target_view())
 
 
-def target_inputs(ctx, inputs):
-    """Says what the operator will work on; the whole dataset must be confirmed."""
-    samples = ctx.target_view()
+def target_inputs(ctx, inputs, key):
+    """Says what the operator will work on; the whole dataset must be confirmed.
+
+    Args:
+        ctx: the execution context
+        inputs: the form
+        key: the brain key of the chosen index, or ``None`` while there is none
+    """
     if _is_selection(ctx):
-        count = len(ctx.selected_labels or []) or len(ctx.selected)
-        inputs.view("target", types.Notice(label=f"{count:,} selected"))
-    elif not _is_whole(ctx):
+        if key is not None:
+            _selection_input(ctx, inputs, key)
+
+        return
+
+    samples = ctx.target_view()
+    if not _is_whole(ctx):
         words = f"The current view: {samples.count():,} samples"
         inputs.view("target", types.Notice(label=words))
     else:
@@ -62,6 +72,19 @@ def target_inputs(ctx, inputs):
         )
         if not ctx.params.get("confirm"):
             mark_invalid(inputs, "confirm", WHOLE_DATASET)
+
+
+def _selection_input(ctx, inputs, key):
+    try:
+        index = load_index(ctx.dataset, key)
+        ((kind, ids),) = selected_ids(ctx, index, _chosen(ctx)).items()
+    except QdrantPluginError as e:
+        inputs.str("target", view=types.Warning(label=str(e)))
+        mark_invalid(inputs, "target", str(e))
+    else:
+        what = "sample" if kind == "sample_ids" else "label"
+        words = f"{len(ids):,} {what}{'' if len(ids) == 1 else 's'} selected"
+        inputs.view("target", types.Notice(label=words))
 
 
 def _chosen(ctx):

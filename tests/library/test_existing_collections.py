@@ -15,6 +15,7 @@ from fiftyone_qdrant.errors import (
 )
 from fiftyone_qdrant.ingest import create_index
 from fiftyone_qdrant.points import to_point_ids
+from fiftyone_qdrant.preflight import preflight
 from fiftyone_qdrant.runs import BUILTIN, adopt_run, load_index
 
 N, SIZE = 40, 8
@@ -149,6 +150,16 @@ def test_one_of_several_vectors_is_chosen_by_name(
     (hits,) = index.search(vectors[0], k=1)
     assert hits.ids == [ids[-1]]
     assert load_index(samples, "index").config.vector_name == "text"
+
+
+@pytest.mark.parametrize("place", NAMED, indirect=True)
+def test_a_preflight_knows_which_of_several_vectors_are_taken(
+    make_index, samples, named, place
+):
+    connect(make_index, samples, named, vector_name="text")
+    samples.clear_cache()
+    found = preflight(samples, "new", from_brain_key="index", **place)
+    assert (found.problems, found.size) == ([], SIZE)
 
 
 def test_a_name_for_vectors_without_one_is_refused(make_index, samples, foreign):

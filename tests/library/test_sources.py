@@ -52,6 +52,13 @@ def test_vectors_of_a_sklearn_run_are_taken_over(samples, place, rng):
     assert_same(index, vectors, ids)
 
 
+def test_a_run_without_results_is_told(samples, monkeypatch):
+    sklearn(samples, embeddings="vector")
+    monkeypatch.setattr(type(samples), "load_brain_results", lambda *_, **__: None)
+    with pytest.raises(ConfigError, match="'old' has no results to take vectors from"):
+        create_index(samples, "new", from_brain_key="old")
+
+
 def test_a_given_metric_wins(samples, place):
     sklearn(samples, embeddings="vector", metric="euclidean")
     arguments = {"from_brain_key": "old", "metric": "cosine", **place}

@@ -572,6 +572,55 @@ def test_a_selection_comes_before_the_view(indexed):
     assert call("remove_selected", ctx, brain_key="pixels")["removed"] == 2
 
 
+def of_both(dataset, target):
+    """Three labels and one sample of others are selected, and one kind chosen."""
+    labels = [{"label_id": i, "field": "detections"} for i in labels_of(dataset)[:3]]
+    return {
+        "dataset": dataset,
+        "selected": [dataset.last().id],
+        "selected_labels": labels,
+        "params": {"view_target": target},
+    }
+
+
+def target_of(request, key):
+    """What the form of Remove Selected says of its target."""
+    params = {**request["params"], "brain_key": key}
+    name = request["dataset"].name
+    selection = {k: request[k] for k in ("selected", "selected_labels")}
+    ctx = ExecutionContext({"dataset_name": name, "params": params, **selection})
+    return operator("remove_selected").resolve_input(ctx).type.get_property("target")
+
+
+def test_the_chosen_kind_of_selection_is_removed_and_counted(indexed_patches):
+    ctx = of_both(indexed_patches, "SELECTED_SAMPLES")
+    sample = indexed_patches[ctx["selected"][0]]
+    count = len(sample.detections.detections)
+    assert target_of(ctx, "objects").view.label == "1 sample selected"
+    removed = call("remove_selected", ctx, brain_key="objects", **ctx["params"])
+    assert removed["removed"] == count > 0
+    ctx = of_both(indexed_patches, "SELECTED_LABELS")
+    assert target_of(ctx, "objects").view.label == "3 labels selected"
+    removed = call("remove_selected", ctx, brain_key="objects", **ctx["params"])
+    assert removed["removed"] == 3
+
+
+def test_selected_labels_are_no_target_for_an_index_of_samples(indexed_patches):
+    vectors = np.eye(20, 4) + 1
+    create = {"embeddings": vectors, "brain_key": "whole", "backend": "qdrant"}
+    fob.compute_similarity(indexed_patches, **create)
+    ctx = of_both(indexed_patches, "SELECTED_LABELS")
+    told = target_of(ctx, "whole")
+    assert told.invalid
+    assert "holds samples" in told.error_message
+    with pytest.raises(ExecutionError, match="holds samples"):
+        call("remove_selected", ctx, brain_key="whole", **ctx["params"])
+
+    ctx = {**of_both(indexed_patches, None), "selected": []}
+    assert target_of(ctx, "whole").invalid
+    assert load_index(indexed_patches, "whole").total_index_size == 20
+
+
 def test_the_filtered_labels_of_a_view_are_removed(indexed_patches):
     label = indexed_patches.values("detections.detections.label", unwind=True)[0]
     view = indexed_patches.filter_labels("detections", F("label") == label)
