@@ -39,6 +39,13 @@ def main(arguments: list[str] | None = None) -> int:
     except QdrantPluginError as exc:
         print(f"{options.command}: {exc}", file=sys.stderr)
         return 1
+    except OSError as exc:
+        what = f"{exc.filename}: {exc.strerror}" if exc.filename else exc
+        print(f"{options.command}: {what}", file=sys.stderr)
+        return 1
+    except ValueError as exc:
+        print(f"{options.command}: {exc}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print(f"{options.command}: interrupted", file=sys.stderr)
         return 1

@@ -109,6 +109,8 @@ def read_json(path: str) -> Any:
             return json.load(file)
     except FileNotFoundError:
         return None
+    except ValueError as exc:
+        raise ValueError(f"{path} is not JSON: {exc}") from exc
 
 
 class FileLock:

@@ -63,6 +63,7 @@ class LiveShard:
         self.directory = directory
         self.written_at: float | None = None  # None: all is flushed
         self.unflushed_since: float | None = None
+        self.writes = 0  # so far
         self.grown_at: float | None = None  # None: looked whether an index is due
         self._following = f"{directory}.next"
         self._shard: Any = None
@@ -126,6 +127,7 @@ class LiveShard:
                 journal.add(operation, size)
                 if journal.size > _MAX_JOURNAL:
                     self._journal = None
+            self.writes += 1
             self.written_at = self.grown_at = now = time.monotonic()
             self.unflushed_since = self.unflushed_since or now
             self._break_seal()

@@ -117,7 +117,7 @@ def collection_info(info: dict[str, Any]) -> models.CollectionInfo:
                     "deleted_threshold": 0.2,
                     "vacuum_min_vector_number": 1000,
                     "default_segment_number": 0,
-                    "flush_interval_sec": 1,
+                    "flush_interval_sec": 5,
                     **optimizers,
                 }
             ),

@@ -331,6 +331,8 @@ class Store:
             ):
                 return
             collection.index_is_due(True)
+            for other in [n for n, c in self._collections.items() if not c.building]:
+                self._builders.pop(other, None)  # done
             self._builders[name] = IndexBuilder(
                 collection,
                 wanted,

@@ -88,6 +88,18 @@ def test_status_of_no_store_makes_none(tmp_path):
     assert not (tmp_path / "none").exists()
 
 
+def test_what_is_no_store_is_said_in_a_sentence(tmp_path):
+    file = tmp_path / "file"
+    file.touch()
+    code, _, said = run("status", "--path", file)
+    assert (code, "Not a directory" in said) == (1, True)
+
+    (tmp_path / "store.json").write_text("{")
+    code, _, said = run("status", "--path", tmp_path)
+    assert code == 1
+    assert f"{tmp_path / 'store.json'} is not JSON" in said
+
+
 def test_the_configured_store_is_the_default(filled, store, monkeypatch, tmp_path):
     monkeypatch.setenv("FIFTYONE_BRAIN_SIMILARITY_QDRANT_PATH", str(store))
     assert str(store) in run("status")[1]

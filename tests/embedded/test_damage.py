@@ -8,13 +8,21 @@ import shutil
 import signal
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import qdrant_edge as qe
 from qdrant_client.http import models
 
 from fiftyone_qdrant import errors
-from fiftyone_qdrant.embedded import EmbeddedClient, administration, launcher, seal
+from fiftyone_qdrant.embedded import (
+    EmbeddedClient,
+    administration,
+    checks,
+    launcher,
+    seal,
+)
 from fiftyone_qdrant.embedded.store import Store
 
 SIZE = 16
@@ -141,6 +149,58 @@ def test_verify_finds_nothing_wrong_with_a_good_store(closed):
     assert launcher.running(closed) is None  # as it was before
 
 
+PRODUCT = models.ProductQuantization(
+    product=models.ProductQuantizationConfig(compression=models.CompressionRatio.X64)
+)
+
+
+@pytest.mark.parametrize("quantization", [None, PRODUCT], ids=["plain", "product"])
+def test_verify_finds_nothing_wrong_with_a_good_index(client, quantization):
+    client.create_collection(
+        "a",
+        models.VectorParams(size=64, distance=models.Distance.DOT),
+        optimizers_config=models.OptimizersConfigDiff(indexing_threshold=50),
+        quantization_config=quantization,
+    )
+    rng = np.random.default_rng(7)
+    vectors = rng.standard_normal((COUNT, 64)) * rng.uniform(0.1, 10, (COUNT, 1))
+    client.upload_collection("a", vectors.astype(np.float32), ids=range(COUNT))
+    client.flush("a")
+    until = time.monotonic() + 60
+    while client.get_collection("a").indexed_vectors_count < COUNT:
+        assert time.monotonic() < until, "it was not indexed"
+        time.sleep(0.05)
+
+    assert problems(client.path) == {"a": []}
+
+
+def test_verify_knows_that_bytes_have_no_unit_length(client):
+    client.create_collection(
+        "a",
+        models.VectorParams(
+            size=SIZE, distance=models.Distance.COSINE, datatype=models.Datatype.UINT8
+        ),
+    )
+    vectors = np.random.default_rng(8).integers(1, 255, (100, SIZE))
+    client.upload_collection("a", vectors.astype(np.float32), ids=range(100))
+
+    assert problems(client.path) == {"a": []}
+
+
+def test_verify_counts_no_points_that_are_deleted_meanwhile(opened, monkeypatch):
+    collection = opened.get("a")
+    counts = collection.counts
+
+    def delete_and_count():
+        collection.live.write(qe.UpdateOperation.delete_points([0, 1, 2]))
+        collection.live.flush()
+        return counts()
+
+    monkeypatch.setattr(collection, "counts", delete_and_count)
+
+    assert checks.check(collection)["problems"] == []
+
+
 def test_verify_goes_on_while_others_write(closed):
     with EmbeddedClient(closed) as client:
         client.upsert("a", [models.PointStruct(id=9999, vector=[1.0] * SIZE)])
@@ -162,6 +222,20 @@ def test_a_write_breaks_the_seal_and_quiet_brings_it_back(closed):
             assert time.monotonic() < until, "it was not sealed"
             time.sleep(0.05)
         assert json.loads(seal.read_text())["points"] == COUNT + 1
+
+
+def test_scores_near_zero_may_differ_by_more_than_they_are():
+    wanted = {"0": 1e6, "1": 0.01}
+    note = {"points": 2, "ids": ["0", "1"], "scores": wanted}
+
+    def damage(found, monkeypatch=pytest.MonkeyPatch):
+        with monkeypatch.context() as patched:
+            patched.setattr(seal, "_scores", lambda *_: found)
+            shard = SimpleNamespace(info=lambda: SimpleNamespace(points_count=2))
+            return seal.damage_of_answers(note, shard)
+
+    assert damage({"0": 1e6, "1": 0.5}) is None
+    assert "point 1" in damage({"0": 1e6, "1": 500.0})
 
 
 def test_a_flush_after_a_crash_flushes(closed):
