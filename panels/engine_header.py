@@ -11,9 +11,18 @@ def to_state(engine):
         "name": "Embedded Qdrant" if engine.engine == "embedded" else "Qdrant server",
         "version": engine.version,
         "location": place(engine.location),
-        "latency": None if engine.latency_ms is None else _coarse(engine.latency_ms),
+        "latency": engine.latency_ms and max(1, round(engine.latency_ms)),
         "problem": engine.problem,
     }
+
+
+def keep_latency(engines, before):
+    """Gives engines that answer the latency that was shown, so that it stands still."""
+    known = {(e["name"], e["location"]): e["latency"] for e in before}
+    for engine in engines:
+        if engine["latency"] is not None:
+            shown = known.get((engine["name"], engine["location"]))
+            engine["latency"] = shown or engine["latency"]
 
 
 def show(panel, engines, rows, refresh):
@@ -27,7 +36,7 @@ def show(panel, engines, rows, refresh):
         words, color = _health(engine, rows)
         text = f"**{engine['name']} {engine['version'] or ''}** *● {words}*"
         if engine["latency"] is not None:
-            text += f" · <\u00a0{engine['latency']:g}\u00a0ms"
+            text += f" · {engine['latency']:,}\u00a0ms"
 
         lines.md(
             f"{text}\n\n{engine['location']}",
@@ -51,12 +60,6 @@ def show(panel, engines, rows, refresh):
                 description=engine["problem"],
             )
             panel.view(f"engine_alert_{n}", alert)
-
-
-def _coarse(milliseconds):
-    """Returns a latency that does not change at each look."""
-    steps = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
-    return next((s for s in steps if milliseconds <= s), 2000)
 
 
 def _health(engine, rows):

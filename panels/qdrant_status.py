@@ -140,6 +140,7 @@ class QdrantStatus(GuardedPanel):
     def _read(self, ctx, ticking=False):
         dataset = None if ctx.dataset is None else _fresh(ctx.dataset)
         engines, statuses = survey(dataset, exact=False)
+        engines = [engine_header.to_state(e) for e in engines]
         rows = [index_table.to_state(s) for s in statuses]
         works = [] if dataset is None else work_under_way(dataset, statuses)
         ctx.panel.data.set(work_list.to_data(works))
@@ -148,6 +149,7 @@ class QdrantStatus(GuardedPanel):
         busy = {w["brain_key"] for w in writing if work_list.is_running([w])}
         if ticking:
             index_table.keep_exact(rows, ctx.panel.state.rows or [])
+            engine_header.keep_latency(engines, ctx.panel.state.engines or [])
 
         index_table.mark_filling(rows, busy)
         inexact = {r["brain_key"] for r in rows if not index_table.is_exact(r)}
@@ -155,7 +157,7 @@ class QdrantStatus(GuardedPanel):
         reads = ctx.panel.state.reads or 0
         _update(
             ctx,
-            engines=[engine_header.to_state(e) for e in engines],
+            engines=engines,
             works=works,
             comparing=comparing,
             reads=reads + 1 if comparing else reads,

@@ -2,6 +2,8 @@
 
 import logging
 import sys
+from dataclasses import replace
+from functools import partial
 
 import fiftyone.operators as foo
 import pytest
@@ -62,6 +64,28 @@ def test_a_look_at_what_has_not_changed_sets_no_state(panel, dataset):
     _, drawn = send(panel, dataset, "tick", state)
     assert "patch_panel_state" not in drawn
     assert drawn[-1] == "show_panel_output"
+
+
+def test_latency_is_read_anew_by_refresh_and_stands_still_between(
+    panel, module, dataset, monkeypatch
+):
+    given = module.survey
+
+    def survey(*args, latency, **kwargs):
+        engines, statuses = given(*args, **kwargs)
+        return [replace(e, latency_ms=latency) for e in engines], statuses
+
+    def latency_after(event, state, latency):
+        monkeypatch.setattr(module, "survey", partial(survey, latency=latency))
+        state, _ = send(panel, dataset, event, state)
+        return state, state["engines"][0]["latency"]
+
+    state, shown = latency_after("on_load", None, 7.6)
+    assert shown == 8
+    state, shown = latency_after("tick", state, 31.2)
+    assert shown == 8
+    state, shown = latency_after("refresh", state, 0.3)
+    assert shown == 1
 
 
 def ticks(panel, dataset, state):
