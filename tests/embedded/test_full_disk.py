@@ -89,7 +89,7 @@ def test_a_disk_that_fills_up_loses_nothing(small_disk, rng):
             np.testing.assert_array_equal(np.stack([r.vector for r in found]), vectors)
             assert [c["problems"] for c in administration.verify(store)] == [[]]
             fill_up_to(small_disk, 80)
-            with pytest.raises(errors.StoreUnavailable, match="the backup needs"):
+            with pytest.raises(errors.StoreUnavailable, match="the copy needs"):
                 administration.back_up(store, f"{small_disk}/backup")
             assert not os.path.exists(f"{small_disk}/backup")
     finally:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from qdrant_client.http import models
 
-from fiftyone_qdrant.embedded import EmbeddedClient, files, launcher, settings
+from fiftyone_qdrant.embedded import EmbeddedClient, files, launcher, settings, store
 
 SIZE = 64
 COUNT = 8000
@@ -393,6 +393,7 @@ def test_without_a_threshold_of_its_own_a_collection_tells_that_in_force(client)
     config = client.get_collection("a").config
 
     assert config.optimizer_config.indexing_threshold == 200_000 * SIZE * 4 // 1024
+    assert config.optimizer_config.flush_interval_sec == store._FLUSH_SECONDS
 
 
 def test_every_parameter_that_the_engine_has_reaches_it(client):
