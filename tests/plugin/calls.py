@@ -10,6 +10,7 @@ import fiftyone.core.odm as foo_odm
 import fiftyone.operators as foo
 from bson import ObjectId
 from fiftyone.operators.delegated import DelegatedOperationService
+from fiftyone.operators.executor import ExecutionContext, Executor
 
 URI = "@community/qdrant/"
 
@@ -34,6 +35,15 @@ def delegate(name: str, dataset: Any, **params: Any) -> Any:
     )
     assert queued.delegated
     return queued.result["id"]
+
+
+def panel_context(
+    dataset: Any, state: dict[str, Any] | None = None, **params: Any
+) -> ExecutionContext:
+    """Returns the context of an event of the status panel, as the App makes it."""
+    params |= {"panel_id": "p", "panel_state": state or {}}
+    asked = {"dataset_name": dataset.name, "panel_id": "p", "params": params}
+    return ExecutionContext(executor=Executor(), request_params=asked)
 
 
 def fall_silent(operation_id: Any) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import traceback
-import types
 import uuid
 
 import fiftyone.brain as fob
@@ -15,7 +14,7 @@ from fiftyone.operators.executor import ExecutionError
 
 from fiftyone_qdrant import clients, connection
 from fiftyone_qdrant.runs import load_index
-from tests.plugin.calls import URI, database
+from tests.plugin.calls import URI, database, panel_context
 from tests.server.misbehaviour import Fault
 from tests.server.stand_in import StandIn
 
@@ -62,19 +61,6 @@ def keywords(request, server, key, monkeypatch):
     return {}
 
 
-class PanelContext:
-    """What the panel's handlers use of a context; records what they would send."""
-
-    def __init__(self, dataset):
-        self.dataset = dataset
-        self.sent = []
-        self.panel = types.SimpleNamespace(
-            set_state=lambda *a: self.sent.append(a),
-            set_data=lambda *a: self.sent.append(a),
-            get_state=lambda name: None,
-        )
-
-
 def drive_everything(dataset, keywords, server, seen):
     """Runs every operator, at once and delegated, well and failing."""
     index = fob.compute_similarity(
@@ -88,6 +74,7 @@ def drive_everything(dataset, keywords, server, seen):
         ("add_selected_to_index", {"brain_key": "theirs"}),
         ("query_similar", {"brain_key": "theirs", "query": ids[0], "k": 3}),
         ("sync_index", {"brain_key": "theirs"}),
+        ("tune_index", {"brain_key": "theirs", "hnsw_config": {"m": 8}}),
         ("cleanup_collection", {"brain_key": "theirs", "dry_run": True}),
     ]
     service = DelegatedOperationService()
@@ -112,9 +99,12 @@ def drive_everything(dataset, keywords, server, seen):
         if not faults:
             assert not any("Traceback" in text for text in seen), seen
 
-        panel = PanelContext(dataset)
-        foo.get_operator(URI + "qdrant_status").refresh(panel)
-        seen.append(str(panel.sent))
+        state = {}
+        for event in ("on_load", "compare", "toggle_collections", "refresh"):
+            ctx = panel_context(dataset, state, __method__=event)
+            foo.get_operator(URI + "qdrant_status").execute(ctx)
+            state = ctx.panel_state
+            seen += [str(state), str(ctx.executor.to_json())]
 
     server.faults = []
     load_index(dataset, "mine").cleanup()

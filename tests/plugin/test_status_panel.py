@@ -9,11 +9,10 @@ import fiftyone.operators as foo
 import pytest
 from bson import ObjectId
 from fiftyone.operators.delegated import DelegatedOperationService
-from fiftyone.operators.executor import ExecutionContext, Executor
 
 from fiftyone_qdrant.connection import Connection
 from fiftyone_qdrant.errors import ConnectionFailed
-from tests.plugin.calls import call, delegate, fall_silent
+from tests.plugin.calls import call, delegate, fall_silent, panel_context
 
 PANEL = "@community/qdrant/qdrant_status"
 
@@ -29,15 +28,9 @@ def module(panel):
     return sys.modules[type(panel).__module__]
 
 
-def context(dataset, state=None, **params):
-    params |= {"panel_id": "p", "panel_state": state or {}}
-    asked = {"dataset_name": dataset.name, "panel_id": "p", "params": params}
-    return ExecutionContext(executor=Executor(), request_params=asked)
-
-
 def send(panel, dataset, event, state=None, **params):
     """Sends an event as the App does; returns the state, and what the App is to do."""
-    ctx = context(dataset, state, __method__=event, **params)
+    ctx = panel_context(dataset, state, __method__=event, **params)
     panel.execute(ctx)
     requests = [r["operator_uri"] for r in ctx.executor.to_json()["requests"]]
     return ctx.panel_state, [r.rpartition("/")[2] for r in requests]
@@ -90,7 +83,7 @@ def test_latency_is_read_anew_by_refresh_and_stands_still_between(
 
 def ticks(panel, dataset, state):
     """Whether the panel comes back by itself to see how far what runs is."""
-    drawn = panel.render(context(dataset, state))
+    drawn = panel.render(panel_context(dataset, state))
     return "tick_timer" in drawn.type.properties
 
 

@@ -103,8 +103,11 @@ def test_children_forked_between_calls_of_other_threads_work(store, figure):
             thread.start()
         rounds = 20 if LONG else 5
         for _ in range(rounds):
-            with multiprocessing.get_context("fork").Pool(4) as pool:
-                assert pool.map(fetch, range(200)) == list(range(200))
+            pool = multiprocessing.get_context("fork").Pool(4)
+            found = pool.map(fetch, range(200))
+            pool.close()  # leaving a `with` would kill them, which may hang
+            pool.join()
+            assert found == list(range(200))
         stop.set()
         for thread in threads:
             thread.join(30)
