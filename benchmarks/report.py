@@ -50,6 +50,7 @@ _OUR_COLOR, _OTHER_COLOR = "#dc244c", "#9aa0a6"
 def write(results: Results, folder: Path) -> None:
     """Prints the table and writes table, JSON and plot into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
+    results = dict(sorted(results.items(), key=lambda item: num_points(item[0])))
     text = table(results)
     print(text, flush=True)
     (folder / "results.md").write_text(text + "\n")
@@ -91,6 +92,11 @@ def table_of_parts(found: Found) -> list[str]:
             lines.append(f"| {part} | {' | '.join(f'{t:.1f}' for t in times)} |")
 
     return lines
+
+
+def num_points(name: str) -> int:
+    """Returns the number of points of data named like ``"10,000 x 512"``."""
+    return int(name.partition(" ")[0].replace(",", ""))
 
 
 def cell(found: Found, who: str, key: str, unit: str) -> str:
@@ -191,7 +197,7 @@ def draw_growth(axis: Any, results: Results) -> None:
         if who == "engine alone":
             continue
 
-        sizes = [int(n.partition(" ")[0].replace(",", "")) for n in done]
+        sizes = [num_points(n) for n in done]
         color = _OUR_COLOR if who.startswith(_OURS) else _OTHER_COLOR
         style = "--" if who in (_OURS, "built-in qdrant") else "-"
         axis.plot(sizes, list(done.values()), style, color=color, marker="o", label=who)
