@@ -27,6 +27,7 @@ from .errors import (
     IngestInterrupted,
 )
 from .runs import check_new_key, is_unfinished, load_index
+from .search import read_ids
 from .similarity import QdrantSimilarityIndex
 from .sources import (
     NO_COLLECTION,
@@ -34,7 +35,6 @@ from .sources import (
     Embedded,
     OtherIndex,
     Source,
-    all_label_ids,
     embed,
     labels_by_sample,
     selected_samples,
@@ -383,7 +383,7 @@ def _without_existing(index: QdrantSimilarityIndex, samples: Any) -> Any:
         present = _present(index, ids)
         return samples.select([i for i in ids if i not in present])
 
-    present = _present(index, all_label_ids(samples, field))
+    present = _present(index, read_ids(samples, field))
     return samples.select(
         [
             sample_id

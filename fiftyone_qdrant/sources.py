@@ -294,12 +294,6 @@ def embed(index: QdrantSimilarityIndex, samples: Any) -> Embedded:
     return computed
 
 
-def all_label_ids(samples: Any, field: str | None) -> list[str]:
-    """Returns the ids of all labels of a field."""
-    _, path = samples._get_label_field_path(field, "id")
-    return [i for i in samples.values(path, unwind=True) if i is not None]
-
-
 def labels_by_sample(samples: Any, field: str) -> list[tuple[str, list[str]]]:
     """Returns each sample's id with the ids of its labels."""
     _, path = samples._get_label_field_path(field, "id")
@@ -331,7 +325,7 @@ def selected_samples(
     else:
         view = dataset.select(sample_ids)
 
-    found = view.values("id") if label_ids is None else all_label_ids(view, field)
+    found = read_ids(view, None if label_ids is None else field)
     missing = sorted(set(wanted or ()) - set(found))
     if missing:
         raise MissingIDs(

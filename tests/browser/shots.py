@@ -20,7 +20,7 @@ from playwright.sync_api import expect  # noqa: E402
 import digits as digits_package  # noqa: E402
 import fiftyone_qdrant  # noqa: E402, F401  its import registers the backend
 from fiftyone_qdrant import jobs  # noqa: E402
-from tests.browser.app import App, open_app, open_browser  # noqa: E402
+from tests.browser.app import App, Form, open_app, open_browser  # noqa: E402
 from tests.browser.server import app_server  # noqa: E402
 
 IMAGES = isolation.REPO / "docs" / "images"
@@ -81,12 +81,7 @@ def create_index(app: App) -> bytes:
     form = app.run_operator("Create Qdrant Index")
     form.fill("Brain key", "by_pixels")
     form.choose("Embeddings field", "embedding")
-    expect(form.execute_button).to_be_enabled()
-    picture = still(app, form.box.bounding_box())
-    form.box.get_by_role("button", name="Cancel").click()
-    expect(form.box).to_have_count(0)
-    app.page.set_viewport_size({"width": 1500, "height": 900})
-    return picture
+    return filled_in(app, form)
 
 
 def query_form(app: App) -> bytes:
@@ -99,6 +94,11 @@ def query_form(app: App) -> bytes:
     form.choose("Unlike", "What has a tag")
     form.choose("Tag", "scribble")
     form.fill("Diversity", "0.3")
+    return filled_in(app, form)
+
+
+def filled_in(app: App, form: Form) -> bytes:
+    """A form that could be sent, and is not."""
     expect(form.execute_button).to_be_enabled()
     picture = still(app, form.box.bounding_box())
     form.box.get_by_role("button", name="Cancel").click()

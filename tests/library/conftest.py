@@ -7,6 +7,7 @@ import pytest
 
 import fiftyone_qdrant  # noqa: F401  (registers the backend)
 from fiftyone_qdrant import clients, connection
+from fiftyone_qdrant.runs import list_indexes, load_index
 
 IN_MEMORY_SAYS = (
     "ignore:Payload indexes have no effect",
@@ -60,3 +61,24 @@ def make_index(place):
     yield make
     for index in made:
         index.collection.drop()
+
+
+@pytest.fixture
+def make_embedded(make_dataset, rng):
+    """``make_embedded(n)`` -> n digits with a random ``vector`` of 8 numbers.
+
+    Their Qdrant collections are dropped after the test.
+    """
+    made = []
+
+    def make(n):
+        dataset = make_dataset(n)
+        dataset.set_values("vector", list(rng.normal(size=(n, 8))))
+        made.append(dataset)
+        return dataset
+
+    yield make
+    for dataset in made:
+        dataset.reload()
+        for key in list_indexes(dataset):
+            load_index(dataset, key).collection.drop()

@@ -14,7 +14,7 @@ import pytest
 from fiftyone_qdrant import ingest
 from fiftyone_qdrant.errors import ConfigError, IngestInterrupted
 from fiftyone_qdrant.ingest import add_samples, create_index
-from fiftyone_qdrant.runs import list_indexes, load_index
+from fiftyone_qdrant.runs import load_index
 from fiftyone_qdrant.sync import find_drift, sync
 
 N, BATCH = 60, 7
@@ -26,13 +26,8 @@ def _small_batches(monkeypatch):
 
 
 @pytest.fixture
-def samples(make_dataset, rng):
-    dataset = make_dataset(N)
-    vectors = rng.normal(size=(N, 8))
-    dataset.set_values("vector", list(vectors))
-    yield dataset
-    for key in list_indexes(dataset):
-        load_index(dataset, key).collection.drop()
+def samples(make_embedded):
+    return make_embedded(N)
 
 
 def vectors_of(samples):

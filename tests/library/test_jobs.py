@@ -25,7 +25,7 @@ from fiftyone_qdrant.errors import (
 )
 from fiftyone_qdrant.ingest import add_samples, create_index
 from fiftyone_qdrant.jobs import Job, cancel, running_jobs
-from fiftyone_qdrant.runs import list_indexes, load_index
+from fiftyone_qdrant.runs import load_index
 from fiftyone_qdrant.sync import sync
 
 N, BATCH = 40, 10
@@ -37,13 +37,8 @@ def _small_batches(monkeypatch):
 
 
 @pytest.fixture
-def samples(make_dataset, rng):
-    dataset = make_dataset(N)
-    dataset.set_values("vector", list(rng.normal(size=(N, 8))))
-    yield dataset
-    dataset.reload()
-    for key in list_indexes(dataset):
-        load_index(dataset, key).collection.drop()
+def samples(make_embedded):
+    return make_embedded(N)
 
 
 def stored(dataset):

@@ -9,7 +9,6 @@ import pytest
 from fiftyone_qdrant import ingest
 from fiftyone_qdrant.errors import ConfigError, IngestInterrupted, QdrantPluginError
 from fiftyone_qdrant.ingest import create_index
-from fiftyone_qdrant.runs import list_indexes, load_index
 from fiftyone_qdrant.sources import find_origin, similarity_runs
 from fiftyone_qdrant.sync import find_drift
 
@@ -22,12 +21,8 @@ def _small_batches(monkeypatch):
 
 
 @pytest.fixture
-def samples(make_dataset, rng):
-    dataset = make_dataset(N)
-    dataset.set_values("vector", list(rng.normal(size=(N, 8))))
-    yield dataset
-    for key in list_indexes(dataset):
-        load_index(dataset, key).collection.drop()
+def samples(make_embedded):
+    return make_embedded(N)
 
 
 def sklearn(samples, **arguments):

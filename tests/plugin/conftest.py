@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests import isolation
+from tests.plugin.calls import call
 
 PATH = "FIFTYONE_BRAIN_SIMILARITY_QDRANT_PATH"
 
@@ -58,4 +59,31 @@ def patches(make_dataset, digits):
     vectors = iter(digits.vectors)
     values = [[next(vectors) for _ in range(n)] or None for n in counts]
     dataset.set_values("detections.detections.pixels", values, dynamic=True)
+    return dataset
+
+
+@pytest.fixture
+def indexed(dataset):
+    """The dataset, with an index "pixels" of its pixels."""
+    call("create_qdrant_index", dataset, brain_key="pixels", embeddings="pixels")
+    return dataset
+
+
+@pytest.fixture
+def indexed_patches(patches):
+    """The pictures, with an index "objects" of their labels' pixels."""
+    call(
+        "create_qdrant_index",
+        patches,
+        brain_key="objects",
+        embeddings="pixels",
+        patches_field="detections",
+    )
+    return patches
+
+
+@pytest.fixture
+def prompted(dataset, digits_model):
+    """The dataset, with an index "prompted" of a model that embeds text."""
+    call("create_qdrant_index", dataset, brain_key="prompted", model=digits_model)
     return dataset

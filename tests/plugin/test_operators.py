@@ -26,33 +26,6 @@ PIXELS = {"brain_key": "pixels", "embeddings": "pixels"}
 FOUND = {"ids", "sample_ids", "distances", "scores"}
 
 
-@pytest.fixture
-def indexed(dataset):
-    """The dataset, with an index "pixels" of its pixels."""
-    call("create_qdrant_index", dataset, brain_key="pixels", embeddings="pixels")
-    return dataset
-
-
-@pytest.fixture
-def indexed_patches(patches):
-    """The pictures, with an index "objects" of their labels' pixels."""
-    call(
-        "create_qdrant_index",
-        patches,
-        brain_key="objects",
-        embeddings="pixels",
-        patches_field="detections",
-    )
-    return patches
-
-
-@pytest.fixture
-def prompted(dataset, digits_model):
-    """The dataset, with an index "prompted" of a model that embeds text."""
-    call("create_qdrant_index", dataset, brain_key="prompted", model=digits_model)
-    return dataset
-
-
 def labels_of(dataset) -> list[str]:
     return dataset.values("detections.detections.id", unwind=True)
 

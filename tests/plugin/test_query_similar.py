@@ -17,32 +17,8 @@ URI = "@community/qdrant/query_similar"
 
 
 @pytest.fixture
-def indexed(dataset):
-    call("create_qdrant_index", dataset, brain_key="pixels", embeddings="pixels")
-    return dataset
-
-
-@pytest.fixture
 def ids(indexed):
     return indexed.values("id")
-
-
-@pytest.fixture
-def prompted(dataset, digits_model):
-    call("create_qdrant_index", dataset, brain_key="prompted", model=digits_model)
-    return dataset
-
-
-@pytest.fixture
-def indexed_patches(patches):
-    call(
-        "create_qdrant_index",
-        patches,
-        brain_key="objects",
-        embeddings="pixels",
-        patches_field="detections",
-    )
-    return patches
 
 
 def answer(dataset, key, query=None, **how):
