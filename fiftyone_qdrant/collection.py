@@ -59,6 +59,7 @@ class Schema:
         metadata: what its maker stored with it
         vector_name: the name of the vectors, or ``None`` if they have none
         filterable: whether filters on the sample id are indexed
+        num_points: about how many points it has
     """
 
     size: int
@@ -66,6 +67,7 @@ class Schema:
     metadata: dict[str, Any]
     vector_name: str | None = None
     filterable: bool = True
+    num_points: int = 0
 
 
 class Collection:
@@ -147,6 +149,7 @@ class Collection:
                 metadata,
                 name,
                 points.SAMPLE_ID in info.payload_schema,
+                info.points_count or 0,
             )
 
         return schema

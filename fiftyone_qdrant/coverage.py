@@ -13,7 +13,7 @@ from typing import Any
 import fiftyone as fo
 import fiftyone.core.media as fom
 
-from .search import read_ids
+from .restriction import read_ids
 from .similarity import QdrantSimilarityIndex
 
 _FEW = 20_000  # ids that are looked up rather than compared with all of the index

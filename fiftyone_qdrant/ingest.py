@@ -26,8 +26,8 @@ from .errors import (
     IngestCancelled,
     IngestInterrupted,
 )
+from .restriction import read_ids
 from .runs import check_new_key, is_unfinished, load_index
-from .search import read_ids
 from .similarity import QdrantSimilarityIndex
 from .sources import (
     NO_COLLECTION,

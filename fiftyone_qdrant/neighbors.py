@@ -19,7 +19,8 @@ from .errors import CollectionNotFound, ConfigError, MissingIDs
 from .hits import Hits
 from .options import POST_AGGREGATIONS, QueryOptions
 from .points import Matrix
-from .search import Restriction, Search
+from .restriction import Restriction
+from .search import Search
 
 
 class NeighborIndex(SimilarityIndex, DuplicatesMixin):
@@ -27,6 +28,7 @@ class NeighborIndex(SimilarityIndex, DuplicatesMixin):
 
     _collection: Collection
     _contents: Contents
+    _views: dict[str, float]
 
     @property
     def _patches(self) -> bool:
@@ -187,7 +189,9 @@ class NeighborIndex(SimilarityIndex, DuplicatesMixin):
 
     def restriction(self) -> Restriction:
         """Returns what hits must be in: the current view."""
-        return Restriction(self.view, self.config.patches_field, not self.has_view)
+        return Restriction(
+            self.view, self.config.patches_field, not self.has_view, self._views
+        )
 
     def _kneighbors(
         self,

@@ -269,6 +269,7 @@ class QdrantSimilarityIndex(NeighborIndex):
     ) -> None:
         SimilarityIndex.__init__(self, samples, config, brain_key, backend=backend)
         DuplicatesMixin.__init__(self)
+        self._views = {}
         connection = config.connection()
         self._named_here = config.collection_name is None
         if self._named_here:

@@ -11,8 +11,8 @@ import numpy as np
 
 from . import points
 from .errors import ConfigError, MissingIDs, QdrantPluginError
+from .restriction import read_ids
 from .runs import as_ours, is_builtin, list_indexes, load_index
-from .search import read_ids
 from .similarity import QdrantSimilarityIndex
 
 NO_SOURCE = (

@@ -10,7 +10,7 @@ import numpy as np
 from fiftyone import ViewField as F
 
 from .ingest import Ingested, Progress, add_ids
-from .search import Restriction, read_ids
+from .restriction import Restriction, read_ids
 from .similarity import QdrantSimilarityIndex
 from .sources import embed, selected_samples
 

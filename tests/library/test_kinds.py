@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from fiftyone import ViewField as F
 
-from fiftyone_qdrant import search
+from fiftyone_qdrant import restriction, search
 from fiftyone_qdrant.errors import ConfigError, MissingIDs
 from fiftyone_qdrant.matches import find_similar
 from fiftyone_qdrant.points import pairwise_distances
@@ -358,13 +358,13 @@ def test_a_view_that_takes_no_selection_is_read_once(
     vectors = rng.normal(size=(12, SIZE)).astype(np.float32)
     index = make_index(videos, embeddings=vectors, metric="euclidean")
     ids, reads = np.array(videos.values("id")), []
-    read = search.read_ids
+    read = restriction.read_ids
 
     def listen(*args):
         reads.append(args)
         return read(*args)
 
-    monkeypatch.setattr(search, "read_ids", listen)
+    monkeypatch.setattr(restriction, "read_ids", listen)
     order = ranking(vectors, vectors[2])
     farthest = videos.select(ids[order[6:]])
     with index.use_view(farthest.to_clips("event")):
@@ -384,6 +384,23 @@ def test_few_samples_may_have_many_labels(make_index, evaluated, rng):
     for view, few in ((chosen, False), (patches, True)):
         with index.use_view(view):
             assert index.restriction().few is few
+
+
+def test_a_view_that_was_small_may_grow(make_index, plain, rng, monkeypatch):
+    vectors = rng.normal(size=(30, SIZE)).astype(np.float32)
+    index = make_index(plain, embeddings=vectors, metric="euclidean")
+    ids, order = np.array(plain.values("id")), ranking(vectors, vectors[3])
+    monkeypatch.setattr(search, "_FIRST_PROBE", 2)
+    monkeypatch.setattr(search, "_PROBES_PER_HIT", 1)
+    view = plain.match(F("number") < 10)
+    for most, few in ((10, True), (25, False), (10, True)):
+        plain.set_values("number", np.where(np.arange(30) < most, 0, 20).tolist())
+        with index.use_view(view), monkeypatch.context() as patch:
+            patch.setattr(restriction, "_FEW_IDS", 12)
+            (hits,) = index.search(vectors[3], k=8)
+            assert index.restriction().few is few
+
+        assert hits.ids == [ids[i] for i in order if i < most][:8]
 
 
 @pytest.fixture

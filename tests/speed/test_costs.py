@@ -43,13 +43,14 @@ def index():
 
 @pytest.fixture
 def calls(monkeypatch):
-    """Counts requests to the embedded store by name, their bytes, and aggregations."""
+    """Counts requests to the store by name, their bytes and hits, and aggregations."""
     counted = Counter()
     send, aggregate = session.Session.call, pymongo.collection.Collection.aggregate
 
     def counted_send(self, op, message, buffers=(), **how):
         counted[op] += 1
         counted["bytes"] += sum(map(len, buffers)) + len(str(message))
+        counted["hits"] += sum(q["limit"] for q in message.get("queries", ()))
         return send(self, op, message, buffers, **how)
 
     def counted_aggregate(self, *args, **kwargs):
@@ -109,13 +110,36 @@ def test_a_query_in_a_view_sends_no_more_than_one_in_the_dataset(index, calls):
     assert half <= 1.1 * whole
 
 
+def test_a_view_is_searched_no_more_widely_than_it_took_before(index, calls):
+    some = ids(index)[0]
+    with index.use_view(index.samples.match(fo.ViewField("bucket") < 50)):
+        (first,) = index.search(some, k=K)
+        calls.clear()
+        (again,) = index.search(some, k=K)
+
+    assert again.ids == first.ids
+    assert (calls["query"], calls["mongodb"]) == (1, 1)
+    assert calls["hits"] < 5 * K
+
+
+def test_a_view_found_to_be_small_is_searched_by_its_ids(index, calls):
+    some = ids(index)[0]
+    with index.use_view(index.samples.match(fo.ViewField("bucket") == 7)):
+        (first,) = index.search(some, k=K)
+        calls.clear()
+        (again,) = index.search(some, k=K)
+
+    assert again.ids == first.ids
+    assert (calls["query"], calls["mongodb"], calls["hits"]) == (1, 1, K + 1)
+
+
 def test_opening_an_index_reads_none_of_its_points(index, calls):
     dataset = fo.load_dataset(index.samples.name)
     dataset.clear_cache()
     opened = dataset.load_brain_results("index")
     calls.clear()
     assert opened.total_index_size == N
-    assert set(calls) - {"bytes"} <= {"about", "count"}
+    assert set(calls) - {"bytes", "hits"} <= {"about", "count"}
 
 
 def test_writing_and_reading_keep_pace_with_the_bare_engine(index, tmp_path):
