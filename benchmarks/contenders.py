@@ -54,7 +54,7 @@ class Ours(Contender):
 
     name = "qdrant"
     at_most = 200_000
-    phases = ("build", "ask", "batch")
+    phases = ("build", "ask", "batch", "duplicates")
 
     def load(self) -> None:
         super().load()
@@ -77,7 +77,7 @@ class OursWithHnsw(Ours):
     """The same with an HNSW graph of all vectors."""
 
     at_most = Contender.at_most
-    phases = ("build", "ask")
+    phases = ("build", "ask", "batch")
 
     def build(self, dataset: Any, vectors: Any) -> Any:
         from qdrant_client import models

@@ -40,8 +40,10 @@ def nearest(
         ids: search only, and exactly, among these sample or label ids
         with_samples: whether to return the sample of each hit
     """
+    among = None if ids is None else _among(ids)
     requests = [
-        _request(collection, q, k, options, ids, with_samples) for q in queries.tolist()
+        _request(collection, q, k, options, among, with_samples)
+        for q in queries.tolist()
     ]
     responses = collection.call("query_batch_points", requests=requests)
     metric = collection.schema().metric
@@ -83,7 +85,8 @@ def nearest_to_point(
         with_payload=True,
         with_vector=collection.with_vectors(),
     )
-    others = _request(collection, point_id, k, options, ids, with_samples)
+    among = None if ids is None else _among(ids)
+    others = _request(collection, point_id, k, options, among, with_samples)
     requests = [itself, others]
     first, rest = collection.call("query_batch_points", requests=requests)
     metric = collection.schema().metric
@@ -134,7 +137,7 @@ def _request(
     query: list[float] | str,
     k: int,
     options: QueryOptions,
-    ids: Sequence[str] | None,
+    among: models.Filter | None,
     with_samples: bool,
 ) -> models.QueryRequest:
     from qdrant_client import models
@@ -144,10 +147,10 @@ def _request(
     if options.max_distance is not None:
         threshold = _threshold(options.max_distance, schema.metric)
 
-    exact = options.exact or reverse or ids is not None
+    exact = options.exact or reverse or among is not None
     return models.QueryRequest.model_construct(
         query=_farthest(query) if reverse else models.NearestQuery(nearest=query),
-        filter=None if ids is None else _among(ids),
+        filter=among,
         using=schema.vector_name,
         params=_search_params(collection, k, exact, options.hnsw_ef),
         limit=k,

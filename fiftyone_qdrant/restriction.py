@@ -58,7 +58,10 @@ class Restriction:
 
     @property
     def few(self) -> bool:
-        """Whether it is known, without a look at the database, to be small."""
+        """Whether it is a part known, without a look at the database, to be small."""
+        if self.whole:
+            return False
+
         if self._ids is not None:
             return len(self._ids) <= _FEW_IDS
 
@@ -92,8 +95,8 @@ class Restriction:
             self._held = set(self._ids)
             if self.few:
                 self._remember(math.inf)
-            elif not self.whole:
-                self._memory.pop(self._view, None)
+            elif self.hits_per_held == math.inf:  # it has grown
+                del self._memory[self._view]
 
         return self._ids
 

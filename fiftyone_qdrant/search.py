@@ -32,7 +32,9 @@ _PROBES_PER_HIT = 15  # or so many times k
 _LARGEST_PROBE = 5_000  # hits that MongoDB is asked about at once, at most
 _MARGIN = 1.5  # times the hits that it should take
 _SCANNED_PER_HIT = 30  # samples MongoDB scans in the time that one more hit costs
+_READ_PER_ASKED = 5  # ids MongoDB reads in the time to look one up
 _MAX_ID_FILTER = 20_000  # ids sent to Qdrant at most; more are filtered here
+_MAX_IDS_PER_CALL = 200_000  # of all queries together: 8 MB to a server
 _QUERIES_PER_CALL = 128
 _FEWEST_CANDIDATES = 100  # that diverse hits are chosen from, or
 _CANDIDATES_PER_HIT = 4  # of them, whichever is more
@@ -108,8 +110,12 @@ class Search:
 
     def _nearest(self, queries: Queries, k: int) -> list[Hits]:
         limit = self._first_limit(k)
-        if len(queries) > 1 and len(queries) * limit > self._restriction.num_samples:
+        samples_worth = _READ_PER_ASKED * len(queries) * limit
+        if len(queries) > 1 and samples_worth > self._restriction.num_samples:
             self._restriction.ids()  # quicker than to ask which hits there are
+
+        if self._restriction.few:
+            return self._among_ids(queries, k)
 
         found: list[Hits] = []
         at_once = max(1, min(_QUERIES_PER_CALL, _LARGEST_PROBE // limit))
@@ -135,9 +141,6 @@ class Search:
         return hits.in_order(chosen)
 
     def _probe(self, queries: Queries, k: int) -> list[Hits]:
-        if self._restriction.few:
-            return self._among_ids(queries, k)
-
         found: dict[int, Hits] = {}
         pending = list(range(len(queries)))
         limit, largest = self._first_limit(k), max(2 * k, _LARGEST_PROBE)
@@ -172,7 +175,12 @@ class Search:
         if len(ids) > _MAX_ID_FILTER:
             return [self._rank_all(q).first(k) for q in queries[:, np.newaxis]]
 
-        return self._find(queries, k, self._options, ids)
+        found: list[Hits] = []
+        at_once = max(1, _MAX_IDS_PER_CALL // len(ids))
+        for i in range(0, len(queries), at_once):
+            found.extend(self._find(queries[i : i + at_once], k, self._options, ids))
+
+        return found
 
     def _rank_all(self, query: Queries, options: QueryOptions | None = None) -> Hits:
         """Ranks the whole index exactly, and keeps what the restriction holds."""
