@@ -20,6 +20,7 @@ import qdrant_edge as qe
 
 import fiftyone_qdrant  # noqa: F401  (registers the backend)
 from benchmarks import bare
+from fiftyone_qdrant import restriction
 from fiftyone_qdrant.embedded import session
 
 N, SIZE, K = 3000, 64, 25
@@ -89,6 +90,14 @@ def test_many_queries_share_calls(index, calls):
     assert calls["query"] == 2  # of at most 128 queries each
     assert calls["retrieve"] + calls["query"] <= 4
     assert calls["mongodb"] == 1
+
+
+def test_many_queries_in_a_small_dataset_do_not_send_its_ids(index, calls, monkeypatch):
+    monkeypatch.setattr(restriction, "_FEW_IDS", 2 * N)
+    some = ids(index)[:200]
+    calls.clear()
+    index.search(some, k=K, aggregation=None)
+    assert calls["bytes"] < 200 * 4 * N  # an id has 16 bytes
 
 
 def test_comparing_all_with_all_reads_the_vectors_once(index, calls):
