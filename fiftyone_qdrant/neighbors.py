@@ -9,12 +9,12 @@ from typing import Any
 
 import fiftyone.brain.internal.core.utils as fbu
 import numpy as np
-from fiftyone.brain.similarity import DuplicatesMixin, SimilarityIndex
+from fiftyone.brain.similarity import DuplicatesMixin
 
 from . import images, points
 from .all_pairs import AllPairs
-from .collection import Collection
-from .contents import Contents, to_list
+from .contents import to_list
+from .embeddings import EmbeddingIndex
 from .errors import CollectionNotFound, ConfigError, MissingIDs
 from .hits import Hits
 from .options import POST_AGGREGATIONS, QueryOptions
@@ -23,16 +23,8 @@ from .restriction import Restriction
 from .search import Search
 
 
-class NeighborIndex(SimilarityIndex, DuplicatesMixin):
-    """The half of the index that answers; the other half makes and fills it."""
-
-    _collection: Collection
-    _contents: Contents
-    _views: dict[str, float]
-
-    @property
-    def _patches(self) -> bool:
-        return self.config.patches_field is not None
+class NeighborIndex(EmbeddingIndex, DuplicatesMixin):
+    """An index that answers queries, on one that holds embeddings."""
 
     @property
     def _in_parts(self) -> bool:
@@ -189,9 +181,7 @@ class NeighborIndex(SimilarityIndex, DuplicatesMixin):
 
     def restriction(self) -> Restriction:
         """Returns what hits must be in: the current view."""
-        return Restriction(
-            self.view, self.config.patches_field, not self.has_view, self._views
-        )
+        return Restriction(self.view, self.config.patches_field, not self.has_view)
 
     def _kneighbors(
         self,

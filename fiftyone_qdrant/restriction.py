@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import cached_property
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import Any
 
 import fiftyone.core.media as fom
@@ -30,28 +31,19 @@ class Restriction:
         samples: a :class:`fiftyone.core.collections.SampleCollection`
         patches_field: the label field, when the hits are labels
         whole: whether ``samples`` is everything that was indexed
-        memory (None): what earlier restrictions found out about views, used and added
-            to. It decides how hits are looked for, never which are found
 
     Attributes:
         samples: the flat collection that hits must be in
         whole: as given
     """
 
-    def __init__(
-        self,
-        samples: Any,
-        patches_field: str | None,
-        whole: bool,
-        memory: dict[str, float] | None = None,
-    ) -> None:
+    def __init__(self, samples: Any, patches_field: str | None, whole: bool) -> None:
         if samples.media_type == fom.GROUP:
             samples = samples.select_group_slices(_allow_mixed=True)
 
         self.whole = whole
         self.samples = samples
         self._patches_field = patches_field
-        self._memory = {} if memory is None else memory
         self._ids: list[str] | None = None
         self._asked: set[str] = set()
         self._held: set[str] = set()
@@ -81,7 +73,7 @@ class Restriction:
 
         Infinitely many if it is so small that its ids are better read.
         """
-        return 1.0 if self.whole else self._memory.get(self._view)
+        return 1.0 if self.whole else self._experience.hits_per_held
 
     @property
     def num_samples(self) -> int:
@@ -94,9 +86,9 @@ class Restriction:
             self._ids = read_ids(self.samples, self._patches_field)
             self._held = set(self._ids)
             if self.few:
-                self._remember(math.inf)
+                self._experience.hits_per_held = math.inf
             elif self.hits_per_held == math.inf:  # it has grown
-                del self._memory[self._view]
+                self._experience.hits_per_held = None
 
         return self._ids
 
@@ -118,8 +110,9 @@ class Restriction:
         among = [{"$match": {"_id": {"$in": [ObjectId(i) for i in documents]}}}]
         self._held.update(read_ids(self.samples.mongo(among), self._patches_field))
         self._asked |= asked
-        per_held = len(asked) / max(1, len(asked & self._held))
-        self._remember(max(per_held, self.hits_per_held or 1.0))
+        if not self.whole:
+            per_held = len(asked) / max(1, len(asked & self._held))
+            self._experience.hits_per_held = max(per_held, self.hits_per_held or 1.0)
 
     def _documents(self, hits: Sequence[Hits]) -> set[str] | None:
         """The ids of the documents in which the hits are, if that is known."""
@@ -138,18 +131,23 @@ class Restriction:
 
         return None
 
-    def _remember(self, hits_per_held: float) -> None:
-        if self.whole:
-            return
-
-        if len(self._memory) >= _VIEWS_REMEMBERED:
-            self._memory.clear()
-
-        self._memory[self._view] = hits_per_held
-
     @cached_property
-    def _view(self) -> str:
-        return str(self.samples._serialize(include_uuids=False))
+    def _experience(self) -> _Experience:
+        stages = str(self.samples._serialize(include_uuids=False))
+        dataset = str(self.samples._root_dataset._doc.id)
+        return _experience_of(dataset, stages, self._patches_field)
+
+
+@dataclass
+class _Experience:
+    """What searches in a view have found out; it never decides what they find."""
+
+    hits_per_held: float | None = None
+
+
+@lru_cache(_VIEWS_REMEMBERED)
+def _experience_of(dataset: str, stages: str, patches_field: str | None) -> _Experience:
+    return _Experience()
 
 
 def read_ids(samples: Any, patches_field: str | None) -> list[str]:

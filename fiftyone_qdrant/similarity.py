@@ -20,20 +20,11 @@ from fiftyone.brain.similarity import (
 from . import index_collection, ownership, points
 from .collection import Collection
 from .connection import EMBEDDED, KEYWORDS, SERVER, Connection, resolve
-from .contents import Batch, Contents, to_list
-from .errors import (
-    CollectionNotFound,
-    CollectionShared,
-    ConfigError,
-    IndexNotFound,
-    QdrantPluginError,
-    sentence,
-)
+from .errors import CollectionShared, ConfigError
 from .neighbors import NeighborIndex
 from .options import POST_AGGREGATIONS
 from .parameter_table import PARAMETERS
 from .parameters import CollectionParameters
-from .points import Matrix
 
 if TYPE_CHECKING:
     from .clients import Client
@@ -269,7 +260,6 @@ class QdrantSimilarityIndex(NeighborIndex):
     ) -> None:
         SimilarityIndex.__init__(self, samples, config, brain_key, backend=backend)
         DuplicatesMixin.__init__(self)
-        self._views = {}
         connection = config.connection()
         self._named_here = config.collection_name is None
         if self._named_here:
@@ -277,10 +267,6 @@ class QdrantSimilarityIndex(NeighborIndex):
 
         name = str(config.collection_name)
         self._bind(Collection(connection, name, config.vector_name))
-
-    def _bind(self, collection: Collection) -> None:
-        self._collection = collection
-        self._contents = Contents(collection, self._patches)
 
     def check(self) -> None:
         """Checks that the collection can be used, before embeddings are computed.
@@ -321,203 +307,9 @@ class QdrantSimilarityIndex(NeighborIndex):
         return self._collection.client
 
     @property
-    def total_index_size(self) -> int:
-        """The number of points in the collection; 0 while there is none."""
-        try:
-            return self._collection.count()
-        except CollectionNotFound:
-            return 0
-
-    @property
-    def sample_ids(self) -> Any:
-        """The sample of every point, shape ``(total_index_size,)``."""
-        return self.all_ids()[0]
-
-    @property
-    def label_ids(self) -> Any:
-        """The label of every point, or ``None`` for an index of samples."""
-        return self.all_ids()[1] if self._patches else None
-
-    def label_ids_of(self, sample_ids: Any) -> list[str]:
-        """Returns the label ids of all points of samples, for an index of patches."""
-        return self._contents.of_samples(to_list(sample_ids))[0]
-
-    def all_ids(self) -> tuple[Any, Any]:
-        """Returns the sample ids and, of patches, the label ids of all points."""
-        return self._contents.ids()
-
-    def point_ids(self) -> set[str]:
-        """Returns the sample id, or of patches the label id, of every point.
-
-        Raises:
-            CollectionNotFound: if the collection is gone
-        """
-        return self._contents.point_ids()
-
-    @property
     def metric(self) -> str:
         """The metric of the collection."""
         return self._collection.schema().metric
-
-    def add_to_index(
-        self,
-        embeddings: Any,
-        sample_ids: Any,
-        label_ids: Any = None,
-        overwrite: bool = True,
-        allow_existing: bool = True,
-        warn_existing: bool = False,
-        reload: bool = True,
-        may_create: bool = True,
-    ) -> None:
-        """Adds embeddings to the index, all or none of them.
-
-        Args:
-            embeddings: finite numbers, shape ``(num_points, size)``
-            sample_ids: ``num_points`` sample ids
-            label_ids (None): ``num_points`` label ids, for an index of patches
-            overwrite (True): whether to replace (True) or keep (False) points that
-                exist
-            allow_existing (True): whether to skip (True) or refuse (False) existing
-                ids when ``overwrite`` is False
-            warn_existing (False): whether to log how many ids were skipped
-            reload (True): whether to refresh the current view
-            may_create (True): whether to make the collection if there is none
-
-        Raises:
-            CollectionNotFound: if there is no collection, and none may be made
-            VectorError: if vectors have a wrong shape, NaN or infinite values
-            CollectionMismatch: if the collection has another vector size
-            ConfigError: if the ids do not fit the embeddings or the index, or exist
-                and may not
-        """
-        batch = Batch.parse(embeddings, sample_ids, label_ids, self._patches)
-        if not batch.ids:
-            return
-
-        created = self._ensure_collection(batch.vectors.shape[1], may_create)
-        try:
-            if not overwrite and not created:
-                batch = self._contents.new(batch, allow_existing, warn_existing)
-
-            self._contents.write(batch)
-        except BaseException as e:
-            if created:
-                self._drop_after(e)
-
-            raise
-
-        if reload:
-            self.reload()
-
-    def _drop_after(self, failure: BaseException) -> None:
-        """Drops the collection; if even that fails, both failures are said."""
-        try:
-            self._collection.drop()
-        except QdrantPluginError as e:
-            if isinstance(failure, QdrantPluginError):
-                raise type(failure)(f"{sentence(failure)} {e}") from failure
-
-            logger.warning("%s", e)
-
-    def _ensure_collection(self, size: int, may_create: bool) -> bool:
-        """Creates the collection if need be; returns whether it did."""
-        named_here = self._named_here  # then whatever has the name is not ours
-        if not named_here and index_collection.check(self._collection, self.config):
-            index_collection.check_size(self._collection, size)
-            return False
-
-        if not may_create:
-            raise CollectionNotFound(
-                f"Collection '{self._collection.name}' is gone: somebody deleted it "
-                f"while index '{self.key}' was being filled"
-            )
-
-        made = index_collection.create(
-            self._collection,
-            size,
-            self.config,
-            ownership.to_metadata(self.samples, self.config, self.key),
-            samples=self.samples if named_here else None,
-        )
-        self._bind(made)
-        self._named_here = False
-        if self.key is not None and self.samples.has_brain_run(self.key):
-            self.save_config()
-
-        return True
-
-    def save_config(self) -> None:
-        """Saves the config of the run.
-
-        Raises:
-            IndexNotFound: if somebody deleted the run meanwhile
-        """
-        try:
-            super().save_config()
-        except ValueError as e:  # what FiftyOne raises when the document is gone
-            raise IndexNotFound(
-                f"Index '{self.key}' is gone: somebody deleted its run meanwhile. What "
-                f"it held is in collection '{self._collection.name}', unless that is "
-                "gone as well"
-            ) from e
-
-    def remove_from_index(
-        self,
-        sample_ids: Any = None,
-        label_ids: Any = None,
-        allow_missing: bool = True,
-        warn_missing: bool = False,
-        reload: bool = True,
-    ) -> None:
-        """Removes points from the index.
-
-        Args:
-            sample_ids (None): ids of samples; for an index of patches, all patches
-                of these samples
-            label_ids (None): ids of labels, for an index of patches
-            allow_missing (True): whether to skip (True) or refuse (False) ids that
-                are not in the index
-            warn_missing (False): whether to log how many ids were missing
-            reload (True): whether to refresh the current view
-
-        Raises:
-            MissingIDs: if ids are missing and may not be
-            ConfigError: if no ids are given
-        """
-        self._contents.remove(sample_ids, label_ids, allow_missing, warn_missing)
-        if reload:
-            self.reload()
-
-    def get_embeddings(
-        self,
-        sample_ids: Any = None,
-        label_ids: Any = None,
-        allow_missing: bool = True,
-        warn_missing: bool = False,
-    ) -> tuple[Matrix, Any, Any]:
-        """Returns embeddings as they were put in, in the order of the ids given.
-
-        Args:
-            sample_ids (None): a sample id or several; of an index of patches, all
-                patches of these samples are returned
-            label_ids (None): a label id or several
-            allow_missing (True): whether to skip (True) or refuse (False) ids that
-                are not in the index
-            warn_missing (False): whether to log how many ids were missing
-
-        Returns:
-            a tuple of float32 embeddings, shape ``(num_points, size)``, their
-            ``num_points`` sample ids, and their label ids or ``None``
-
-        Raises:
-            ConfigError: if label ids are given for an index of samples
-            MissingIDs: if ids are missing and may not be
-        """
-        self._collection.refresh()
-        return self._contents.embeddings(
-            sample_ids, label_ids, allow_missing, warn_missing
-        )
 
     def cleanup(self, force: bool = False) -> None:
         """Deletes the collection.

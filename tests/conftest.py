@@ -31,6 +31,7 @@ hypothesis.settings.register_profile(
     "repo", deadline=None, database=None, print_blob=True
 )
 hypothesis.settings.load_profile("repo")
+_SLOW_FOLDERS = ("library", "plugin", "embedded", "differential", "soak", "browser")
 _not_run = pytest.StashKey[list[str]]()
 _store_numbers = count()
 
@@ -55,7 +56,8 @@ def pytest_report_header(config):
 
 
 def pytest_collection_modifyitems(config, items):
-    """Leave out what cannot run here, and keep count of it."""
+    """Quick ones first; leave out what cannot run here, and keep count of it."""
+    items.sort(key=_slowness)
     reasons = {}
     if WORLD.qdrant_url is None:
         reasons["server"] = "no Qdrant server was given (QDRANT_URL)"
@@ -76,6 +78,12 @@ def pytest_collection_modifyitems(config, items):
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = kept
+
+
+def _slowness(item):
+    """Where its folder comes, from those that take seconds to those of minutes."""
+    (folder, *_) = item.path.relative_to(isolation.REPO / "tests").parts
+    return _SLOW_FOLDERS.index(folder) if folder in _SLOW_FOLDERS else -1
 
 
 def pytest_terminal_summary(terminalreporter, config):

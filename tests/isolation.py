@@ -72,6 +72,7 @@ def start() -> Isolation:
     # first registered, last run: at exit FiftyOne still talks to its database
     atexit.register(world.stop)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as if by Ctrl-C
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored by jobs with &
 
     for folder in ("home", "plugins", "images"):
         (root / folder).mkdir()

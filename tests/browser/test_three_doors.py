@@ -101,9 +101,13 @@ class Person(Python):
     def __init__(self, dataset: Any, new_page: Any) -> None:
         super().__init__(dataset)
         self._new_page = new_page
+        self._needs_server = True
 
     def _form(self, label: str, selected: list[int], view: str = "all") -> Any:
-        self._app = self._new_page()  # a server remembers view and selection
+        if self._needs_server:
+            self._app = self._new_page()
+
+        self._needs_server = bool(selected)  # it remembers the selection
         self._app.open_dataset(self.dataset.name, view=view)
         if selected:
             self._app.select("number", *selected)
