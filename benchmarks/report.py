@@ -110,7 +110,8 @@ def cell(found: Found, who: str, key: str, unit: str) -> str:
     if who == _OURS or not ours or not unit:
         return text
 
-    return f"{text} ({value / ours:.2g} x)"
+    ratio = value / ours
+    return f"{text} ({ratio:,.0f} x)" if ratio >= 100 else f"{text} ({ratio:.2g} x)"
 
 
 def places(value: float) -> int:
