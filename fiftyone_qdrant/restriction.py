@@ -135,7 +135,7 @@ class Restriction:
     def _experience(self) -> _Experience:
         stages = str(self.samples._serialize(include_uuids=False))
         dataset = str(self.samples._root_dataset._doc.id)
-        return _experience_of(dataset, stages, self._patches_field)
+        return _experience_of(dataset, hash(stages), self._patches_field)
 
 
 @dataclass
@@ -146,7 +146,7 @@ class _Experience:
 
 
 @lru_cache(_VIEWS_REMEMBERED)
-def _experience_of(dataset: str, stages: str, patches_field: str | None) -> _Experience:
+def _experience_of(dataset: str, stages: int, patches_field: str | None) -> _Experience:
     return _Experience()
 
 
