@@ -3,6 +3,8 @@
 #   ARGS="-k norms" make test      arguments for pytest
 PYTHON ?= python3
 ARGS ?=
+# each worker has its own MongoDB and stores; ARGS=-n0 runs all in one process
+WORKERS = -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -21,7 +23,7 @@ demo: $(VENV)/.installed  ## index 1,797 digits, query them, open the App (APP=0
 
 test: $(VENV)/.installed-dev  ## run the tests (QDRANT_URL=... adds those for a server)
 	@$(PY) scripts/setup_mongod.py
-	@exec $(PY) -m pytest $(ARGS)
+	@exec $(PY) -m pytest $(WORKERS) $(ARGS)
 
 check: $(VENV)/.installed-dev  ## lint, format, types, direction of imports
 	$(VENV)/bin/ruff check .

@@ -86,9 +86,31 @@ def _slowness(item):
     return _SLOW_FOLDERS.index(folder) if folder in _SLOW_FOLDERS else -1
 
 
+def pytest_sessionfinish(session):
+    if hasattr(session.config, "workeroutput"):  # this is a worker of pytest-xdist
+        session.config.workeroutput["not_run"] = session.config.stash.get(_not_run, [])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node):
+    if hasattr(node, "workeroutput"):  # else it crashed
+        node.config.stash[_not_run] = node.workeroutput["not_run"]
+
+
 def pytest_terminal_summary(terminalreporter, config):
     for line in config.stash.get(_not_run, []):
         terminalreporter.write_line(line, yellow=True)
+
+
+def recorded(terminalreporter, name):
+    """What tests gave ``record_property`` under a name, in all processes."""
+    reports = [r for each in terminalreporter.stats.values() for r in each]
+    properties = [p for r in reports if _is_last(r) for p in r.user_properties]
+    return [value for key, value in properties if key == name]
+
+
+def _is_last(report):
+    return getattr(report, "when", None) == "teardown"
 
 
 @pytest.hookimpl(wrapper=True)

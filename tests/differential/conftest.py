@@ -12,7 +12,7 @@ import pytest
 
 import fiftyone_qdrant  # noqa: F401  (registers the backend)
 from fiftyone_qdrant.points import DISTANCES
-from tests.conftest import SEED
+from tests.conftest import SEED, recorded
 from tests.differential.world import KINDS, World, make_dataset
 
 
@@ -36,12 +36,21 @@ def cases() -> Cases:
     return _cases
 
 
+@pytest.fixture(autouse=True)
+def _count(cases, record_property):
+    ran, compared = cases.ran.copy(), cases.compared
+    yield
+    record_property("cases", dict(cases.ran - ran))
+    record_property("compared", cases.compared - compared)
+
+
 def pytest_terminal_summary(terminalreporter):
-    if _cases.ran:
-        parts = ", ".join(f"{number} {name}" for name, number in _cases.ran.items())
+    ran = sum(map(Counter, recorded(terminalreporter, "cases")), Counter())
+    if ran:
+        parts = ", ".join(f"{number} {name}" for name, number in ran.items())
         terminalreporter.write_line(
-            f"differential cases: {_cases.ran.total()} ({parts}), "
-            f"{_cases.compared} of them compared with sklearn"
+            f"differential cases: {ran.total()} ({parts}), "
+            f"{sum(recorded(terminalreporter, 'compared'))} compared with sklearn"
         )
 
 

@@ -19,13 +19,13 @@ import numpy as np
 import pytest
 
 from fiftyone_qdrant import clients, errors, retries, writing
+from tests.conftest import recorded
 from tests.server.stand_in import StandIn
 
 KEY = "planted-key-77"
 TABLE = Path(tempfile.gettempdir(), "fiftyone_qdrant_faults.txt")
 FOREIGN_WORDS = r"Traceback|Errno|httpx|httpcore|pydantic|grpc\.|0x|<html|b'|\n"
 ENGINES = ("embedded", "stand-in", "server", "server-grpc")
-_rows = pytest.StashKey[list]()
 
 
 @pytest.fixture(autouse=True)
@@ -91,12 +91,13 @@ def index(create, server):
 
 
 @pytest.fixture
-def fault(request, pauses):
+def fault(record_property, pauses):
     """Gives a context manager that makes one row of the table of faults.
 
     ``with fault(name, *errors) as seen``: one of the errors must come; without any,
     none may. ``seen.state`` is for the test to say, once it has checked it.
     """
+    rows = []
 
     @contextmanager
     def observe(name, *expected, saying="", within=6.0):
@@ -114,9 +115,11 @@ def fault(request, pauses):
             check_sentence(seen.error, said)
             assert re.search(saying, said), said
         assert seen.seconds < within
-        request.config.stash[_rows].append((request.node.nodeid, name, said, seen))
+        rows.append((name, said, seen))
 
-    return observe
+    yield observe
+    for name, said, seen in rows:
+        record_property("fault", (name, said, seen.state, seen.seconds))
 
 
 def check_sentence(error, said):
@@ -126,13 +129,10 @@ def check_sentence(error, said):
     assert KEY not in "".join(traceback.format_exception(error))
 
 
-def pytest_configure(config):
-    config.stash[_rows] = []
-
-
-def pytest_terminal_summary(terminalreporter, config):
-    if config.stash[_rows]:
-        lines = list(_fault_lines(config.stash[_rows]))
+def pytest_terminal_summary(terminalreporter):
+    rows = recorded(terminalreporter, "fault")
+    if rows:
+        lines = list(_fault_lines(rows))
         TABLE.write_text("\n".join(lines) + "\n")
         terminalreporter.section("faults of a server")
         terminalreporter.write("\n".join(lines) + "\n")
@@ -144,10 +144,10 @@ def pytest_terminal_summary(terminalreporter, config):
 
 
 def _fault_lines(rows):
-    for _, name, said, seen in rows:
+    for name, said, state, seconds in rows:
         yield f"{name}"
         yield f"    sees   {said or 'nothing: it is done all the same'}"
-        yield f"    after  {seen.state or 'as before'}   [{seen.seconds:.1f} s]"
+        yield f"    after  {state or 'as before'}   [{seconds:.1f} s]"
 
 
 def _engines_of(stats):

@@ -6,15 +6,16 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from tests.conftest import recorded
 from tests.embedded.conftest import temporary_store
 
 REPO = Path(__file__).resolve().parents[2]
 LONG = os.environ.get("FQ_SOAK") == "1"
-_figures = pytest.StashKey[list]()
 
 
 @pytest.fixture
@@ -25,17 +26,13 @@ def store():
 
 
 @pytest.fixture
-def figure(request):
+def figure(record_property):
     """``figure(text)`` shows a measured figure at the end of the run."""
-    return request.config.stash[_figures].append
+    return partial(record_property, "soak")
 
 
-def pytest_configure(config):
-    config.stash[_figures] = []
-
-
-def pytest_terminal_summary(terminalreporter, config):
-    for line in config.stash[_figures]:
+def pytest_terminal_summary(terminalreporter):
+    for line in recorded(terminalreporter, "soak"):
         terminalreporter.write_line(f"soak: {line}")
 
 
