@@ -128,6 +128,16 @@ class App:
 
     def run_operator(self, label: str) -> Form:
         """Start an operator from the operator browser; returns its form."""
+        self._start_operator(label)
+        return Form(self.page)
+
+    def clear_selection(self) -> None:
+        """Untick all images, on the server as well."""
+        self._start_operator("Clear selected samples")
+        tab = self.page.locator('[data-cy="panel-tab-samples"]')
+        expect(tab).not_to_contain_text(re.compile(r"\d"))
+
+    def _start_operator(self, label: str) -> None:
         search = self.page.get_by_placeholder("Search operations by name...")
         for _ in range(5):
             self.page.keyboard.press("`")
@@ -137,7 +147,6 @@ class App:
         search.fill(label)
         browser = self.page.locator('[data-cy="operators-browser"]')
         browser.get_by_text(label, exact=True).click()
-        return Form(self.page)
 
     @property
     def toast(self) -> Locator:

@@ -20,13 +20,12 @@ def pytest_collection_modifyitems(items):
 def pytest_runtest_makereport(item, call):
     """After a failure, keep what the page showed and what the server said."""
     report = yield
-    app = item.stash.get(_shown, None)
-    if report.failed and app is not None:
-        log = item.funcargs["app_log"]
+    if report.failed and _shown in item.stash:
+        app, log, folder = item.stash[_shown]
         tail = log.read_text(errors="replace").splitlines()[-40:]
         report.sections.append(("App server", "\n".join([str(log), "...", *tail])))
         if report.when == "call":  # afterwards the page is closed
-            picture = item.funcargs["tmp_path"] / "page.png"
+            picture = folder / "page.png"
             try:
                 app.screenshot(picture)
             except Exception as e:  # noqa: BLE001  the page may be what broke
@@ -84,6 +83,6 @@ def app(request, app_url, app_log, browser, make_shown, tmp_path):
     It closes before ``make_shown`` deletes what it shows.
     """
     with open_app(browser, app_url) as app:
-        request.node.stash[_shown] = app
+        request.node.stash[_shown] = app, app_log, tmp_path
         yield app
         assert app.complaints == []

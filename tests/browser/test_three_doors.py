@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from typing import Any
 
@@ -11,8 +10,6 @@ import pytest
 from playwright.sync_api import expect
 
 from fiftyone_qdrant.runs import load_index
-from tests.browser.app import open_app
-from tests.browser.server import app_server
 from tests.plugin.calls import URI, call
 from tests.plugin.processes import delegated_worker
 
@@ -98,16 +95,15 @@ class Worker(Python):
 class Person(Python):
     """Through the App in a browser."""
 
-    def __init__(self, dataset: Any, new_page: Any) -> None:
+    def __init__(self, dataset: Any, app: Any) -> None:
         super().__init__(dataset)
-        self._new_page = new_page
-        self._needs_server = True
+        self._app, self._selected = app, False
 
     def _form(self, label: str, selected: list[int], view: str = "all") -> Any:
-        if self._needs_server:
-            self._app = self._new_page()
+        if self._selected:
+            self._app.clear_selection()  # a page that is loaded anew remembers it
 
-        self._needs_server = bool(selected)  # it remembers the selection
+        self._selected = bool(selected)
         self._app.open_dataset(self.dataset.name, view=view)
         if selected:
             self._app.select("number", *selected)
@@ -127,6 +123,7 @@ class Person(Python):
         form = self._form("Add Selected to Index", ADDED)
         form.execute()
         added = form.result("Added to the index")
+        form.close()
         return int(added["New points"]), int(added["Replaced points"])
 
     def query(self) -> list[int]:
@@ -140,6 +137,7 @@ class Person(Python):
         form = self._form("Remove Selected", REMOVED)
         form.execute()
         removed = form.result("Removed from the index")
+        form.close()
         return int(removed["Removed points"]), int(removed["Not in the index"])
 
     def sync(self) -> Any:
@@ -179,9 +177,7 @@ def worker(tmp_path):
 
 
 @pytest.mark.browser
-def test_all_three_doors_say_and_leave_the_same(
-    make_shown, worker, request, app_log, tmp_path
-):
+def test_all_three_doors_say_and_leave_the_same(make_shown, worker, request):
     said = scenario(Python(make_shown(COUNT)))
     assert said[0] == (FIRST, 0)
     assert said[2] == (2, 2)
@@ -191,12 +187,5 @@ def test_all_three_doors_say_and_leave_the_same(
     assert said[8] == list(range(COUNT))
     assert said[9:] == [True, True, False, []]
     assert scenario(Worker(make_shown(COUNT), worker)) == said
-    with contextlib.ExitStack() as opened:
-        browser = request.getfixturevalue("browser")  # now this thread has a loop
-
-        def new_page():
-            opened.close()
-            url = opened.enter_context(app_server(app_log))
-            return opened.enter_context(open_app(browser, url))
-
-        assert scenario(Person(make_shown(COUNT), new_page)) == said
+    app = request.getfixturevalue("app")  # from here on this thread has a loop
+    assert scenario(Person(make_shown(COUNT), app)) == said
