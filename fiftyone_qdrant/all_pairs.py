@@ -194,9 +194,9 @@ class AllPairs:
             return vectors
 
         if self._metric == "cosine":
-            norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-            unit: Matrix = vectors / np.where(norms == 0, np.float32(1), norms)
-            return unit
+            norms: Matrix = np.linalg.norm(vectors, axis=1, keepdims=True)
+            norms[norms == 0] = 1
+            return vectors / norms
 
         if self._offset is None:
             self._offset = vectors.mean(axis=0, dtype=np.float64).astype(np.float32)

@@ -155,7 +155,7 @@ class Planner:
                 raise errors.ConfigError(
                     "a recommendation by average vector needs a positive example"
                 )
-            mean = np.mean(np.asarray(pos, dtype=np.float32), axis=0)
+            mean: Any = np.mean(np.asarray(pos, dtype=np.float32), axis=0)
             if neg:
                 mean = 2 * mean - np.mean(np.asarray(neg, dtype=np.float32), axis=0)
             return qe.Query.Nearest(mean), mentioned
