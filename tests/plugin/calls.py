@@ -87,3 +87,8 @@ def database() -> str:
     found = [doc for name in db.list_collection_names() for doc in db[name].find()]
     files = [doc["data"] for doc in db["fs.chunks"].find()]
     return " ".join(map(str, [*found, *files]))
+
+
+def labels_of(dataset: Any) -> list[str]:
+    """Returns the ids of all labels of the pictures, in order."""
+    return dataset.values("detections.detections.id", unwind=True)

@@ -6,13 +6,15 @@ import base64
 
 import fiftyone as fo
 import fiftyone.operators as foo
+import numpy as np
 import pytest
 from fiftyone.operators.executor import ExecutionError
 
 from fiftyone_qdrant.matches import find_similar
 from fiftyone_qdrant.runs import load_index
-from tests.plugin.calls import call, operator, sentence
+from tests.plugin.calls import call, labels_of, operator, sentence
 
+FOUND = {"ids", "sample_ids", "distances", "scores"}
 URI = "@community/qdrant/query_similar"
 
 
@@ -218,3 +220,156 @@ def test_the_form_says_at_the_field_what_is_wrong(indexed, ids, case):
             **{"tab": "selected", **params},
         )
     assert saying in str(caught.value)
+
+
+# --- what is asked for ----------------------------------------------------------
+
+
+def ranked(samples, query, key, **kwargs) -> list[str]:
+    """What FiftyOne itself answers."""
+    return samples.sort_by_similarity(query, brain_key=key, **kwargs).values("id")
+
+
+def test_query_by_id(indexed):
+    query = indexed.values("id")[5]
+    found = call("query_similar", indexed, brain_key="pixels", query=query)
+    assert set(found) == FOUND
+    assert len(found["ids"]) == 25  # the documented default of k
+    assert found["ids"] == found["sample_ids"] == ranked(indexed, query, "pixels", k=25)
+    assert found["ids"][0] == query
+    assert found["distances"] == sorted(found["distances"])
+    np.testing.assert_allclose(
+        found["scores"], 1 - np.array(found["distances"]), atol=1e-6
+    )
+
+
+def test_query_distances_are_true(indexed, digits):
+    query = indexed.values("id")[5]
+    found = call("query_similar", indexed, brain_key="pixels", query=query, k=40)
+    unit = digits.vectors[:40] / np.linalg.norm(digits.vectors[:40], axis=1)[:, None]
+    true = dict(zip(indexed.values("id"), 1 - unit @ unit[5], strict=True))
+    np.testing.assert_allclose(
+        found["distances"], [true[i] for i in found["ids"]], atol=1e-5
+    )
+
+
+def test_query_by_several_ids(indexed):
+    query = indexed.values("id")[3:6]
+    found = call("query_similar", indexed, brain_key="pixels", query=query, k=8)
+    assert found["ids"] == ranked(indexed, query, "pixels", k=8)
+
+
+def test_query_by_vector(indexed, digits):
+    query = digits.vectors[100].tolist()
+    found = call("query_similar", indexed, brain_key="pixels", query=query, k=8)
+    assert found["ids"] == ranked(indexed, query, "pixels", k=8)
+
+
+def test_query_by_text(prompted):
+    query = "a photo of a three"
+    found = call("query_similar", prompted, brain_key="prompted", query=query, k=4)
+    assert found["ids"] == ranked(prompted, query, "prompted", k=4)
+    truths = prompted.select(found["ids"]).values("ground_truth.label")
+    assert truths.count("3") >= 3
+
+
+@pytest.mark.parametrize("kind", ["ids", "vector"])
+def test_query_by_list_where_text_is_possible_too(prompted, kind):
+    """The form has a text field; from Python a query may still be a list."""
+    ids = prompted.values("id")[:2]
+    query = ids if kind == "ids" else [0.5] * 512
+    found = call("query_similar", prompted, brain_key="prompted", query=query, k=4)
+    assert found["ids"] == ranked(prompted, query, "prompted", k=4)
+
+
+def test_query_by_the_selection(indexed):
+    selected = indexed.values("id")[7:8]
+    ctx = {"dataset": indexed, "selected": selected}
+    found = call("query_similar", ctx, brain_key="pixels", k=5)
+    assert found["ids"] == ranked(indexed, selected[0], "pixels", k=5)
+
+
+def test_query_in_reverse(indexed):
+    query = indexed.values("id")[5]
+    found = call(
+        "query_similar", indexed, brain_key="pixels", query=query, k=6, reverse=True
+    )
+    assert found["ids"] == ranked(indexed, query, "pixels", k=6, reverse=True)
+    assert found["distances"] == sorted(found["distances"], reverse=True)
+    everything = call("query_similar", indexed, brain_key="pixels", query=query, k=40)
+    assert found["ids"] == everything["ids"][::-1][:6]
+
+
+def test_query_stores_distances(indexed):
+    query = indexed.values("id")[5]
+    found = call(
+        "query_similar",
+        indexed,
+        brain_key="pixels",
+        query=query,
+        k=6,
+        dist_field="distance",
+    )
+    indexed.reload()
+    view = indexed.select(found["ids"], ordered=True)
+    np.testing.assert_allclose(view.values("distance"), found["distances"])
+    assert indexed.count("distance") == 6
+
+
+def test_query_within_a_view(indexed):
+    view = indexed.match(fo.ViewField("ground_truth.label") == "3")
+    query = indexed.first().id  # a zero, not in the view
+    found = call("query_similar", {"view": view}, brain_key="pixels", query=query)
+    assert sorted(found["ids"]) == sorted(view.values("id"))
+    assert found["ids"] == ranked(view, query, "pixels")
+
+
+def test_query_of_patches(indexed_patches):
+    label = labels_of(indexed_patches)[0]
+    found = call("query_similar", indexed_patches, brain_key="objects", query=label)
+    assert set(found) == FOUND | {"label_ids"}
+    assert found["label_ids"] == found["ids"]
+    objects = indexed_patches.to_patches("detections")
+    assert found["ids"] == ranked(objects, label, "objects", k=25)
+    sample_of = dict(zip(*objects.values(["id", "sample_id"]), strict=True))
+    assert found["sample_ids"] == [sample_of[i] for i in found["ids"]]
+
+
+def test_query_of_patches_stores_distances_in_the_labels(indexed_patches):
+    label = labels_of(indexed_patches)[0]
+    found = call(
+        "query_similar",
+        indexed_patches,
+        brain_key="objects",
+        query=label,
+        k=3,
+        dist_field="distance",
+    )
+    path = "detections.detections"
+    ids, stored = indexed_patches.values(
+        [f"{path}.id", f"{path}.distance"], unwind=True
+    )
+    kept = {i: d for i, d in zip(ids, stored, strict=True) if d is not None}
+    assert kept == pytest.approx(
+        dict(zip(found["ids"], found["distances"], strict=True))
+    )
+
+
+def test_query_shows_its_matches_in_the_app(indexed):
+    """The result's view is what the App is told to show, in order."""
+    ctx = {"dataset": indexed}
+    params = {"brain_key": "pixels", "query": indexed.first().id, "k": 4}
+    done = foo.execute_operator("@community/qdrant/query_similar", ctx, params=params)
+    (request,) = done.executor._requests
+    assert request.operator_uri.endswith("set_view")
+    view = fo.DatasetView._build(indexed, request.params["view"])
+    assert view.values("id") == done.result["ids"]
+
+
+def test_query_as_a_typed_call(indexed):
+    query = operator("query_similar")
+    ids = indexed.values("id")
+    by_id = query(indexed, "pixels", query=ids[0], k=3).result
+    assert query(indexed, "pixels", selected=ids[:1], k=3).result == by_id
+    assert query(indexed.limit(2), "pixels", query=ids[0]).result["ids"][0] == ids[0]
+    assert len(query(indexed.limit(2), "pixels", query=ids[0]).result["ids"]) == 2

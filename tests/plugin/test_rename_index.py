@@ -1,0 +1,30 @@
+"""Rename Index: another brain key, the same collection."""
+
+from __future__ import annotations
+
+import fiftyone as fo
+import pytest
+from fiftyone.operators.executor import ExecutionError
+
+from tests.plugin.calls import call, operator
+
+
+def test_an_index_is_renamed(indexed):
+    done = operator("rename_index")(indexed, "pixels", "by_pixels").result
+    assert done["brain_key"] == "by_pixels"
+    indexed.reload()
+    assert indexed.list_brain_runs() == ["by_pixels"]
+    found = call(
+        "query_similar", indexed, brain_key="by_pixels", query=indexed.first().id
+    )
+    assert found["ids"][0] == indexed.first().id
+
+
+@pytest.mark.parametrize("key", ["1bad", "pixels"])
+def test_a_bad_or_taken_key_is_refused_before_anything_is_done(indexed, key):
+    with pytest.raises(ExecutionError, match=key):
+        call("rename_index", indexed, brain_key="pixels", new_brain_key=key)
+
+    indexed.reload()
+    assert indexed.list_brain_runs() == ["pixels"]
+    assert fo.dataset_exists(indexed.name)
