@@ -9,7 +9,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import qdrant_edge as qe
@@ -104,12 +104,7 @@ class LiveShard:
             if note is not None:
                 self._damage = seal.damage_of_files(note, self.directory)
             if self._damage is None:
-                with engine_call(self.name):
-                    shard = qe.EdgeShard.load(self.directory)
-                    if note is not None:
-                        self._damage = seal.damage_of_answers(note, shard)
-                    if self._damage is not None:
-                        shard.close()
+                shard = self._open(note)
         except (errors.EngineError, ValueError, KeyError) as exc:
             raise damaged(self.name, str(exc)) from exc
         if self._damage is not None:
@@ -118,6 +113,16 @@ class LiveShard:
         if not self._sealed:
             self.written_at = time.monotonic()
         logger.info("loaded '%s' in %.3f s", self.name, time.perf_counter() - started)
+
+    def _open(self, note: dict[str, Any] | None) -> Any:
+        with engine_call(self.name), ExitStack() as undo:
+            shard = qe.EdgeShard.load(self.directory)
+            undo.callback(shard.close)  # or nobody can open it, to see the same
+            if note is not None:
+                self._damage = seal.damage_of_answers(note, shard)
+            if self._damage is None:
+                undo.pop_all()
+            return shard
 
     def write(self, operation: Any, size: int = 1024) -> None:
         """Applies an ``UpdateOperation`` of about ``size`` bytes."""

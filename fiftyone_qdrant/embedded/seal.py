@@ -140,7 +140,7 @@ def _scores(shard: Any, ids: list[str]) -> dict[str, float]:
     """Returns how points score against the first of them."""
     keys = [int(i) if i.isdigit() else i for i in ids]
     first = shard.retrieve(keys[:1], False, True)
-    if not first:
+    if not (first and first[0].vector):  # it may have lost it
         return {}
     among = qe.Filter(must=[qe.HasIdCondition(set(keys))])
     query = qe.Query.Nearest(first[0].vector)

@@ -23,6 +23,7 @@ from fiftyone_qdrant.embedded import (
     launcher,
     seal,
 )
+from fiftyone_qdrant.embedded.live_shard import LiveShard
 from fiftyone_qdrant.embedded.store import Store
 
 SIZE = 16
@@ -111,6 +112,17 @@ def test_all_damage_is_said_on_opening_and_other_collections_work(store):
                 fill(client, name)
             assert client.delete_collection(name)
         assert [c.name for c in client.get_collections().collections] == ["good"]
+
+
+def test_a_shard_whose_check_breaks_off_is_closed_again(closed, monkeypatch):
+    directory = str(closed / "collections" / "a" / "shard")
+    monkeypatch.setattr(seal, "damage_of_answers", lambda note, shard: 1 / 0)
+    opening = LiveShard("a", directory).use()
+    with pytest.raises(errors.CollectionDamaged) as said:
+        opening.__enter__()
+
+    qe.EdgeShard.load(directory).close()
+    assert "Restore it from a backup" in str(said.value)  # it was alive until here
 
 
 def problems(store):
