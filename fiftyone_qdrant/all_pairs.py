@@ -55,8 +55,8 @@ class AllPairs:
         rows: list[Rows] = []
         dists: list[Scores] = []
         for first, block in self._blocks():
-            best_rows = np.empty((len(block), 0), np.int64)
-            best = np.empty((len(block), 0))
+            best_rows: Rows = np.empty((len(block), 0), np.int64)
+            best: Scores = np.empty((len(block), 0))
             for column, others in self._blocks():
                 parts = [
                     self._nearest(tile, first + start, others, column, k)
@@ -142,7 +142,7 @@ class AllPairs:
         self, tile: Matrix, row: int, others: Matrix, column: int, k: int
     ) -> tuple[Rows, Scores]:
         """The nearest of ``others`` to each vector of a tile, infinite if too few."""
-        rows = np.empty((len(tile), 0), np.int64)
+        rows: Rows = np.empty((len(tile), 0), np.int64)
         rough = np.empty((len(tile), 0), np.float32)
         for start, part in _tiles(others, _TILE_COLUMNS):
             d, _ = self._rough(tile, part)

@@ -191,12 +191,12 @@ def from_farthest_scores(scores: Any, metric: str) -> Scores:
     similarity for cosine and dot product, the squared distance for Euclidean and
     the distance for Manhattan; larger is farther.
     """
-    s = np.asarray(scores, dtype=np.float64)
+    s: Scores = np.asarray(scores, dtype=np.float64)
     if metric == "cosine":
         return np.clip(1.0 + s, 0.0, 2.0)
 
     if metric == "euclidean":
-        return np.sqrt(np.maximum(s, 0.0))
+        s = np.sqrt(np.maximum(s, 0.0))
 
     return s
 

@@ -208,7 +208,7 @@ class Search:
                 nearest_to_point(
                     self._collection, i, wanted, options, ids, self._with_samples
                 )
-                for i in queries.ravel().tolist()
+                for i in cast(Ids, queries).ravel().tolist()
             ]
 
         vectors = cast(Matrix, queries)

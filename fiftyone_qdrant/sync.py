@@ -139,9 +139,7 @@ def _changed(
         found = [str(i) for i in (sample_ids if label_ids is None else label_ids)]
         then = index.get_embeddings(**_by_kind(index, found))[0]
         now = np.asarray(now, np.float32)
-        same = np.isclose(now, then, rtol=1e-5, atol=1e-6).all(axis=1).tolist()
-        changed.extend(
-            i for i, unchanged in zip(found, same, strict=True) if not unchanged
-        )
+        close = np.isclose(now, then, rtol=1e-5, atol=1e-6)
+        changed.extend(i for i, row in zip(found, close, strict=True) if not row.all())
 
     return changed
