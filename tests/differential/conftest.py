@@ -50,7 +50,7 @@ def pytest_terminal_summary(terminalreporter):
         parts = ", ".join(f"{number} {name}" for name, number in ran.items())
         terminalreporter.write_line(
             f"differential cases: {ran.total()} ({parts}), "
-            f"{sum(recorded(terminalreporter, 'compared'))} compared with sklearn"
+            f"{sum(recorded(terminalreporter, 'compared'))} of them compared with sklearn"
         )
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import http.server
 import json
 import logging
-import threading
 import uuid
 
 import fiftyone.brain as fob
@@ -17,6 +15,7 @@ from fiftyone.operators.executor import ExecutionError
 from fiftyone_qdrant import clients, connection
 from fiftyone_qdrant.runs import load_index
 from tests.plugin.calls import URI, call, database, snapshot
+from tests.plugin.http_server import http_server
 
 ENV = connection.ENVIRONMENT
 pytestmark = pytest.mark.filterwarnings(
@@ -193,21 +192,8 @@ def test_secret_is_not_stored_with_a_delegated_operation(
 @pytest.fixture
 def echo():
     """A server that answers 500, with all that it was sent."""
-
-    class Echo(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            self.send_response(500)
-            self.end_headers()
-            self.wfile.write(str(self.headers).encode())
-
-        def log_message(self, *args):
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Echo)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
+    with http_server(500, lambda headers: str(headers).encode()) as address:
+        yield address
 
 
 def test_errors_show_no_secret(dataset, echo, key, password, caplog):

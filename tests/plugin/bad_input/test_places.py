@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import http.server
 import os
-import threading
 from pathlib import Path
 
 import pytest
@@ -18,6 +16,7 @@ from tests.plugin.bad_input.conftest import (
     create,
     refused,
 )
+from tests.plugin.http_server import http_server
 from tests.plugin.processes import run_python
 
 
@@ -33,21 +32,8 @@ def test_unreachable_server(door, indexed, nothing_lost):
 @pytest.fixture(params=[401, 403])
 def locked_server(request):
     """The URL of a server that refuses every key."""
-
-    class Refusal(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            self.send_response(request.param)
-            self.end_headers()
-            self.wfile.write(b"Must provide an API key")
-
-        def log_message(self, *args):
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Refusal)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
+    with http_server(request.param, lambda _: b"Must provide an API key") as address:
+        yield f"http://{address}"
 
 
 @both_doors
