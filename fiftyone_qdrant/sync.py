@@ -140,6 +140,7 @@ def _changed(
         then = index.get_embeddings(**_by_kind(index, found))[0]
         now = np.asarray(now, np.float32)
         close = np.isclose(now, then, rtol=1e-5, atol=1e-6)
-        changed.extend(i for i, row in zip(found, close, strict=True) if not row.all())
+        same: Any = close.all(axis=1)  # numpy's types make it one bool
+        changed.extend(i for i, is_same in zip(found, same, strict=True) if not is_same)
 
     return changed
