@@ -48,9 +48,10 @@ def pytest_terminal_summary(terminalreporter):
     ran = sum(map(Counter, recorded(terminalreporter, "cases")), Counter())
     if ran:
         parts = ", ".join(f"{number} {name}" for name, number in ran.items())
+        compared = sum(recorded(terminalreporter, "compared"))
         terminalreporter.write_line(
             f"differential cases: {ran.total()} ({parts}), "
-            f"{sum(recorded(terminalreporter, 'compared'))} of them compared with sklearn"
+            f"{compared} of them compared with sklearn"
         )
 
 
