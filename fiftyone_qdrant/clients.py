@@ -7,11 +7,12 @@ import logging
 import os
 import re
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote, urlsplit
 
 from .connection import EMBEDDED, Connection, implied_port
-from .errors import AuthenticationFailed
+from .errors import AuthenticationFailed, ConfigError
 from .faults import translated
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ def _open_server(connection: Connection) -> QdrantClient:
             prefer_grpc=connection.prefer_grpc,
             timeout=cast("int", connection.timeout),  # fractions work, too
             check_compatibility=False,  # it waits, and warns from a thread
+            grpc_options=_grpc_options(),
             **arguments,
         )
         try:
@@ -101,6 +103,18 @@ def _open_server(connection: Connection) -> QdrantClient:
 
     _check_version(version, connection.location)
     return client
+
+
+def _grpc_options() -> dict[str, Any]:
+    """Lets gRPC trust what ``SSL_CERT_FILE`` names, as REST does."""
+    named = os.environ.get("SSL_CERT_FILE")
+    if not named or os.environ.get("GRPC_DEFAULT_SSL_ROOTS_FILE_PATH"):
+        return {}
+
+    try:
+        return {"root_certificates": Path(named).read_bytes()}
+    except OSError as e:
+        raise ConfigError(f"SSL_CERT_FILE names '{named}', which cannot be read") from e
 
 
 class _Pace:

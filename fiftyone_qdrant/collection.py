@@ -7,174 +7,48 @@ knows about datasets, views or brain runs.
 
 from __future__ import annotations
 
+import logging
 import uuid
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from . import points
+from .calls import CollectionCalls
 from .clients import connect
 from .connection import Connection
 from .errors import (
     CollectionExists,
-    CollectionMismatch,
     CollectionNotFound,
     ConnectionFailed,
+    LimitExceeded,
     QdrantPluginError,
+    ReplicasMissing,
     sentence,
 )
 from .faults import translated
+from .limits import Limits
 from .parameters import CollectionParameters
 from .points import Matrix
-from .retries import READ_PAUSES, WRITE_PAUSES, persistently
+from .retries import READ_PAUSES, persistently
 
 if TYPE_CHECKING:
     from qdrant_client import models
 
-    from .clients import Client
+logger = logging.getLogger(__name__)
 
 _READ_POINTS = 1000
 _READ_BYTES = 8 * 2**20
 _IDS_PER_CALL = 10_000
-_WRITES = {
-    "create_collection",
-    "create_payload_index",
-    "delete",
-    "delete_collection",
-    "update_collection",
-    "upsert",
-}
 _CREATION = "creation"  # in a collection's metadata: which call made it
 
 
-@dataclass(frozen=True)
-class Schema:
-    """What an index needs to know of a collection.
+class Collection(CollectionCalls):
+    """One collection at one place: made, read, searched and dropped.
 
-    Attributes:
-        size: dimensions of its vectors
-        metric: FiftyOne's name of its distance
-        metadata: what its maker stored with it
-        vector_name: the name of the vectors, or ``None`` if they have none
-        filterable: whether filters on the sample id are indexed
-        num_points: about how many points it has
+    See :class:`fiftyone_qdrant.calls.CollectionCalls` for its arguments.
     """
-
-    size: int
-    metric: str
-    metadata: dict[str, Any]
-    vector_name: str | None = None
-    filterable: bool = True
-    num_points: int = 0
-
-
-class Collection:
-    """One collection at one place.
-
-    Args:
-        connection: where Qdrant is
-        name: the collection's name, which need not exist yet
-        vector_name (None): which vectors to use, if it has several per point
-    """
-
-    def __init__(
-        self, connection: Connection, name: str, vector_name: str | None = None
-    ) -> None:
-        self.connection = connection
-        self.name = name
-        self._vector_name = vector_name
-        self._schema: Schema | None = None
-
-    @property
-    def client(self) -> Client:
-        """The ``QdrantClient`` or ``EmbeddedClient`` that serves the collection."""
-        return connect(self.connection)
-
-    def call(self, method: str, *args: Any, **kwargs: Any) -> Any:
-        """Calls a method of the client for this collection, again where it helps.
-
-        Raises:
-            QdrantPluginError: whatever went wrong, in words
-        """
-        place = self.connection.location
-        client = self.client  # that it cannot be reached is said at once
-
-        def call() -> Any:
-            with translated(place, self.name):
-                return getattr(client, method)(self.name, *args, **kwargs)
-
-        try:
-            pauses = WRITE_PAUSES if method in _WRITES else READ_PAUSES
-            return persistently(call, pauses)
-        except CollectionNotFound as e:
-            raise CollectionNotFound(
-                f"There is no collection '{self.name}' at {place}. If it was deleted, "
-                "delete the brain run as well and create the index again"
-            ) from e
-
-    def exists(self) -> bool:
-        """Whether the collection exists now."""
-        return bool(self.call("collection_exists"))
-
-    def info(self) -> models.CollectionInfo:
-        """Returns Qdrant's own description of the collection.
-
-        Raises:
-            CollectionNotFound: if it does not exist
-        """
-        info: models.CollectionInfo = self.call("get_collection")
-        return info
-
-    def refresh(self) -> None:
-        """Forgets what is known of the collection: others may have changed it."""
-        self._schema = None
-
-    def schema(self) -> Schema:
-        """Returns size, metric and metadata, read once until :meth:`refresh`.
-
-        Raises:
-            CollectionNotFound: if it does not exist
-            CollectionMismatch: if it does not have one dense vector to use per point
-        """
-        schema = self._schema
-        if schema is None:
-            info = self.info()
-            name, vectors = self._choose_vectors(info.config.params.vectors)
-            metadata = dict(getattr(info.config, "metadata", None) or {})
-            schema = self._schema = Schema(
-                vectors.size,
-                points.METRICS[vectors.distance.value],
-                metadata,
-                name,
-                points.SAMPLE_ID in info.payload_schema,
-                info.points_count or 0,
-            )
-
-        return schema
-
-    def _choose_vectors(self, vectors: Any) -> tuple[str | None, models.VectorParams]:
-        name = self._vector_name
-        if not isinstance(vectors, dict):
-            if name is not None:
-                raise CollectionMismatch(
-                    f"The vectors of collection '{self.name}' have no name: leave out "
-                    f"vector_name='{name}'"
-                )
-
-            return None, vectors
-
-        if name is None and len(vectors) == 1:
-            (name,) = vectors
-
-        if name not in vectors:
-            raise CollectionMismatch(
-                f"Collection '{self.name}' has several vectors per point. Choose one "
-                f"with vector_name: {', '.join(sorted(vectors))}"
-            )
-
-        return name, vectors[name]
 
     def make_filterable(self) -> None:
         """Indexes the sample id: servers in strict mode refuse filters without."""
@@ -283,35 +157,65 @@ class Collection:
             ) from e
 
     def count(self) -> int:
-        """Returns the exact number of points.
+        """Returns the exact number of points; where no count is, ids are counted.
 
         Raises:
             CollectionNotFound: if the collection does not exist
         """
-        return int(self.call("count", exact=True).count)
+
+        def count(limits: Limits) -> int:
+            if limits.search_allow_exact:
+                return int(self.call("count", exact=True).count)
+
+            return sum(len(page) for page in self.scroll(payload=False))
+
+        return self.bounds.within(count)
 
     def delete(self, ids: Sequence[str]) -> None:
         """Deletes points by sample or label id; missing ones are no error."""
         from qdrant_client import models
 
         point_ids = points.to_point_ids(ids)
-        for i in range(0, len(point_ids), _IDS_PER_CALL):
-            batch = models.PointIdsList(points=list(point_ids[i : i + _IDS_PER_CALL]))
+
+        def delete(start: int, end: int) -> None:
+            batch = models.PointIdsList(points=list(point_ids[start:end]))
             self.call("delete", points_selector=batch, wait=True)
 
-    def present(self, ids: Sequence[str]) -> set[str]:
-        """Returns those of the given sample or label ids that are in it."""
-        found: set[str] = set()
-        for i in range(0, len(ids), _IDS_PER_CALL):
-            records = self.call(
-                "retrieve",
-                ids=points.to_point_ids(ids[i : i + _IDS_PER_CALL]),
-                with_payload=False,
-                with_vectors=False,
-            )
-            found.update(points.from_point_id(r.id) for r in records)
+        for _ in self.bounds.in_parts(len(ids), lambda _: _IDS_PER_CALL, delete):
+            pass
 
-        return found
+    def present(self, ids: Sequence[str], everywhere: bool = False) -> set[str]:
+        """Returns those of the given sample or label ids that are in it.
+
+        Args:
+            ids: sample or label ids
+            everywhere (False): only those that all replicas hold, where there are
+                several; none while a replica cannot be asked
+        """
+        from qdrant_client import models
+
+        consistency = None
+        if everywhere and self.schema().replicas > 1:
+            consistency = models.ReadConsistencyType.ALL
+
+        try:
+            return {
+                points.from_point_id(r.id)
+                for page in self._retrieved(
+                    ids, _IDS_PER_CALL, consistency, payload=False, vectors=False
+                )
+                for r in page
+            }
+        except ReplicasMissing:
+            if consistency is None:
+                raise
+
+            logger.warning(
+                "Not all replicas of collection '%s' answer: what it holds is taken "
+                "for incomplete",
+                self.name,
+            )
+            return set()
 
     def scroll(
         self,
@@ -322,49 +226,102 @@ class Collection:
         """Yields all points page by page, in the order of their ids.
 
         Args:
-            sample_ids: only points of these samples
+            sample_ids: only points of these samples; of many, in several turns
             vectors: whether to read the vectors
             payload: whether to read the payload
         """
         from qdrant_client import models
 
-        condition = None
-        if sample_ids is not None:
-            match = models.MatchAny(any=[str(i) for i in sample_ids])
+        if sample_ids is None:
+            yield from self._scroll(None, vectors, payload)
+            return
+
+        wanted = [str(i) for i in sample_ids]
+        start = 0
+        while start < len(wanted):
+            step = self.bounds.limits.ids(_IDS_PER_CALL)
+            match = models.MatchAny(any=wanted[start : start + step])
             condition = models.Filter(
                 must=[models.FieldCondition(key=points.SAMPLE_ID, match=match)]
             )
+            try:
+                yield from self._scroll(condition, vectors, payload)
+            except LimitExceeded as e:  # before the first page
+                self.bounds.learn(e)
+                if not self.bounds.limits.unindexed_filtering_retrieve:
+                    yield from self._picked(set(wanted[start:]), vectors)
+                    return
 
-        limit = _IDS_PER_CALL
-        if vectors:
-            limit = self._page_size()
+                if self.bounds.limits.ids(step) == step:
+                    raise
+            else:
+                start += step
 
-        offset = None
-        while True:
-            page, offset = self.call(
+    def _scroll(
+        self, condition: models.Filter | None, vectors: bool, payload: bool
+    ) -> Iterator[list[models.Record]]:
+        most = self._page_size() if vectors else _IDS_PER_CALL
+        chosen = vectors and self.with_vectors()
+        offset: Any = None
+
+        def read(limits: Limits) -> Any:
+            return self.call(
                 "scroll",
                 scroll_filter=condition,
-                limit=limit,
+                limit=limits.points(most),
                 offset=offset,
                 with_payload=payload,
-                with_vectors=vectors and self.with_vectors(),
+                with_vectors=chosen,
             )
+
+        while True:
+            page, offset = self.bounds.within(read)
             if page:
                 yield page
 
             if offset is None:
                 return
 
+    def _picked(
+        self, sample_ids: set[str], vectors: bool
+    ) -> Iterator[list[models.Record]]:
+        """Reads everything, for a filter that the server does not allow."""
+        for page in self._scroll(None, vectors, payload=True):
+            kept = [
+                r for r in page if (r.payload or {}).get(points.SAMPLE_ID) in sample_ids
+            ]
+            if kept:
+                yield kept
+
     def retrieve(self, ids: Sequence[str]) -> Iterator[list[models.Record]]:
         """Yields the points with the given ids page by page, in the order given."""
-        limit = self._page_size()
-        for i in range(0, len(ids), limit):
-            yield self.call(
+        vectors = self.with_vectors()
+        return self._retrieved(ids, self._page_size(), vectors=vectors)
+
+    def _retrieved(
+        self,
+        ids: Sequence[str],
+        most: int,
+        consistency: models.ReadConsistencyType | None = None,
+        payload: bool = True,
+        vectors: bool | list[str] = True,
+    ) -> Iterator[list[models.Record]]:
+        point_ids = points.to_point_ids(ids)
+        extra = {} if consistency is None else {"consistency": consistency}
+
+        def retrieve(start: int, end: int) -> list[models.Record]:
+            found: list[models.Record] = self.call(
                 "retrieve",
-                ids=points.to_point_ids(ids[i : i + limit]),
-                with_payload=True,
-                with_vectors=self.with_vectors(),
+                ids=point_ids[start:end],
+                with_payload=payload,
+                with_vectors=vectors,
+                **extra,
             )
+            return found
+
+        return self.bounds.in_parts(
+            len(ids), lambda known: known.points(most), retrieve
+        )
 
     def _page_size(self) -> int:
         return max(1, min(_READ_POINTS, _READ_BYTES // (4 * self.schema().size)))
@@ -374,7 +331,9 @@ class Collection:
         name = self.schema().vector_name
         return True if name is None else [name]
 
-    def to_vectors(self, records: Sequence[models.Record]) -> Matrix:
+    def to_vectors(
+        self, records: Sequence[models.Record | models.ScoredPoint]
+    ) -> Matrix:
         """Returns the vectors of records as they were put in.
 
         Returns:

@@ -18,7 +18,9 @@
     |-- IngestInterrupted             part is indexed; the same call goes on from there
     |   `-- IngestCancelled           somebody asked it to stop
     `-- EngineError                   the engine failed; its own words follow
-        `-- RequestTooLarge           one message was more than the server takes
+        |-- RequestTooLarge           one message was more than the server takes
+        |-- LimitExceeded             more than the collection's strict mode allows
+        `-- ReplicasMissing           too few copies of the collection took part
 
 The second bases let callers that catch built-in errors, as FiftyOne does, keep
 working. The cause is always chained (``raise ... from``).
@@ -28,7 +30,16 @@ from __future__ import annotations
 
 
 class QdrantPluginError(Exception):
-    """Base of all errors of this package."""
+    """Base of all errors of this package.
+
+    Attributes:
+        retry_after: seconds after which the same call may succeed, or ``None`` if
+            there is no reason to think so
+        away: whether the server was not there at all, and may come back
+    """
+
+    retry_after: float | None = None
+    away: bool = False
 
 
 class ConfigError(QdrantPluginError, ValueError):
@@ -40,14 +51,7 @@ class UnsupportedByEngine(ConfigError):
 
 
 class ConnectionFailed(QdrantPluginError, ConnectionError):
-    """Qdrant does not answer where it was looked for.
-
-    Attributes:
-        retry_after: seconds after which the same call may succeed, or ``None`` if
-            there is no reason to think so
-    """
-
-    retry_after: float | None = None
+    """Qdrant does not answer where it was looked for."""
 
 
 class AuthenticationFailed(ConnectionFailed):
@@ -108,6 +112,22 @@ class EngineError(QdrantPluginError):
 
 class RequestTooLarge(EngineError):
     """One message was more than the server, or a proxy before it, takes."""
+
+
+class LimitExceeded(EngineError):
+    """A call asked for more than the collection's strict mode allows.
+
+    Attributes:
+        limit: the limit's name in ``strict_mode_config``
+        allowed: what it allows: a number, or ``False`` for what is not allowed at all
+    """
+
+    limit: str = ""
+    allowed: float | bool = False
+
+
+class ReplicasMissing(EngineError):
+    """Too few copies of the collection took part, so not all of it was done."""
 
 
 def sentence(error: Exception) -> str:

@@ -14,20 +14,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from .connection import ENVIRONMENT
 from .errors import (
-    AuthenticationFailed,
     CollectionExists,
     CollectionNotFound,
     ConnectionFailed,
     EngineError,
     MissingIDs,
     QdrantPluginError,
-    RequestTooLarge,
 )
+from .refusals import from_words, refused_access, refused_key, too_large
 
 _ASK = "Is the server running and the url right?"
 _LONGEST_DETAIL = 300
+
+_UNTRUSTED = "CERTIFICATE_VERIFY_FAILED|certificate verify failed"
 
 # A server's words for a query by the id of a missing point, and the in-memory mode's
 _NO_POINT = re.compile(r"No point with id|^Point \S+ is not found")
@@ -75,7 +75,8 @@ def _translate(
         return _from_transport(e.source, location)
 
     if isinstance(e, ResourceExhaustedResponse):
-        return _busy(location, e.retry_after_s)
+        told = from_words(e.message, location, collection)
+        return told or _busy(location, e.retry_after_s)
 
     if isinstance(e, QdrantException):  # a Retry-After that is a date
         return _busy(location)
@@ -120,13 +121,13 @@ def _from_transport(source: Exception, location: str) -> QdrantPluginError:
             )
 
         if isinstance(cause, socket.gaierror):
-            return ConnectionFailed(
+            return _away(
                 f"Qdrant at {location} does not answer: there is no host of that "
                 "name. Is the url right?"
             )
 
     if isinstance(source, httpx.ConnectTimeout):
-        return ConnectionFailed(
+        return _away(
             f"Qdrant at {location} does not answer: no connection could be made. "
             "Are host and port right, and open to this machine?"
         )
@@ -183,15 +184,23 @@ def _from_grpc(
     name: str, detail: str, location: str, collection: str | None
 ) -> QdrantPluginError:
     if name == "UNAVAILABLE":
-        return _passing(
-            f"Qdrant at {location} does not answer over gRPC. Is the server running, "
-            "and grpc_port open? Without prefer_grpc only the url is needed"
-        )
-
-    if name == "RESOURCE_EXHAUSTED" and "larger than max" in detail:
-        return _from_status(413, detail, location, collection)
+        return _unavailable(detail, location)
 
     return _from_status(_GRPC_STATUS.get(name, 500), detail, location, collection)
+
+
+def _unavailable(detail: str, location: str) -> ConnectionFailed:
+    if re.search(_UNTRUSTED, detail):
+        return ConnectionFailed(
+            f"The certificate of Qdrant at {location} is not trusted over gRPC. Name a "
+            "file with its authority's certificate in SSL_CERT_FILE, or use the host "
+            "the certificate is for"
+        )
+
+    return _passing(
+        f"Qdrant at {location} does not answer over gRPC. Is the server running, "
+        "and grpc_port open? Without prefer_grpc only the url is needed"
+    )
 
 
 def _from_response(e: Any, location: str, collection: str | None) -> QdrantPluginError:
@@ -207,6 +216,9 @@ def _from_response(e: Any, location: str, collection: str | None) -> QdrantPlugi
     if status == 404 and detail is None:  # Qdrant itself says what was not found
         return _not_qdrant(location)
 
+    if status == 401 and detail is None:  # of a key it speaks without JSON
+        detail = (e.content or b"").decode(errors="replace")
+
     reason = detail or str(e.reason_phrase or "no reason given")
     return _from_status(status, reason, location, collection)
 
@@ -215,17 +227,10 @@ def _from_status(
     status: int, detail: str, location: str, collection: str | None
 ) -> QdrantPluginError:
     if status == 401:
-        return AuthenticationFailed(
-            f"Qdrant at {location} refused the API key. Set "
-            f"{ENVIRONMENT['api_key']} to a key that may do this"
-        )
+        return refused_key(detail, location)
 
     if status == 403:
-        return AuthenticationFailed(
-            f"Qdrant at {location} refused the API key for this: it may only read, "
-            "or only use other collections. Set "
-            f"{ENVIRONMENT['api_key']} to a key that may do this"
-        )
+        return refused_access(detail, location, collection)
 
     if status == 404 and _NO_POINT.search(detail):
         return _no_point(collection)
@@ -240,15 +245,15 @@ def _from_status(
             f"Collection '{collection}' exists already at {location}"
         )
 
+    told = from_words(detail, location, collection)
+    if told is not None:
+        return told
+
     if status == 408:
         return _too_slow(location)
 
     if status == 413:
-        return RequestTooLarge(
-            f"A message was larger than Qdrant at {location}, or a proxy before it, "
-            "accepts. Raise the limit there (client_max_body_size in nginx, "
-            "service.max_request_size_mb in Qdrant)"
-        )
+        return too_large(location)
 
     if status == 429:
         return _busy(location)
@@ -259,13 +264,6 @@ def _from_status(
         )
 
     detail = detail if len(detail) < _LONGEST_DETAIL else detail[:_LONGEST_DETAIL] + "…"
-    if status >= 500 and "replica" in detail.lower():
-        return EngineError(
-            f"Too few replicas of the collection at {location} took part: {detail}. "
-            "Bring the missing nodes back and do it again, or create the index with "
-            "a lower write_consistency_factor"
-        )
-
     advice = ". The server's log may say more" if status >= 500 else ""
     return EngineError(
         f"Qdrant at {location} failed with status {status}: {detail}{advice}"
@@ -273,8 +271,15 @@ def _from_status(
 
 
 def _passing(message: str, retry_after: float = 0) -> ConnectionFailed:
-    error = ConnectionFailed(message)
+    error = _away(message)
     error.retry_after = retry_after
+    return error
+
+
+def _away(message: str) -> ConnectionFailed:
+    """An error of a server that is not there, and that may come back."""
+    error = ConnectionFailed(message)
+    error.away = True
     return error
 
 
@@ -291,7 +296,7 @@ def _no_point(collection: str | None) -> MissingIDs:
 
 
 def _too_slow(location: str) -> ConnectionFailed:
-    return ConnectionFailed(
+    return _away(
         f"Qdrant at {location} did not answer in time. It may be busy, or something "
         "between may block it: try again. timeout is the seconds a call may take"
     )

@@ -22,12 +22,14 @@ class Hits:
         sample_ids: the sample of each hit, or ``None`` if not asked for
         scores: float64, as Qdrant gives them
         distances: float64, true distances: smaller is nearer, for every metric
+        exact: False if they were to be exact, and the server does not allow that
     """
 
     ids: list[str]
     sample_ids: list[str] | None
     scores: Scores
     distances: Scores
+    exact: bool = True
 
     @classmethod
     def none(cls, with_samples: bool) -> Hits:
@@ -43,6 +45,7 @@ class Hits:
             None if samples is None else [samples[i] for i in rows],
             self.scores[order],
             self.distances[order],
+            self.exact,
         )
 
     def among(self, ids: set[str]) -> Hits:
@@ -84,4 +87,5 @@ class Hits:
             samples,
             np.concatenate([first.scores, rest.scores]),
             np.concatenate([first.distances, rest.distances]),
+            first.exact and rest.exact,
         )

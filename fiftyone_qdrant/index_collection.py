@@ -9,7 +9,8 @@ import fiftyone.brain.internal.core.utils as fbu
 import fiftyone.core.utils as fou
 
 from . import agreement, ownership, points
-from .collection import Collection, Schema, list_collections
+from .calls import Schema
+from .collection import Collection, list_collections
 from .connection import EMBEDDED, Connection
 from .embedded.launcher import is_store
 from .errors import (

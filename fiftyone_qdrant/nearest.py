@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from . import points
+from .asking import Answer, among, ask, ask_in_order
 from .collection import Collection
 from .connection import EMBEDDED
 from .hits import Hits
+from .limits import Limits
 from .options import QueryOptions
 from .points import Matrix
 
 if TYPE_CHECKING:
     from qdrant_client import models
+
+logger = logging.getLogger(__name__)
 
 _MIN_EF, _MAX_EF = 128, 512
 _POINTS_PER_EF = 2_000
@@ -40,16 +45,20 @@ def nearest(
         ids: search only, and exactly, among these sample or label ids
         with_samples: whether to return the sample of each hit
     """
-    among = None if ids is None else _among(ids)
+    within = None if ids is None else among(ids)
     requests = [
-        _request(collection, q, k, options, among, with_samples)
+        _request(collection, q, k, options, within, with_samples)
         for q in queries.tolist()
     ]
-    responses = collection.call("query_batch_points", requests=requests)
     metric = collection.schema().metric
+    ascending = _ascending(metric, options.reverse)
     found = [
-        _to_hits(r.points, with_samples, options.reverse, metric) for r in responses
+        _to_hits(a, with_samples, options.reverse, metric)
+        for a in ask_in_order(collection, requests, ascending)
     ]
+    if not all(h.exact for h in found):
+        _tell_approximate(collection)
+
     return [h.within(options.max_distance) for h in found]
 
 
@@ -80,23 +89,26 @@ def nearest_to_point(
 
     (point_id,) = points.to_point_ids([point])
     itself = models.QueryRequest.model_construct(
-        filter=_among([point] if ids is None or point in ids else []),
+        filter=among([point] if ids is None or point in ids else []),
         limit=1,
         with_payload=True,
         with_vector=collection.with_vectors(),
     )
-    among = None if ids is None else _among(ids)
-    others = _request(collection, point_id, k, options, among, with_samples)
-    requests = [itself, others]
-    first, rest = collection.call("query_batch_points", requests=requests)
+    within = None if ids is None else among(ids)
+    others = _request(collection, point_id, k, options, within, with_samples)
     metric = collection.schema().metric
+    requests = [itself, others]
+    first, rest = ask_in_order(collection, requests, _ascending(metric, False))
     vectors = collection.to_vectors(first.points)
     distances = points.pairwise_distances(vectors, vectors, metric)
     samples = [_sample_id(p) for p in first.points] if with_samples else None
     found = [points.from_point_id(p.id) for p in first.points]
     scores = points.to_scores(distances, metric)
     hits = Hits(found, samples, scores, points.to_distances(scores, metric))
-    nearby = _to_hits(rest.points, with_samples, False, metric)
+    nearby = _to_hits(rest, with_samples, False, metric)
+    if not nearby.exact:
+        _tell_approximate(collection)
+
     return nearby.after(hits).within(options.max_distance).first(k)
 
 
@@ -116,20 +128,37 @@ def most_diverse(
     """
     from qdrant_client import models
 
-    request = models.QueryRequest.model_construct(
-        query=models.NearestQuery(
-            nearest=query.tolist(),
-            mmr=models.Mmr(diversity=diversity, candidates_limit=len(ids)),
-        ),
-        filter=_among(ids),
-        using=collection.schema().vector_name,
-        params=models.SearchParams(exact=True),
-        limit=min(k, len(ids)),
-        with_payload=False,
-        with_vector=False,
+    def choose(limits: Limits) -> list[Answer]:
+        candidates = ids[: limits.ids(len(ids))]
+        request = models.QueryRequest.model_construct(
+            query=models.NearestQuery(
+                nearest=query.tolist(),
+                mmr=models.Mmr(diversity=diversity, candidates_limit=len(candidates)),
+            ),
+            filter=among(candidates),
+            using=collection.schema().vector_name,
+            params=models.SearchParams(exact=True),
+            limit=min(k, len(candidates)),
+            with_payload=False,
+            with_vector=False,
+        )
+        return ask(collection, [request])
+
+    (answer,) = collection.bounds.within(choose)
+    return [points.from_point_id(p.id) for p in answer.points]
+
+
+def _ascending(metric: str, reverse: bool) -> bool:
+    """Whether smaller scores are better."""
+    return metric in ("euclidean", "manhattan") and not reverse
+
+
+def _tell_approximate(collection: Collection) -> None:
+    logger.warning(
+        "Collection '%s' does not allow exact searches (search_allow_exact of its "
+        "strict mode): what was found is approximate",
+        collection.name,
     )
-    (response,) = collection.call("query_batch_points", requests=[request])
-    return [points.from_point_id(p.id) for p in response.points]
 
 
 def _request(
@@ -137,7 +166,7 @@ def _request(
     query: list[float] | str,
     k: int,
     options: QueryOptions,
-    among: models.Filter | None,
+    within: models.Filter | None,
     with_samples: bool,
 ) -> models.QueryRequest:
     from qdrant_client import models
@@ -147,10 +176,10 @@ def _request(
     if options.max_distance is not None:
         threshold = _threshold(options.max_distance, schema.metric)
 
-    exact = options.exact or reverse or among is not None
+    exact = options.exact or reverse or within is not None
     return models.QueryRequest.model_construct(
         query=_farthest(query) if reverse else models.NearestQuery(nearest=query),
-        filter=among,
+        filter=within,
         using=schema.vector_name,
         params=_search_params(collection, k, exact, options.hnsw_ef),
         limit=k,
@@ -168,13 +197,6 @@ def _threshold(max_distance: float, metric: str) -> float:
     score = float(points.to_scores(max_distance, metric))
     better = float(points.to_scores(0.0, metric) - points.to_scores(1.0, metric))
     return score - better * points.ROUNDING * max(1.0, abs(score))
-
-
-def _among(ids: Sequence[str]) -> models.Filter:
-    from qdrant_client import models
-
-    has_id = models.HasIdCondition.model_construct(has_id=points.to_point_ids(ids))
-    return models.Filter.model_construct(must=[has_id])
 
 
 def _search_params(
@@ -199,14 +221,13 @@ def _search_params(
     return models.SearchParams(hnsw_ef=hnsw_ef or max(by_size, 4 * k))
 
 
-def _to_hits(
-    found: Sequence[models.ScoredPoint], with_samples: bool, reverse: bool, metric: str
-) -> Hits:
+def _to_hits(answer: Answer, with_samples: bool, reverse: bool, metric: str) -> Hits:
+    found = answer.points
     ids = [points.from_point_id(p.id) for p in found]
     samples = [_sample_id(p) for p in found] if with_samples else None
     scores = np.array([p.score for p in found], dtype=np.float64)
     to_distances = points.from_farthest_scores if reverse else points.to_distances
-    return Hits(ids, samples, scores, to_distances(scores, metric))
+    return Hits(ids, samples, scores, to_distances(scores, metric), answer.exact)
 
 
 def _farthest(query: list[float] | str) -> models.RecommendQuery:

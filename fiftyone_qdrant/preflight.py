@@ -16,7 +16,8 @@ import fiftyone.core.media as fom
 import fiftyone.zoo as foz
 
 from . import index_collection, ownership
-from .collection import Collection, Schema
+from .calls import Schema
+from .collection import Collection
 from .connection import EMBEDDED, Connection
 from .embedded.launcher import is_store
 from .errors import CollectionNotFound, ConfigError

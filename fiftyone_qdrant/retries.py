@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from .errors import ConnectionFailed
+from .errors import QdrantPluginError
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ def persistently(call: Callable[[], T], pauses: Sequence[float]) -> T:
     for pause in pauses:
         try:
             return call()
-        except ConnectionFailed as e:
+        except QdrantPluginError as e:
             if e.retry_after is None or e.retry_after > LONGEST_PAUSE:
                 raise
 

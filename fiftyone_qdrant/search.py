@@ -102,10 +102,12 @@ class Search:
         distances = POST_AGGREGATIONS[str(options.aggregation)](
             [h.distances for h in ranked], axis=0
         )
-        order = np.argsort(-distances if options.reverse else distances)
+        order = np.argsort(-distances if options.reverse else distances, kind="stable")
         metric = self._collection.schema().metric
         scores = points.to_scores(distances, metric)
-        hits = Hits(ids, ranked[0].sample_ids, scores, distances).take(order.tolist())
+        exact = all(h.exact for h in ranked)
+        hits = Hits(ids, ranked[0].sample_ids, scores, distances, exact)
+        hits = hits.take(order.tolist())
         return hits.within(self._options.max_distance).first(self.k)
 
     def _nearest(self, queries: Queries, k: int) -> list[Hits]:

@@ -44,26 +44,36 @@ def write(
         _upload(collection, ids, vectors, payloads)
         return
 
-    done, step = 0, _batch_size(vectors.shape[1])
-    while done < len(ids):
-        end = min(done + step, len(ids))
+    step, done = _batch_size(vectors.shape[1]), 0
+
+    def upsert(start: int, end: int) -> int:
         try:
-            _upsert(collection, ids[done:end], vectors[done:end], payloads[done:end])
-        except RequestTooLarge:
-            if end - done == 1:
+            _upsert(collection, ids[start:end], vectors[start:end], payloads[start:end])
+        except RequestTooLarge as e:
+            if end - start > 1:
                 raise
 
-            step = (end - done) // 2  # a proxy may take less than Qdrant
-        except (ConnectionFailed, EngineError) as e:
-            raise type(e)(
-                f"{sentence(e)} {done} of {len(ids)} points are known to be "
-                "written. Do it again to write all: those that are there are "
-                "replaced"
+            raise RequestTooLarge(
+                f"{sentence(e)} It held only the point of {ids[start]}"
             ) from e
-        else:
-            done = end
 
-    _check_written(collection, ids)
+        return end
+
+    try:
+        for end in collection.bounds.in_parts(
+            len(ids), lambda known: known.writes(step), upsert
+        ):
+            done = end
+    except RequestTooLarge:
+        raise
+    except (ConnectionFailed, EngineError) as e:
+        raise type(e)(
+            f"{sentence(e)} {done} of {len(ids)} points are known to be "
+            "written. Do it again to write all: those that are there are "
+            "replaced"
+        ) from e
+
+    _check_written(collection, ids, vectors, payloads)
 
 
 def _upload(
@@ -109,15 +119,38 @@ def _named(collection: Collection, vectors: Any) -> Any:
     return vectors if name is None else {name: vectors}
 
 
-def _check_written(collection: Collection, ids: Sequence[str]) -> None:
-    """Checks that acknowledged points are there.
+def _check_written(
+    collection: Collection,
+    ids: Sequence[str],
+    vectors: Matrix,
+    payloads: list[dict[str, Any]],
+) -> None:
+    """Checks that acknowledged points are there: on all replicas that answer.
+
+    What a replica missed is written to all once more.
 
     Raises:
         EngineError: if some are not
     """
-    missing = {i.lower() for i in ids}
+    row = {i.lower(): n for n, i in enumerate(ids)}
+    missing = set(row)
     for pause in _SEEN_AFTER:
         time.sleep(pause)
+        missing -= collection.present(sorted(missing), everywhere=True)
+        if not missing:
+            return
+
+    if collection.schema().replicas > 1:
+        rows = sorted(row[i] for i in missing)
+        for start in range(0, len(rows), _MAX_POINTS):
+            some = rows[start : start + _MAX_POINTS]
+            _upsert(
+                collection,
+                [ids[r] for r in some],
+                vectors[some],
+                [payloads[r] for r in some],
+            )
+
         missing -= collection.present(sorted(missing))
         if not missing:
             return

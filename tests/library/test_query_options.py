@@ -146,11 +146,13 @@ def test_negatives_are_those_of_qdrants_own_recommendation(index, ids):
                 positive=point_ids[:2], negative=point_ids[2:]
             )
         ),
-        limit=8,
+        limit=12,  # three points are equal, which Qdrant gives in any order
     ).points
+    ascending = index.metric in ("euclidean", "manhattan")
+    theirs.sort(key=lambda p: (p.score if ascending else -p.score, p.id))
     (hits,) = index.search(ids[[50, 51]], k=8, negatives=ids[[70, 71]])
-    assert hits.ids == [from_point_id(p.id) for p in theirs]
-    np.testing.assert_allclose(hits.scores, [p.score for p in theirs], rtol=1e-4)
+    assert hits.ids == [from_point_id(p.id) for p in theirs[:8]]
+    np.testing.assert_allclose(hits.scores, [p.score for p in theirs[:8]], rtol=1e-4)
 
 
 @pytest.mark.parametrize("dataset", ["samples"], indirect=True)
@@ -328,4 +330,5 @@ def test_depth_is_taken_from_the_options(index, ids, vectors, monkeypatch, how):
     (hits,) = index.search(vectors[50], k=7, **how)
     order, distances = nearest(vectors, vectors[50], index.metric, np.arange(N))
     check(hits, ids, order[:7], distances)
-    assert [p.model_dump(include=set(how)) for p in asked] == [how]
+    assert asked
+    assert all(p.model_dump(include=set(how)) == how for p in asked)

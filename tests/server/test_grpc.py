@@ -36,7 +36,7 @@ CODES = {
     "DEADLINE_EXCEEDED": ("", ConnectionFailed, "not answer in time", 1),
     "RESOURCE_EXHAUSTED": ("slow down", ConnectionFailed, "busy", 6),
     "RESOURCE_EXHAUSTED ": (LARGE, RequestTooLarge, "client_max_body_size", 5),
-    "INTERNAL": ("1 out of 2 replicas failed", EngineError, "Too few replicas", 1),
+    "INTERNAL": ("1 out of 2 replicas failed", EngineError, "Too few replicas", 6),
     "INVALID_ARGUMENT": ("Wrong vector size", EngineError, "Wrong vector size", 1),
 }
 
@@ -53,7 +53,7 @@ def points(monkeypatch):
     def make(server):
         collection = Collection(open_at(server.port, timeout=2), "points")
         monkeypatch.setattr(collection, "schema", lambda: _Schema)
-        monkeypatch.setattr(collection, "present", set)
+        monkeypatch.setattr(collection, "present", lambda ids, **_: set(ids))
         return collection
 
     return make

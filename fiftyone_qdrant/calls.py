@@ -1,0 +1,167 @@
+"""Calls about one Qdrant collection: made again where it helps, their errors in words.
+
+What is known of the collection is read once, and forgotten when asked to.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from . import points
+from .clients import connect
+from .connection import Connection
+from .errors import CollectionMismatch, CollectionNotFound
+from .faults import translated
+from .limits import Bounds, Limits
+from .retries import READ_PAUSES, WRITE_PAUSES, persistently
+
+if TYPE_CHECKING:
+    from qdrant_client import models
+
+    from .clients import Client
+
+_WRITES = {
+    "create_collection",
+    "create_payload_index",
+    "delete",
+    "delete_collection",
+    "update_collection",
+    "upsert",
+}
+
+
+@dataclass(frozen=True)
+class Schema:
+    """What an index needs to know of a collection.
+
+    Attributes:
+        size: dimensions of its vectors
+        metric: FiftyOne's name of its distance
+        metadata: what its maker stored with it
+        vector_name: the name of the vectors, or ``None`` if they have none
+        filterable: whether filters on the sample id are indexed
+        num_points: about how many points it has
+        replicas: copies of each point that there should be
+    """
+
+    size: int
+    metric: str
+    metadata: dict[str, Any]
+    vector_name: str | None = None
+    filterable: bool = True
+    num_points: int = 0
+    replicas: int = 1
+
+
+class CollectionCalls:
+    """One collection at one place.
+
+    Args:
+        connection: where Qdrant is
+        name: the collection's name, which need not exist yet
+        vector_name (None): which vectors to use, if it has several per point
+
+    Attributes:
+        bounds: what one call may ask for
+    """
+
+    def __init__(
+        self, connection: Connection, name: str, vector_name: str | None = None
+    ) -> None:
+        self.connection = connection
+        self.name = name
+        self._vector_name = vector_name
+        self._schema: Schema | None = None
+        self.bounds = Bounds()
+
+    @property
+    def client(self) -> Client:
+        """The ``QdrantClient`` or ``EmbeddedClient`` that serves the collection."""
+        return connect(self.connection)
+
+    def call(self, method: str, *args: Any, **kwargs: Any) -> Any:
+        """Calls a method of the client for this collection, again where it helps.
+
+        Raises:
+            QdrantPluginError: whatever went wrong, in words
+        """
+        place = self.connection.location
+        client = self.client  # that it cannot be reached is said at once
+
+        def call() -> Any:
+            with translated(place, self.name):
+                return getattr(client, method)(self.name, *args, **kwargs)
+
+        try:
+            pauses = WRITE_PAUSES if method in _WRITES else READ_PAUSES
+            return persistently(call, pauses)
+        except CollectionNotFound as e:
+            raise CollectionNotFound(
+                f"There is no collection '{self.name}' at {place}. If it was deleted, "
+                "delete the brain run as well and create the index again"
+            ) from e
+
+    def exists(self) -> bool:
+        """Whether the collection exists now."""
+        return bool(self.call("collection_exists"))
+
+    def info(self) -> models.CollectionInfo:
+        """Returns Qdrant's own description of the collection.
+
+        Raises:
+            CollectionNotFound: if it does not exist
+        """
+        info: models.CollectionInfo = self.call("get_collection")
+        return info
+
+    def refresh(self) -> None:
+        """Forgets what is known of the collection: others may have changed it."""
+        self._schema = None
+
+    def schema(self) -> Schema:
+        """Returns size, metric and metadata, read once until :meth:`refresh`.
+
+        Raises:
+            CollectionNotFound: if it does not exist
+            CollectionMismatch: if it does not have one dense vector to use per point
+        """
+        schema = self._schema
+        if schema is None:
+            info = self.info()
+            name, vectors = self._choose_vectors(info.config.params.vectors)
+            metadata = dict(getattr(info.config, "metadata", None) or {})
+            self.bounds.limits = Limits.of(info.config)
+            schema = self._schema = Schema(
+                vectors.size,
+                points.METRICS[vectors.distance.value],
+                metadata,
+                name,
+                points.SAMPLE_ID in info.payload_schema,
+                info.points_count or 0,
+                info.config.params.replication_factor or 1,
+            )
+
+        return schema
+
+    def _choose_vectors(self, vectors: Any) -> tuple[str | None, models.VectorParams]:
+        name = self._vector_name
+        if not isinstance(vectors, dict):
+            if name is not None:
+                raise CollectionMismatch(
+                    f"The vectors of collection '{self.name}' have no name: leave out "
+                    f"vector_name='{name}'"
+                )
+
+            return None, vectors
+
+        if name is None and len(vectors) == 1:
+            (name,) = vectors
+
+        if name not in vectors:
+            raise CollectionMismatch(
+                f"Collection '{self.name}' has several vectors per point. Choose one "
+                f"with vector_name: {', '.join(sorted(vectors))}"
+            )
+
+        return name, vectors[name]
