@@ -1,7 +1,8 @@
 """A Qdrant server made of stdlib HTTP and qdrant-client's in-memory mode.
 
 It speaks as much of Qdrant's REST API as the library uses, over a real socket, and
-misbehaves on command. Its answers' shapes and error texts are those of Qdrant 1.19.
+misbehaves on command. Its answers' shapes are those of Qdrant 1.19, its refusals those
+that Qdrant 1.18.3 gave. As there, equal scores come in another order each time.
 As a program (``python -m tests.server.stand_in PORT``) it behaves well, for the
 contract suite: ``QDRANT_URL=http://localhost:PORT make test``.
 """
@@ -9,17 +10,21 @@ contract suite: ``QDRANT_URL=http://localhost:PORT make test``.
 from __future__ import annotations
 
 import json
+import random
 import re
 import socket
 import ssl
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import groupby
 from typing import Any
+from urllib.parse import parse_qs
 
 from qdrant_client import QdrantClient, models
 
 from tests.server.misbehaviour import Fault
+from tests.server.strict_mode import Refused, StrictMode
 
 WRITES = ("PUT", "PATCH", "DELETE", "/points/delete")
 DEFAULTS = {
@@ -42,7 +47,9 @@ class StandIn:
         faults: the first that takes a request decides
         api_key: wanted in each request, if not ``None``
         read_only_key: may read, but not write
-        max_bytes: longer requests are answered with 413
+        max_bytes: longer requests are answered with 400, as Qdrant does
+        strict: the strict mode of each collection, as it may be set, by name; that of
+            "" is for all that have none of their own
         version: what it says it is
         prefix: the path before all paths, as behind a proxy
         reported: sections of the collections' config that are reported otherwise
@@ -55,6 +62,8 @@ class StandIn:
         self.faults: list[Fault] = []
         self.api_key = self.read_only_key = None
         self.max_bytes = 32 * 2**20
+        self.strict: dict[str, dict[str, Any]] = {}
+        self.strict_mode = StrictMode()
         self.reported: dict[str, dict[str, Any]] = {}
         self.requests: list[str] = []
         self.sizes: list[int] = []
@@ -62,6 +71,7 @@ class StandIn:
         self.peers = 0  # of the cluster; 0 is a server without one
         self.client = QdrantClient(":memory:")
         self.lock = threading.RLock()
+        self.dice = random.Random(18)
         self.stopping = threading.Event()
         self._made: dict[str, dict[str, Any]] = {}
         self._indexes: dict[str, dict[str, Any]] = {}
@@ -125,7 +135,9 @@ class StandIn:
 
     # --- what Qdrant does -------------------------------------------------------
 
-    def answer(self, method: str, path: str, body: Any) -> tuple[int, Any]:
+    def answer(
+        self, method: str, path: str, body: Any, query: Any = None
+    ) -> tuple[int, Any]:
         parts = [p for p in path.split("/") if p]
         if not parts:
             return 200, {"title": "qdrant - vector search engine"} | {
@@ -146,6 +158,7 @@ class StandIn:
             return 200, _result(self.client.delete_collection(name))
         if name not in self.names():
             return 404, _error(f"Not found: Collection `{name}` doesn't exist!")
+        self._check_limits(name, f"{method} {rest}", body, query or {})
         if (method, rest) == ("PATCH", ""):
             return self._change(name, body)
         if rest == "":
@@ -159,6 +172,22 @@ class StandIn:
             }
             return 200, _result({"operation_id": 0, "status": "completed"})
         return self._points(name, f"{method} {rest}", body)
+
+    def _check_limits(self, name: str, what: str, body: Any, query: Any) -> None:
+        config = self._strict_mode_of(name)
+        if config and what.partition(" ")[2]:
+            info = self.client.get_collection(name)
+            vectors = info.config.params.vectors
+            stats = {
+                "points": info.points_count,
+                "size": getattr(vectors, "size", 0),
+                "indexed": self._indexes.get(name, {}),
+            }
+            self.strict_mode.check(config, what, body, query, stats)
+
+    def _strict_mode_of(self, name: str) -> dict[str, Any] | None:
+        own = (self._made.get(name) or {}).get("strict_mode_config")
+        return self.strict.get(name) or own or self.strict.get("")
 
     def _create(self, name: str, body: dict[str, Any]) -> tuple[int, Any]:
         if name in self.names():
@@ -174,7 +203,12 @@ class StandIn:
 
     def _change(self, name: str, body: dict[str, Any]) -> tuple[int, Any]:
         made = self._made[name]
-        for section in ("hnsw_config", "optimizers_config", "metadata"):
+        for section in (
+            "hnsw_config",
+            "optimizers_config",
+            "metadata",
+            "strict_mode_config",
+        ):
             made[section] = (made.get(section) or {}) | (body.get(section) or {})
         vectors = made["vectors"]
         for key, diff in (body.get("vectors") or {}).items():
@@ -200,6 +234,7 @@ class StandIn:
         for section, values in self.reported.items():
             config[section] = values and {**(config[section] or {}), **values}
         config["metadata"] = made.get("metadata")
+        config["strict_mode_config"] = self._strict_mode_of(name)
         return info | {"config": config, "payload_schema": self._indexes.get(name, {})}
 
     def _points(self, name: str, what: str, body: Any) -> tuple[int, Any]:
@@ -232,12 +267,26 @@ class StandIn:
             page = [r.model_dump(mode="json") for r in page]
             return 200, _result({"points": page, "next_page_offset": offset})
         elif what == "POST points/query/batch":
-            requests = [models.QueryRequest(**s) for s in body["searches"]]
-            found = client.query_batch_points(name, requests)
-            return 200, _result([r.model_dump(mode="json") for r in found])
+            found = [self._query(client, name, s) for s in body["searches"]]
+            return 200, _result(found)
         else:
             return 404, b""
         return 200, _result({"operation_id": 0, "status": "completed"})
+
+    def _query(self, client: Any, name: str, search: Any) -> dict[str, Any]:
+        """Answer one query, equal scores in any order."""
+        request = models.QueryRequest(**search)
+        limit, offset = request.limit or 10, request.offset or 0
+        request.offset, request.limit = None, offset + limit + 20
+        (found,) = client.query_batch_points(name, [request])
+        hits = found.points
+        if not isinstance(request.query, models.NearestQuery) or not request.query.mmr:
+            runs = [list(run) for _, run in groupby(hits, key=lambda p: p.score)]
+            for run in runs:
+                self.dice.shuffle(run)
+            hits = [p for run in runs for p in run]
+        hits = hits[offset : offset + limit]
+        return {"points": [p.model_dump(mode="json") for p in hits]}
 
     def _cluster(self) -> dict[str, Any]:
         if not self.peers:
@@ -295,16 +344,16 @@ class _Handler(BaseHTTPRequestHandler):
     def _serve(self) -> None:
         us = self.stand_in
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        path = self.path.partition("?")[0]
+        path, _, query = self.path.partition("?")
         request = f"{self.command} {path}"
         us.requests.append(request)
         us.sizes.append(len(body))
         fault = next((f for f in us.faults if f.takes(request)), None)
         if fault is None:
-            self._send(*self._answer(path, body))
+            self._send(*self._answer(path, body, query))
             return
         if fault.applied:
-            self._answer(path, body)
+            self._answer(path, body, query)
         if fault.then is not None:
             fault.then()
         if fault.stall:
@@ -313,14 +362,14 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             _cut(self.connection)
         elif fault.status == 200 and fault.body is None:
-            self._send(*self._answer(path, body))
+            self._send(*self._answer(path, body, query))
         else:
             content = _error(fault.error) if fault.body is None else fault.body
             self._send(fault.status, content, fault.headers)
 
     do_GET = do_PUT = do_POST = do_DELETE = do_PATCH = _serve
 
-    def _answer(self, path: str, body: bytes) -> tuple[int, Any]:
+    def _answer(self, path: str, body: bytes, query: str) -> tuple[Any, ...]:
         us = self.stand_in
         if not path.startswith(us.prefix):
             return 404, b"<html>no such page</html>"
@@ -333,13 +382,16 @@ class _Handler(BaseHTTPRequestHandler):
         if us.read_only_key and key == us.read_only_key and writes:
             return 403, _error("Forbidden: Global manage access is required")
         if len(body) > us.max_bytes:
-            return 413, _error(
-                f"Payload error: JSON payload ({len(body)} bytes) is larger than "
-                f"allowed (limit: {us.max_bytes} bytes)."
+            return 400, _error(
+                f"JSON payload ({len(body)} bytes) is larger than allowed (limit: "
+                f"{us.max_bytes} bytes)."
             )
         with us.lock:
             try:
-                return us.answer(self.command, path, json.loads(body or "null"))
+                asked = json.loads(body or "null")
+                return us.answer(self.command, path, asked, parse_qs(query))
+            except Refused as e:
+                return e.status, _error(e.words), e.headers
             except ValueError as e:
                 gone = re.match(r"Point (\S+) is not found", str(e))
                 if gone:
