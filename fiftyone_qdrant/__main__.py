@@ -24,8 +24,9 @@ exit status: 0 done; 1 a problem was found, or it could not be done; 2 wrong arg
 _STATUS = "say whether the owner runs, and list the collections"
 _STOP = "let the owner flush, close everything and leave (programs may start the next)"
 _VERIFY = "compare all files with their checksums, read all points, try the indexes"
-_BACKUP = """copy collections into a new directory, in use or not. The copy is itself a
-store: verify it with --path. Its files have holes: copy it with `cp --sparse=always`,
+_BACKUP = """copy collections into a new directory, in use or not, and read the
+copies. A damaged collection is left out, which is said. The copy is itself a store:
+verify it with --path. Its files have holes: copy it with `cp --sparse=always`,
 `rsync -S` or `tar -S`, or each collection takes 136 MB more"""
 _RESTORE = """take collections from a backup. Checksums are compared first, and nothing
 that the store has is replaced without --replace"""
@@ -100,7 +101,10 @@ def _status(path: str, options: argparse.Namespace) -> int:
         print(f"{state.path}: no store there yet")
         return 0
     print(f"{state.path}: last written by {state.engine}")
-    if state.owner is None:
+    if state.silent is not None:
+        pid, log = state.silent.get("pid", "unknown"), state.silent["log"]
+        print(f"running, but it does not answer: pid {pid}, log {log}")
+    elif state.owner is None:
         print("not running; it starts with the first program that needs it")
     else:
         age = time.time() - state.owner["started_at"]
@@ -111,7 +115,8 @@ def _status(path: str, options: argparse.Namespace) -> int:
     print(f"{len(state.collections)} collections")
     for collection in state.collections:
         print(f"  {collection.name}: {_words(collection)}")
-    return 1 if any(c.problem for c in state.collections) else 0
+    bad = state.silent is not None or any(c.problem for c in state.collections)
+    return 1 if bad else 0
 
 
 def _words(state: CollectionState) -> str:

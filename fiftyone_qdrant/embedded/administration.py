@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from fiftyone_qdrant import errors
-from fiftyone_qdrant.embedded import launcher
-from fiftyone_qdrant.embedded.files import read_json, tree_size
+from fiftyone_qdrant.embedded import launcher, record, sidecar
+from fiftyone_qdrant.embedded.files import is_file, read_json, tree_size
 from fiftyone_qdrant.embedded.session import Session
 
 _SECONDS = 60.0
+_STATUS_SECONDS = 10.0
 _LONG_SECONDS = 24 * 3600.0
 
 
@@ -56,6 +57,8 @@ class StoreState:
         path: its directory
         exists: whether there is a store
         owner: pid, engine, start time and log of its owner, or ``None`` if none runs
+            or it does not answer
+        silent: what is known of an owner that runs and does not answer, or ``None``
         engine: the engine that wrote it last, such as ``"qdrant-edge 0.9.0"``
         collections: its collections, by name
     """
@@ -65,6 +68,7 @@ class StoreState:
     owner: dict[str, Any] | None
     engine: str | None
     collections: tuple[CollectionState, ...]
+    silent: dict[str, Any] | None = None
 
 
 def status(path: str | os.PathLike[str]) -> StoreState:
@@ -74,15 +78,16 @@ def status(path: str | os.PathLike[str]) -> StoreState:
         path: the store's directory
     """
     path = launcher.store_path(path)
-    record = read_json(os.path.join(path, "store.json"))
-    owner = launcher.running(path)
+    about = record.read(path)
+    owner = launcher.running(path, _STATUS_SECONDS)
+    silent = launcher.silent(path) if owner is None else None
     if owner is None:
         found = tuple(_closed(path))
     else:
         with _session(path) as session:
             found = tuple(_open(session, name) for name in owner["collections"])
-    engine = (record or {}).get("engine")
-    return StoreState(path, record is not None, owner, engine, found)
+    engine = (about or {}).get("engine")
+    return StoreState(path, about is not None, owner, engine, found, silent)
 
 
 def _open(session: Session, name: str) -> CollectionState:
@@ -90,7 +95,7 @@ def _open(session: Session, name: str) -> CollectionState:
     try:
         disk = session.call("disk", request, timeout=_SECONDS)[0]["bytes"]
         info = session.call("info", request, timeout=_SECONDS)[0]["info"]
-    except errors.CollectionError as exc:
+    except errors.QdrantPluginError as exc:
         return CollectionState(name, 0, problem=str(exc))
     return CollectionState(
         name,
@@ -108,17 +113,25 @@ def _closed(path: str) -> Iterator[CollectionState]:
     home = os.path.join(path, "collections")
     for entry in sorted(os.listdir(home)) if os.path.isdir(home) else ():
         directory = os.path.join(home, entry)
+        if is_file(directory):  # the system's, such as .DS_Store
+            continue
+        disk = tree_size(directory)
         try:
-            config = read_json(os.path.join(directory, "collection.json"))
-            seal = read_json(os.path.join(directory, "seal.json")) or {}
-            name, size = config["name"], config["vectors"]["size"]
-        except (OSError, ValueError, KeyError, TypeError) as exc:
-            said = f"its settings cannot be read: {exc}"
-            yield CollectionState(entry, tree_size(directory), problem=said)
+            config = sidecar.read(directory)
+        except (OSError, ValueError) as exc:
+            name, said = sidecar.collection_name(entry), f"its settings: {exc}"
+            yield CollectionState(name, disk, problem=said)
         else:
-            yield CollectionState(
-                name, tree_size(directory), seal.get("points"), dim=size
-            )
+            points, size = _sealed_points(directory), config["vectors"]["size"]
+            yield CollectionState(config["name"], disk, points, dim=size)
+
+
+def _sealed_points(directory: str) -> int | None:
+    try:
+        points = read_json(os.path.join(directory, "seal.json"))["points"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return points if isinstance(points, int) else None
 
 
 def verify(
@@ -142,7 +155,7 @@ def verify(
             request = {"collection": name}
             try:
                 reply, _ = session.call("check", request, timeout=_LONG_SECONDS)
-            except errors.CollectionError as exc:
+            except errors.QdrantPluginError as exc:
                 yield {"name": name, "points": 0, "compared": 0, "problems": [str(exc)]}
             else:
                 yield reply["check"]
@@ -153,10 +166,10 @@ def back_up(
     target: str | os.PathLike[str],
     names: list[str] | None = None,
 ) -> list[dict[str, Any]]:
-    """Copies collections of a store, in use or not, into a new directory.
+    """Copies collections of a store, in use or not, and reads the copies.
 
     Each is flushed first. Writers wait while their collection is copied, readers do
-    not. The copy is itself a store.
+    not. The copy is itself a store. A damaged collection is left out of it.
 
     Args:
         path: the store's directory
@@ -167,7 +180,7 @@ def back_up(
         ``name`` and ``bytes`` of each collection
 
     Raises:
-        CollectionDamaged: if a collection is
+        CollectionDamaged: if collections are. The others are in the backup
         CollectionNotFound: if there is none of that name
         StoreUnavailable: if the directory cannot be used, or its disk is too small
     """

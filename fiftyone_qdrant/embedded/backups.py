@@ -7,31 +7,40 @@ end leaves. So it can be opened, verified and restored from like any other.
 from __future__ import annotations
 
 import os
+import re
 import shutil
+import stat
 import time
 import uuid
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 from fiftyone_qdrant import errors
-from fiftyone_qdrant.embedded import seal
-from fiftyone_qdrant.embedded.collection import SHARD, SIDECAR, Collection
+from fiftyone_qdrant.embedded import checks, record, seal, sidecar
+from fiftyone_qdrant.embedded.collection import SHARD, Collection
 from fiftyone_qdrant.embedded.files import (
     FileLock,
     copy_tree,
-    read_json,
+    is_file,
+    make_directories,
+    odd_file,
     tree_size,
     write_json,
 )
-from fiftyone_qdrant.embedded.store import RECORD, Store, check_record
+from fiftyone_qdrant.embedded.store import Store
 
 _SPARE_BYTES = 64 << 20
+_LOCK = "backup.lock"
+_PARTIAL = re.compile(r".+\.[0-9a-f]{32}\.partial")
+_YOUNG_SECONDS = 60.0
 
 
 def back_up(store: Store, target: str, names: list[str] | None) -> list[dict[str, Any]]:
-    """Copies collections into a new directory: all of them, or nothing.
+    """Copies collections into a new directory, and reads all points of the copies.
 
     Each is flushed first, and its writers wait while it is copied; readers do not.
+    One that is damaged is left out, and said when the others are in place.
 
     Args:
         store: the store
@@ -42,49 +51,125 @@ def back_up(store: Store, target: str, names: list[str] | None) -> list[dict[str
         name and bytes of each collection
 
     Raises:
-        CollectionDamaged: if a collection is
-        CollectionNotFound: if there is none of that name
-        StoreUnavailable: if the directory cannot be used, or its disk is too small
+        CollectionDamaged: if collections are, with which and what the backup has
+        CollectionNotFound: if there is none of that name. Nothing is copied
+        StoreUnavailable: if the directory cannot be used, or its disk is too small.
+            Nothing is left
     """
-    wanted = store.names() if names is None else dict.fromkeys(names)
-    collections = [store.get(name) for name in wanted]
-    partial = f"{target}.{uuid.uuid4().hex}.partial"
+    wanted = list(store.names() if names is None else dict.fromkeys(names))
+    copied: list[dict[str, Any]] = []
+    bad: dict[str, errors.QdrantPluginError] = {}
+    collections = []
+    for name in wanted:
+        try:
+            collections.append(store.get(name))
+        except errors.CollectionDamaged as exc:
+            bad[name] = exc
+    _refuse_target(store, target)
     try:
-        if os.path.isdir(target) and os.listdir(target):
-            raise errors.StoreUnavailable(
-                f"{target} is not empty: give a new directory for the backup"
-            )
-        os.makedirs(os.path.join(partial, "collections"), 0o700)
-        _check_space(partial, sum(c.disk_usage() for c in collections))
-        copied = [_copy(collection, partial) for collection in collections]
-        record = read_json(os.path.join(store.path, RECORD))
-        about = {"backup_of": store.path, "backed_up_at": time.time()}
-        write_json(os.path.join(partial, RECORD), {**record, **about})
-        os.sync()
-        os.replace(partial, target)
+        with _partial(target) as partial:
+            _check_space(partial, sum(c.disk_usage() for c in collections))
+            for collection in collections:
+                try:
+                    copied.append(_copy(collection, partial))
+                except (errors.CollectionDamaged, errors.EngineError) as exc:
+                    bad[collection.name] = exc
+                except errors.CollectionNotFound:  # deleted just now
+                    if names is not None:
+                        raise
+            if bad and not copied:
+                raise next(iter(bad.values()))
+            about = {"backup_of": store.path, "backed_up_at": time.time()}
+            content = {**(record.read(store.path) or {}), **about}
+            write_json(os.path.join(partial, record.RECORD), content)
+            os.sync()
     except OSError as exc:
         if isinstance(exc, errors.QdrantPluginError):
             raise
         raise errors.StoreUnavailable(
             f"cannot back up to {target}: {exc.strerror or exc}"
         ) from exc
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    if bad:
+        raise errors.CollectionDamaged(
+            f"{target} has no copy of {_list(bad)}, only of "
+            f"{_list(c['name'] for c in copied)}: {' '.join(map(str, bad.values()))}"
+        )
     return copied
+
+
+def _refuse_target(store: Store, target: str) -> None:
+    if target == store.path or target.startswith(os.path.join(store.path, "")):
+        raise errors.StoreUnavailable(
+            f"{target} is inside the store {store.path}: give a directory outside"
+        )
+    if os.path.isdir(target) and os.listdir(target):
+        raise errors.StoreUnavailable(
+            f"{target} is not empty: give a new directory for the backup"
+        )
+
+
+@contextmanager
+def _partial(target: str) -> Iterator[str]:
+    """Yields a directory that becomes the target, or is gone if the body fails."""
+    _clear_partials(os.path.dirname(target))
+    partial = f"{target}.{uuid.uuid4().hex}.partial"
+    make_directories(partial)
+    lock = FileLock(os.path.join(partial, _LOCK))
+    try:
+        lock.acquire()
+        os.mkdir(os.path.join(partial, "collections"), 0o700)
+        yield partial
+        os.unlink(os.path.join(partial, _LOCK))
+        os.replace(partial, target)
+    finally:
+        lock.release()
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _clear_partials(directory: str) -> None:
+    """Deletes what backups that were killed have left in a directory."""
+    with suppress(OSError):
+        for entry in os.listdir(directory):
+            path = os.path.join(directory, entry)
+            if _PARTIAL.fullmatch(entry) and _is_left(path):
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_left(partial: str) -> bool:
+    found = os.lstat(partial)
+    ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
+    parts = {"collections", record.RECORD, _LOCK}
+    if not ours or not set(os.listdir(partial)) <= parts:
+        return False
+    path = os.path.join(partial, _LOCK)
+    if not is_file(path):  # of an earlier version, or just begun
+        return time.time() - found.st_mtime > _YOUNG_SECONDS
+    lock = FileLock(path)
+    free = lock.acquire()
+    lock.release()
+    return free
 
 
 def _copy(collection: Collection, target: str) -> dict[str, Any]:
     place = os.path.basename(collection.directory)
     directory = os.path.join(target, "collections", place)
     os.mkdir(directory, 0o700)
-    with collection.live.still():
-        for entry in (SHARD, seal.NAME):
-            source = os.path.join(collection.directory, entry)
-            copy_tree(source, os.path.join(directory, entry))
-        write_json(os.path.join(directory, SIDECAR), collection.config)
-    shard = os.path.join(directory, SHARD)
-    seal.add_checksums(shard)
-    return {"name": collection.name, "bytes": collection.disk_usage()}
+    try:
+        with collection.live.still():
+            for entry in (SHARD, seal.NAME):
+                source = os.path.join(collection.directory, entry)
+                copy_tree(source, os.path.join(directory, entry))
+            config = collection.config
+            write_json(os.path.join(directory, sidecar.SIDECAR), config)
+        copy = Collection(directory, config)
+        try:
+            checks.read(copy)
+        finally:
+            copy.live.close()  # adds the checksums
+    except BaseException:
+        shutil.rmtree(directory, ignore_errors=True)
+        raise
+    return {"name": collection.name, "bytes": copy.disk_usage()}
 
 
 def restore(
@@ -112,13 +197,13 @@ def restore(
     missing = [name for name in chosen if name not in found]
     if missing:
         raise errors.CollectionNotFound(
-            f"the backup {source} has no collection {', '.join(map(repr, missing))}: "
-            f"it has {', '.join(map(repr, sorted(found)))}"
+            f"the backup {source} has no collection {_list(missing)}: "
+            f"it has {_list(sorted(found))}"
         )
     taken = [name for name in chosen if store.exists(name)]
     if taken and not replace:
         raise errors.CollectionExists(
-            f"the store {store.path} has {', '.join(map(repr, taken))} already: "
+            f"the store {store.path} has {_list(taken)} already: "
             "nothing was restored; say that they are to be replaced, or name others"
         )
     for name in chosen:
@@ -129,7 +214,7 @@ def restore(
         ready = {}
         for name in chosen:
             ready[name] = half = places.enter_context(store.new_directory(name))
-            copy_tree(found[name], half)
+            _take(found[name], half)
             store.check_space(0)
             points = _open(name, half)
             restored.append({"name": name, "points": points})
@@ -139,13 +224,20 @@ def restore(
     return restored
 
 
+def _take(directory: str, half: str) -> None:
+    os.mkdir(half, 0o700)
+    for entry in (sidecar.SIDECAR, seal.NAME, SHARD):
+        copy_tree(os.path.join(directory, entry), os.path.join(half, entry))
+
+
 def _open(name: str, directory: str) -> int:
     """Opens a copy, closes it again, and returns how many points it has."""
     try:
-        copy = Collection(directory, read_json(os.path.join(directory, SIDECAR)))
+        config = sidecar.read_settings(directory)
+        copy = Collection(directory, config)
         points = copy.counts()["points_count"]
         copy.live.close()
-    except errors.CollectionDamaged as exc:
+    except (errors.CollectionDamaged, ValueError) as exc:
         raise errors.CollectionDamaged(
             f"collection '{name}' cannot be restored: {exc}"
         ) from exc
@@ -154,10 +246,13 @@ def _open(name: str, directory: str) -> int:
 
 def _contents(source: str) -> dict[str, str]:
     """Returns the directories of a backup's collections by name."""
-    record = read_json(os.path.join(source, RECORD))
-    if record is None:
-        raise errors.StoreUnavailable(f"{source} is no backup: it has no {RECORD}")
-    check_record(record, source)
+    about = record.read(source)
+    home = os.path.join(source, "collections")
+    if about is None or os.path.islink(home) or not os.path.isdir(home):
+        raise errors.StoreUnavailable(
+            f"{source} is no backup: it has no {record.RECORD} and collections"
+        )
+    record.check(about, source)
     lock = os.path.join(source, "owner.lock")
     if os.path.exists(lock):
         free = FileLock(lock)
@@ -166,33 +261,38 @@ def _contents(source: str) -> dict[str, str]:
                 f"{source} is a store in use: restore from a backup of it"
             )
         free.release()
-    home = os.path.join(source, "collections")
-    found = {}
-    for entry in sorted(os.listdir(home)):
-        config = read_json(os.path.join(home, entry, SIDECAR))
-        if config is not None:
-            found[config["name"]] = os.path.join(home, entry)
-    return found
+    return {
+        sidecar.name_in(os.path.join(home, entry)): os.path.join(home, entry)
+        for entry in sorted(os.listdir(home))
+        if not is_file(os.path.join(home, entry))
+    }
 
 
 def _check(name: str, directory: str) -> None:
     shard = os.path.join(directory, SHARD)
-    note = seal.read(shard)
+    where = f"collection '{name}' cannot be restored: "
+    odd = odd_file(directory)
+    if odd is not None:
+        raise errors.CollectionDamaged(
+            f"{where}{odd} is neither a directory nor a plain file"
+        )
+    try:
+        sidecar.read(directory)
+        note = seal.read(shard)
+    except ValueError as exc:
+        raise errors.CollectionDamaged(f"{where}in {directory}, {exc}") from exc
     if note is None:
         raise errors.CollectionDamaged(
-            f"collection '{name}' cannot be restored: {directory} was not closed "
-            f"properly, it has no {seal.NAME}"
+            f"{where}{directory} was not closed properly, it has no {seal.NAME}"
         )
     if "checksums" not in note:
         raise errors.CollectionDamaged(
-            f"collection '{name}' cannot be restored: {directory} was not closed "
-            f"properly, its {seal.NAME} has no checksums"
+            f"{where}{directory} was not closed properly, its {seal.NAME} has no "
+            "checksums"
         )
     wrong = seal.damage_of_files(note, shard) or seal.damage_of_contents(note, shard)
     if wrong:
-        raise errors.CollectionDamaged(
-            f"collection '{name}' cannot be restored: in {directory}, {wrong}"
-        )
+        raise errors.CollectionDamaged(f"{where}in {directory}, {wrong}")
 
 
 def _check_space(path: str, needed: int) -> None:
@@ -203,3 +303,7 @@ def _check_space(path: str, needed: int) -> None:
             f"the disk of {path} has {free >> 20} MB free and the copy needs "
             f"{(needed + _SPARE_BYTES) >> 20} MB: make room, or use another disk"
         )
+
+
+def _list(names: Any) -> str:
+    return ", ".join(map(repr, names))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,9 @@ import qdrant_edge as qe
 from fiftyone_qdrant import errors
 from fiftyone_qdrant.embedded import seal
 from fiftyone_qdrant.embedded.collection import Collection
+from fiftyone_qdrant.embedded.engine import damaged
+
+logger = logging.getLogger(__name__)
 
 _PAGE = 512
 _PROBES = 100
@@ -29,19 +33,42 @@ def check(collection: Collection) -> dict[str, Any]:
     """
     about: dict[str, Any] = {"name": collection.name, "points": 0, "compared": 0}
     problems: list[str] = []
-    try:
-        about["compared"] = _check_files(collection, problems)
-        about["points"] = _check_points(collection, problems)
-        _check_index(collection, problems)
-    except errors.CollectionDamaged as exc:
-        problems.append(str(exc))
+    parts = (("compared", _check_files), ("points", _check_points), ("", _check_index))
+    for key, part in parts:
+        try:
+            found = part(collection, problems)
+        except Exception as exc:
+            if not isinstance(exc, errors.QdrantPluginError):
+                logger.exception("cannot check '%s'", collection.name)
+            said = str(exc) or type(exc).__name__
+            if said not in problems:  # each part may meet the same
+                problems.append(said)
+        else:
+            about.update({key: found} if key else {})
     return {**about, "problems": problems}
+
+
+def read(collection: Collection) -> None:
+    """Compares a collection's files with their checksums, and reads all its points.
+
+    Raises:
+        CollectionDamaged: with all that is wrong
+        StoreUnavailable: if it cannot be read now
+    """
+    problems: list[str] = []
+    try:
+        _check_files(collection, problems)
+        _check_points(collection, problems)
+    except errors.EngineError as exc:
+        problems.append(str(exc))
+    if problems:
+        raise damaged(collection.name, "; ".join(problems))
 
 
 def _check_files(collection: Collection, problems: list[str]) -> int:
     live = collection.live
     with live.still():
-        note = seal.read(live.directory) or {}
+        note = seal.read(live.directory) or {"files": {}}
         wrong = seal.damage_of_files(note, live.directory)
         wrong = wrong or seal.damage_of_contents(note, live.directory)
         if wrong:
@@ -66,6 +93,11 @@ def _check_points(collection: Collection, problems: list[str]) -> int:
                     offset=offset, limit=_PAGE, with_payload=True, with_vector=True
                 )
             )
+        size = vectors["size"]
+        short = [p.id for p in page if p.vector is None or len(p.vector) != size]
+        if short:
+            what = f"point {short[0]} has no vector of {size} numbers"
+            raise damaged(collection.name, what)
         norms = np.linalg.norm(np.array([p.vector for p in page] or [[]]), axis=1)
         bad = ~np.isfinite(norms)
         if unit:

@@ -28,18 +28,27 @@ class EmbeddedClient(PointReader, PointWriter):
     a filter and do not say ``exact=False``.
 
     The client may be used by several threads and after a fork. If the process that
-    owns the store has ended, the next call starts another one.
+    owns the store has ended, the next call starts another one. If the store itself was
+    moved or deleted, calls raise; ``create_collection`` makes a new one.
 
     Args:
         path: the directory of the store, created when missing
         timeout: how long to wait for an answer, in seconds. Writes, whose time grows
             with their size, are given ten times as long or ten minutes
+        make: whether to make the store when there is none
+
+    Raises:
+        StoreUnavailable: if it cannot be opened, or there is none and ``make`` is False
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], timeout: float | None = None
+        self,
+        path: str | os.PathLike[str],
+        timeout: float | None = None,
+        *,
+        make: bool = True,
     ) -> None:
-        super().__init__(path, timeout)
+        super().__init__(path, timeout, make=make)
         self._call("about", {})
 
     @property

@@ -11,7 +11,7 @@ from typing import Any
 import qdrant_edge as qe
 
 from fiftyone_qdrant import errors
-from fiftyone_qdrant.embedded import protocol, settings
+from fiftyone_qdrant.embedded import protocol, settings, sidecar
 from fiftyone_qdrant.embedded.conversions import (
     Buffers,
     filter_from_wire,
@@ -19,12 +19,11 @@ from fiftyone_qdrant.embedded.conversions import (
     order_by,
     payload_selector,
 )
-from fiftyone_qdrant.embedded.engine import engine_call
+from fiftyone_qdrant.embedded.engine import damaged, engine_call
 from fiftyone_qdrant.embedded.files import tree_size, write_json
 from fiftyone_qdrant.embedded.live_shard import LiveShard
 from fiftyone_qdrant.embedded.queries import Planned, Planner
 
-SIDECAR = "collection.json"
 SHARD = "shard"
 
 # The engine never releases the GIL: these bound how long one call may hold it
@@ -47,7 +46,8 @@ class Collection:
         self.directory = directory
         self.config = config
         self.name: str = config["name"]
-        self.live = LiveShard(self.name, os.path.join(directory, SHARD))
+        shard_dir = os.path.join(directory, SHARD)
+        self.live = LiveShard(self.name, shard_dir, config["vectors"])
         self.building: dict[str, Any] | None = None  # phase, and since when
         self.build_error: str | None = None
         self._saving = threading.Lock()
@@ -62,7 +62,7 @@ class Collection:
                 shard_dir, settings.edge_config(config, indexed=False)
             )
             shard.close()
-        write_json(os.path.join(directory, SIDECAR), config)
+        write_json(os.path.join(directory, sidecar.SIDECAR), config)
 
     # -- settings -------------------------------------------------------------
 
@@ -108,7 +108,11 @@ class Collection:
         }
 
     def update_settings(self, changes: dict[str, Any]) -> None:
-        """Merges changes into the settings, and saves them."""
+        """Merges changes into the settings, and saves them.
+
+        Raises:
+            ConfigError: if they cannot be a collection's
+        """
         with self._saving:
             config = {"built": settings.plain(self.config), **self.config}
             for name, value in changes.items():
@@ -116,6 +120,10 @@ class Collection:
                     config[name] = value
                 else:
                     config[name] = {**(config.get(name) or {}), **value}
+            try:
+                sidecar.check(config)
+            except ValueError as exc:
+                raise errors.ConfigError(f"collection '{self.name}': {exc}") from exc
             self._save(config)
 
     def built(self, about: dict[str, Any]) -> None:
@@ -129,7 +137,7 @@ class Collection:
             self._save({**self.config, "index_due": due})
 
     def _save(self, config: dict[str, Any]) -> None:
-        write_json(os.path.join(self.directory, SIDECAR), config)
+        write_json(os.path.join(self.directory, sidecar.SIDECAR), config)
         self.config = config
 
     # -- writing --------------------------------------------------------------
@@ -334,8 +342,12 @@ class Collection:
             size = self.config["vectors"]["size"]
             row = struct.Struct(f"<{size}f")
             matrix = bytearray(row.size * len(found))
-            for i, point in enumerate(found):
-                row.pack_into(matrix, i * row.size, *point.vector)
+            try:
+                for i, point in enumerate(found):
+                    row.pack_into(matrix, i * row.size, *point.vector)
+            except (struct.error, TypeError) as exc:
+                what = f"point {point.id} has no vector of {size} numbers"
+                raise damaged(self.name, what) from exc
             reply["vectors"] = first + len(out)
             reply["dim"] = size
             out.append(matrix)

@@ -22,6 +22,7 @@ from fiftyone_qdrant.embedded import protocol
 Buffers = Sequence[memoryview]
 
 _ID_SETS_KEPT = 4
+_ID_BYTES_KEPT = 16 << 20  # a million UUIDs; their set takes some ten times as much
 _id_sets: OrderedDict[bytes, Any] = OrderedDict()
 
 
@@ -73,7 +74,8 @@ def _has_id(ref: list[Any], buffers: Buffers) -> Any:
     condition = _id_sets.get(key)
     if condition is None:
         condition = qe.HasIdCondition(set(ids_from_wire(ref, buffers)))
-        _id_sets[key] = condition
+        if len(data) <= _ID_BYTES_KEPT:
+            _id_sets[key] = condition
         while len(_id_sets) > _ID_SETS_KEPT:
             _id_sets.popitem(last=False)
     return condition

@@ -6,6 +6,8 @@ Qdrant Edge raises bare ``Exception`` with a text, and its panics derive from
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,16 +19,6 @@ _BY_TEXT: tuple[tuple[str, type[errors.QdrantPluginError], str], ...] = (
         r"WouldBlock",
         errors.StoreUnavailable,
         "another process holds collection '{name}'; end it and try again",
-    ),
-    (
-        r"Read-only file system|Permission denied",
-        errors.StoreUnavailable,
-        "collection '{name}' is on a file system that cannot be written",
-    ),
-    (
-        r"No space left|os error 28",
-        errors.StoreUnavailable,
-        "the disk that holds collection '{name}' is full: make room, and call again",
     ),
     (
         r"dimension error",
@@ -50,6 +42,33 @@ _BY_TEXT: tuple[tuple[str, type[errors.QdrantPluginError], str], ...] = (
         "create one with create_payload_index()",
     ),
 )
+
+
+_FILES_ARE_FINE: dict[int, str] = {
+    errno.EMFILE: "the owner has too many files open: raise the limit (ulimit -n), "
+    "stop the owner (python -m fiftyone_qdrant stop) and call again",
+    errno.ENFILE: "this machine has too many files open: end some programs",
+    errno.ENOMEM: "there is not enough memory, or vm.max_map_count is too low: end "
+    "some programs, or raise it",
+    errno.EAGAIN: "the system has no resources left for it just now: call again",
+    errno.EINTR: "it was interrupted: call again",
+    errno.EBUSY: "another process holds it: end that, and call again",
+    errno.ETXTBSY: "another process holds it: end that, and call again",
+    errno.EACCES: "its files may not be read or written: look at their owner and mode",
+    errno.EPERM: "its files may not be read or written: look at their owner and mode",
+    errno.EROFS: "its file system cannot be written",
+    errno.ENOSPC: "its disk is full: make room, and call again",
+    errno.EDQUOT: "the disk quota is used up: make room, and call again",
+    errno.EIO: "its disk does not work: look at the system's log",
+    errno.ETIMEDOUT: "its file system does not answer",
+    errno.ESTALE: "its file system is not there any more: mount it again",
+    errno.ENODEV: "its file system is not there any more: mount it again",
+    errno.ENXIO: "its file system is not there any more: mount it again",
+    errno.ENOTCONN: "its file system is not there any more: mount it again",
+}
+"""What keeps files from being used without their being damaged, and what to do."""
+
+_BY_NUMBER = re.compile(r"(?:os error |code: |Errno )(\d+)")
 
 
 @contextmanager
@@ -76,9 +95,32 @@ def damaged(name: str, what: str) -> errors.CollectionDamaged:
     )
 
 
+def transient(exc: BaseException) -> int | None:
+    """Returns the number of a system's error that says nothing against the files."""
+    if isinstance(exc, MemoryError):
+        return errno.ENOMEM
+    if isinstance(exc, OSError):
+        return exc.errno if exc.errno in _FILES_ARE_FINE else None
+    words = str(exc)
+    numbers = set(map(int, _BY_NUMBER.findall(words))) & set(_FILES_ARE_FINE)
+    if numbers:
+        return min(numbers)
+    return next((n for n in _FILES_ARE_FINE if os.strerror(n) in words), None)
+
+
+def unavailable(name: str, number: int, words: str) -> errors.StoreUnavailable:
+    """Returns the error for a collection whose files cannot be used just now."""
+    return errors.StoreUnavailable(
+        f"collection '{name}' cannot be used now: {_FILES_ARE_FINE[number]} ({words})"
+    )
+
+
 def translated(exc: BaseException, name: str) -> errors.QdrantPluginError:
     """Returns this package's error for one raised by the engine."""
     words = str(exc) or type(exc).__name__
+    number = transient(exc)
+    if number is not None:
+        return unavailable(name, number, words)
     if type(exc).__name__ == "PanicException":
         return damaged(name, f"the engine broke off: {words}")
     for pattern, cls, message in _BY_TEXT:

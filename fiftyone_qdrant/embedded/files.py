@@ -6,6 +6,7 @@ import contextlib
 import errno
 import json
 import os
+import stat
 from collections.abc import Iterator
 from typing import IO, Any
 
@@ -17,6 +18,7 @@ else:
     HAS_LOCKS = True
 
 _CHUNK = 1 << 20
+_NO_PLAIN_FILE = (errno.EINVAL, errno.EISDIR, errno.ELOOP, errno.ENXIO)
 
 
 def write_json(path: str, content: Any) -> None:
@@ -53,9 +55,12 @@ def tree_size(path: str) -> int:
 def copy_tree(source: str, target: str) -> None:
     """Copies a directory or a file to a place where there is none.
 
-    Files with holes keep them: the engine's are mostly hole.
+    Files with holes keep them: the engine's are mostly hole. Links are not followed.
+
+    Raises:
+        OSError: also for anything but directories and plain files
     """
-    if not os.path.isdir(source):
+    if not stat.S_ISDIR(os.lstat(source).st_mode):
         _copy_sparse(source, target)
         return
     os.mkdir(target, 0o700)
@@ -63,8 +68,69 @@ def copy_tree(source: str, target: str) -> None:
         copy_tree(entry.path, os.path.join(target, entry.name))
 
 
+def is_file(path: str) -> bool:
+    """Returns whether there is a plain file."""
+    try:
+        return stat.S_ISREG(os.lstat(path).st_mode)
+    except OSError:
+        return False
+
+
+def odd_file(path: str) -> str | None:
+    """Returns what in a tree is neither a directory nor a plain file, or None.
+
+    A link may lead anywhere, and opening a pipe may wait for ever.
+    """
+    mode = os.lstat(path).st_mode
+    if stat.S_ISDIR(mode):
+        found = (odd_file(entry.path) for entry in os.scandir(path))
+        return next(filter(None, found), None)
+    return None if stat.S_ISREG(mode) else path
+
+
+def open_plain(path: str, flags: int = os.O_RDONLY) -> int:
+    """Opens a plain file, and nothing else, without ever waiting.
+
+    Raises:
+        OSError: also if it is something else, or a link
+    """
+    fd = os.open(path, flags | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW, 0o600)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise OSError(errno.EINVAL, "it is not a plain file", path)
+    return fd
+
+
+def read_bytes(path: str) -> bytes:
+    """Returns the content of a plain file."""
+    with os.fdopen(open_plain(path), "rb") as file:
+        return file.read()
+
+
+def make_directories(path: str) -> None:
+    """Makes a directory that only its owner can enter, and its parents if need be.
+
+    Whatever the umask is, nobody else can write to what it makes.
+    """
+    parent = os.path.dirname(path)
+    if not os.path.isdir(parent):
+        _make_parents(parent)
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(path, 0o700)
+
+
+def _make_parents(path: str) -> None:
+    if not os.path.isdir(os.path.dirname(path)):
+        _make_parents(os.path.dirname(path))
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(path, 0o755)
+
+
 def _copy_sparse(source: str, target: str) -> None:
-    with open(source, "rb", buffering=0) as old, open(target, "xb") as new:
+    with (
+        os.fdopen(open_plain(source), "rb", buffering=0) as old,
+        open(target, "xb") as new,
+    ):
         new.truncate(os.fstat(old.fileno()).st_size)
         for at, end in data_extents(old):
             old.seek(at)
@@ -103,14 +169,22 @@ def sync_directory(path: str) -> None:
 
 
 def read_json(path: str) -> Any:
-    """Returns the content of a JSON file, or None if there is no such file."""
+    """Returns the content of a JSON file, or None if there is no such file.
+
+    Raises:
+        OSError: if it cannot be read
+        ValueError: if it is not JSON, or no plain file
+    """
     try:
-        with open(path, "rb") as file:
-            return json.load(file)
+        return json.loads(read_bytes(path))
     except FileNotFoundError:
         return None
-    except ValueError as exc:
+    except (ValueError, RecursionError) as exc:
         raise ValueError(f"{path} is not JSON: {exc}") from exc
+    except OSError as exc:
+        if exc.errno in _NO_PLAIN_FILE:
+            raise ValueError(f"{path} is no plain file") from exc
+        raise
 
 
 class FileLock:

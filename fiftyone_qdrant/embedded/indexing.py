@@ -114,11 +114,12 @@ class IndexBuilder:
                     finally:
                         self._turn.release()
                     break
-        except (errors.QdrantPluginError, OSError) as exc:
+        except Exception as exc:
             if not self._cancelled.is_set():
                 logger.exception("cannot index '%s'", name)
-                self._collection.build_error = str(exc)
-                self._collection.index_is_due(False)
+                self._collection.build_error = str(exc) or type(exc).__name__
+                with contextlib.suppress(OSError):  # the next owner tries it again
+                    self._collection.index_is_due(False)
         finally:
             self._collection.live.stop_journal()
             self._collection.building = None

@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import select
 import socket
 import subprocess
 import sys
@@ -17,13 +18,19 @@ import time
 from typing import Any
 
 from fiftyone_qdrant import errors
-from fiftyone_qdrant.embedded import protocol
-from fiftyone_qdrant.embedded.files import HAS_LOCKS, FileLock, read_json
+from fiftyone_qdrant.embedded import protocol, trust
+from fiftyone_qdrant.embedded.files import (
+    HAS_LOCKS,
+    FileLock,
+    make_directories,
+    open_plain,
+    read_bytes,
+    read_json,
+)
 
 _START_SECONDS = 60.0
 _HANDSHAKE_SECONDS = 30.0
 _POLL_SECONDS = 0.01
-_MAX_LOG_BYTES = 1 << 20
 _HERE = os.path.dirname(os.path.abspath(__file__))
 _OWN_FILES = frozenset(
     ("start.lock", "owner.lock", "owner.log", "owner.key", "owner.sock", "lost+found")
@@ -44,17 +51,27 @@ _KEPT_ENVIRONMENT = (
 
 
 def store_path(path: str | os.PathLike[str]) -> str:
-    """Returns the one spelling of a store's directory."""
-    return os.path.realpath(os.path.expanduser(os.fspath(path)))
+    """Returns the one spelling of a store's directory.
+
+    Raises:
+        ConfigError: if it cannot be a directory's
+    """
+    spelled = os.fsdecode(path)
+    if not spelled or "\0" in spelled:
+        raise errors.ConfigError(f"{spelled!r} is no path: name a directory")
+    return os.path.realpath(os.path.expanduser(spelled))
 
 
-def connect(path: str, patience: float | None = None) -> socket.socket:
+def connect(
+    path: str, patience: float | None = None, *, make: bool = True
+) -> socket.socket:
     """Returns a connection to a store's owner, which is started when needed.
 
     Args:
         path: the store's directory, as :func:`store_path` returns it
         patience: how long to wait for an owner that runs but does not answer, in
             seconds, by default as long as a start may take
+        make: whether to make a store if there is none
 
     Returns:
         a connected socket, after the handshake
@@ -68,7 +85,7 @@ def connect(path: str, patience: float | None = None) -> socket.socket:
         return sock
     _check_platform()
     try:
-        _prepare(path)
+        _prepare(path, make)
         return _start_and_connect(path, deadline)
     except OSError as exc:
         if isinstance(exc, errors.QdrantPluginError):
@@ -79,20 +96,39 @@ def connect(path: str, patience: float | None = None) -> socket.socket:
         ) from exc
 
 
-def running(path: str | os.PathLike[str]) -> dict[str, Any] | None:
-    """Returns what a store's owner says about itself, or None without an owner.
+def running(
+    path: str | os.PathLike[str], patience: float = _HANDSHAKE_SECONDS
+) -> dict[str, Any] | None:
+    """Returns what a store's owner says about itself, or None if none answers.
 
     Args:
         path: the store's directory
+        patience: how long to wait for an owner that does not answer, in seconds
     """
-    sock = _try_connect(store_path(path))
+    sock = _try_connect(store_path(path), time.monotonic() + patience)
     if sock is None:
         return None
     with sock:
         try:
-            return _ask(sock, "about")
+            return _ask(sock, "about", patience)
         except (OSError, EOFError):
             return None
+
+
+def silent(path: str) -> dict[str, Any] | None:
+    """Returns what is known of an owner that runs and does not answer, or None.
+
+    Args:
+        path: the store's directory, as :func:`store_path` returns it
+    """
+    place = os.path.join(path, "owner.lock")
+    if not os.path.exists(place):
+        return None
+    lock = FileLock(place)
+    if lock.acquire():
+        lock.release()
+        return None
+    return {"log": os.path.join(path, "owner.log"), **(_about(path) or {})}
 
 
 def stop(path: str | os.PathLike[str], timeout: float = 60.0) -> bool:
@@ -130,8 +166,10 @@ def stop(path: str | os.PathLike[str], timeout: float = 60.0) -> bool:
     return True
 
 
-def _ask(sock: socket.socket, op: str) -> dict[str, Any]:
-    sock.settimeout(_HANDSHAKE_SECONDS)
+def _ask(
+    sock: socket.socket, op: str, patience: float = _HANDSHAKE_SECONDS
+) -> dict[str, Any]:
+    sock.settimeout(patience)
     protocol.send(sock, {"op": op})
     reply, _ = protocol.receive(sock)
     about: dict[str, Any] = reply.get("about", {})
@@ -143,18 +181,20 @@ def _try_connect(path: str, deadline: float | None = None) -> socket.socket | No
     limit = _HANDSHAKE_SECONDS
     if deadline is not None:
         limit = min(limit, max(_POLL_SECONDS, deadline - time.monotonic()))
+    about = _about(path)
+    if about is None:
+        return None
+    trust.check_store(path)
     try:
-        about = read_json(os.path.join(path, "owner.json"))
-        if about is None:
-            return None
-        with open(os.path.join(path, "owner.key"), "rb") as file:
-            key = file.read()
+        key = read_bytes(os.path.join(path, "owner.key"))
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    except (OSError, ValueError, AttributeError):
+    except (OSError, AttributeError):
         return None
     try:
         sock.settimeout(limit)
+        trust.check_file(about["socket"])
         sock.connect(about["socket"])
+        trust.check_peer(sock, path)
         protocol.answer_handshake(sock, key)
         return sock
     except protocol.VersionMismatch as exc:
@@ -164,9 +204,22 @@ def _try_connect(path: str, deadline: float | None = None) -> socket.socket | No
             f"{about.get('pid')}; {exc}): end the programs that use it, "
             "or use the same version everywhere"
         ) from exc
+    except errors.StoreUnavailable:  # an OSError, too
+        sock.close()
+        raise
     except (OSError, EOFError, protocol.HandshakeError):
         sock.close()
         return None
+
+
+def _about(path: str) -> dict[str, Any] | None:
+    """Returns what a store's ``owner.json`` tells, or None if it tells no socket."""
+    try:
+        about = read_json(os.path.join(path, "owner.json"))
+    except (OSError, ValueError):
+        return None
+    known = isinstance(about, dict) and isinstance(about.get("socket"), str)
+    return about if known and "\0" not in about["socket"] else None
 
 
 def _check_platform() -> None:
@@ -194,12 +247,11 @@ def is_store(path: str) -> bool:
         raise errors.StoreUnavailable(
             f"{path} is a file: the path of an embedded store is a directory"
         )
-    if os.path.exists(os.path.join(path, "store.json")):
+    found = set(os.listdir(path))
+    if "store.json" in found or {"collections", "owner.lock"} <= found:
         return True
     foreign = [
-        name
-        for name in os.listdir(path)
-        if not name.startswith(".") and name not in _OWN_FILES
+        name for name in found if not name.startswith(".") and name not in _OWN_FILES
     ]
     if foreign:
         raise errors.StoreUnavailable(
@@ -209,9 +261,19 @@ def is_store(path: str) -> bool:
     return False
 
 
-def _prepare(path: str) -> None:
-    if not is_store(path):
-        os.makedirs(path, 0o700, exist_ok=True)
+def _prepare(path: str, make: bool) -> None:
+    if is_store(path):
+        trust.check_store(path)
+        return
+    if not make:
+        raise errors.StoreUnavailable(
+            f"there is no embedded store at {path}: if it was moved, name its new "
+            "path; if it was deleted, create the index again"
+        )
+    make_directories(path)
+    if os.stat(path).st_uid == os.geteuid():
+        os.chmod(path, 0o700)  # it may have been there, empty and open to others
+    trust.check_store(path)
 
 
 def _start_and_connect(path: str, deadline: float) -> socket.socket:
@@ -223,65 +285,57 @@ def _start_and_connect(path: str, deadline: float) -> socket.socket:
             continue
         try:
             sock = _try_connect(path, deadline)
-            if sock is None:
-                if owning.acquire():
-                    owning.release()
-                    _start(path)
-                    sock = _try_connect(path)
-                else:
-                    _check_user(path)
+            if sock is None and owning.acquire():
+                owning.release()
+                _start(path, deadline)
+                sock = _try_connect(path, deadline)
         finally:
             starting.release()
         if sock is not None:
             return sock
         time.sleep(_POLL_SECONDS)  # an owner is just leaving
-    about = read_json(os.path.join(path, "owner.json")) or {}
+    pid = (_about(path) or {}).get("pid", "unknown: it may be starting")
     raise errors.StoreUnavailable(
-        f"the process that owns the store {path} (pid {about.get('pid', 'unknown')}) "
+        f"the process that owns the store {path} (pid {pid}) "
         f"does not answer: see {os.path.join(path, 'owner.log')}"
     )
 
 
-def _check_user(path: str) -> None:
-    uid = os.stat(os.path.join(path, "owner.lock")).st_uid
-    if uid != os.getuid():
-        raise errors.StoreUnavailable(
-            f"another user (uid {uid}) has the store {path} open: a store "
-            "serves one user, use a path of your own or a Qdrant server (url=)"
-        )
-
-
-def _start(path: str) -> None:
+def _start(path: str, deadline: float) -> None:
     """Starts the owner and waits until it answers or has failed."""
-    receiving, sending = os.pipe()
     log = os.path.join(path, "owner.log")
-    fd = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    if os.fstat(fd).st_size > _MAX_LOG_BYTES:
-        os.ftruncate(fd, 0)
-    try:
-        subprocess.run(
-            [
-                sys.executable,
-                os.path.join(_HERE, "run_owner.py"),
-                "serve",
-                path,
-                str(sending),
-                *_import_paths(),
-            ],
-            cwd="/",
-            env=_environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=fd,
-            pass_fds=(sending,),
-            start_new_session=True,
-            check=False,
+    fd = open_plain(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    receiving, sending = os.pipe()
+    command = [
+        sys.executable,
+        os.path.join(_HERE, "run_owner.py"),
+        "serve",
+        path,
+        str(sending),
+        *_import_paths(),
+    ]
+    with os.fdopen(receiving, "rb", buffering=0) as pipe:
+        try:
+            starter = subprocess.Popen(
+                command,
+                cwd="/",
+                env=_environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=fd,
+                pass_fds=(sending,),
+                start_new_session=True,
+            )
+        finally:
+            os.close(fd)
+            os.close(sending)
+        report = _read_until(pipe.fileno(), deadline)
+        _reap(starter, deadline)
+    if report is None:
+        raise errors.StoreUnavailable(
+            f"the owner process of the store {path} was started and does not answer "
+            f"in time: it may still do, see {log}"
         )
-    finally:
-        os.close(fd)
-        os.close(sending)
-    with os.fdopen(receiving, "rb") as file:
-        report = file.read()
     try:
         outcome = json.loads(report)
     except ValueError:
@@ -292,11 +346,36 @@ def _start(path: str) -> None:
         raise to_error(outcome)
 
 
+def _read_until(fd: int, deadline: float) -> bytes | None:
+    """Returns all that comes through a pipe, or None if it is open at the deadline."""
+    report = b""
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    while True:
+        left = max(0.0, deadline - time.monotonic())
+        if not poll.poll(left * 1000):
+            return None
+        data = os.read(fd, 1 << 16)
+        if not data:
+            return report
+        report += data
+
+
+def _reap(starter: subprocess.Popen[bytes], deadline: float) -> None:
+    # it ends as soon as it has made the owner, unless something stops it
+    try:
+        starter.wait(max(_POLL_SECONDS, deadline - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        starter.kill()
+        starter.wait()
+
+
 def to_error(reply: protocol.Message) -> errors.QdrantPluginError:
     """Returns the error that a reply stands for."""
-    cls = getattr(errors, reply["error"], errors.EngineError)
-    found: errors.QdrantPluginError = cls(reply["message"])
-    return found
+    cls = getattr(errors, str(reply["error"]), None)
+    if not (isinstance(cls, type) and issubclass(cls, errors.QdrantPluginError)):
+        cls = errors.EngineError
+    return cls(str(reply.get("message", "")))
 
 
 def _import_paths() -> list[str]:

@@ -16,7 +16,13 @@ import qdrant_edge as qe
 
 from fiftyone_qdrant import errors
 from fiftyone_qdrant.embedded import seal
-from fiftyone_qdrant.embedded.engine import damaged, engine_call
+from fiftyone_qdrant.embedded.engine import (
+    damaged,
+    engine_call,
+    transient,
+    translated,
+)
+from fiftyone_qdrant.embedded.files import odd_file, read_json
 
 logger = logging.getLogger(__name__)
 
@@ -56,11 +62,18 @@ class LiveShard:
     Args:
         name: the collection's name
         directory: the shard's directory
+        vectors: size and distance of its vectors, to compare with what the engine's
+            files say
     """
 
-    def __init__(self, name: str, directory: str) -> None:
+    def __init__(
+        self, name: str, directory: str, vectors: dict[str, Any] | None = None
+    ) -> None:
         self.name = name
         self.directory = directory
+        self.used_at = 0.0
+        self.before_opening: Callable[[], None] = lambda: None
+        self._vectors = vectors
         self.written_at: float | None = None  # None: all is flushed
         self.unflushed_since: float | None = None
         self.writes = 0  # so far
@@ -79,6 +92,9 @@ class LiveShard:
     @contextmanager
     def use(self) -> Iterator[Any]:
         """Yields the engine's shard, which stays open meanwhile."""
+        if self._shard is None:
+            self.before_opening()
+        self.used_at = time.monotonic()
         with self._state:
             self._state.wait_for(lambda: not self._closing)
             if self._gone:
@@ -100,12 +116,17 @@ class LiveShard:
             raise damaged(self.name, self._damage)
         started = time.perf_counter()
         try:
+            self._damage = self._odd()
             note = seal.read(self.directory)
-            if note is not None:
+            if self._damage is None and note is not None:
                 self._damage = seal.damage_of_files(note, self.directory)
             if self._damage is None:
                 shard = self._open(note)
-        except (errors.EngineError, ValueError, KeyError) as exc:
+        except errors.StoreUnavailable:  # an OSError, too
+            raise
+        except (errors.EngineError, OSError, ValueError, KeyError, TypeError) as exc:
+            if transient(exc) is not None:
+                raise translated(exc, self.name) from exc
             raise damaged(self.name, str(exc)) from exc
         if self._damage is not None:
             raise damaged(self.name, self._damage)
@@ -113,6 +134,22 @@ class LiveShard:
         if not self._sealed:
             self.written_at = time.monotonic()
         logger.info("loaded '%s' in %.3f s", self.name, time.perf_counter() - started)
+
+    def _odd(self) -> str | None:
+        """Returns what the engine must not be shown, or None."""
+        if not os.path.lexists(self.directory):
+            return f"{self.directory} is missing"
+        odd = odd_file(self.directory)
+        if odd is not None:
+            return f"{odd} is neither a directory nor a plain file"
+        made = read_json(os.path.join(self.directory, "edge_config.json"))
+        if made and self._vectors:
+            theirs = made["vectors"][""]
+            for key in ("size", "distance"):
+                if theirs[key] != self._vectors[key]:
+                    wanted = self._vectors[key]
+                    return f"its vectors have {key} {theirs[key]}, not {wanted}"
+        return None
 
     def _open(self, note: dict[str, Any] | None) -> Any:
         with engine_call(self.name), ExitStack() as undo:
@@ -177,6 +214,24 @@ class LiveShard:
         """
         with self._closed(flush=not for_good):
             self._gone = self._gone or for_good
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the engine has it open."""
+        return self._shard is not None
+
+    def close_unless_used(self) -> bool:
+        """Closes the shard if nobody uses it, without waiting for anybody."""
+        if not self._state.acquire(blocking=False):
+            return False
+        try:
+            busy = self._users or self._closing or self._journal is not None
+            if busy or self._shard is None:
+                return False
+            with self._closed(flush=True):
+                return True
+        finally:
+            self._state.release()
 
     @contextmanager
     def closed_for_good(self) -> Iterator[None]:

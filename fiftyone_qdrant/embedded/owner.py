@@ -12,11 +12,11 @@ import errno
 import json
 import logging
 import os
+import resource
 import selectors
 import signal
 import socket
 import stat
-import struct
 import sys
 import tempfile
 import threading
@@ -34,6 +34,9 @@ logger = logging.getLogger(__name__)
 IDLE_SECONDS = 60.0
 _TICK_SECONDS = 0.25
 _HANDSHAKE_SECONDS = 10.0
+_BREATH_SECONDS = 0.1
+_MAX_LOG_BYTES = 1 << 20
+_LOG_KEPT_BYTES = 1 << 18
 _MAX_SOCKET_PATH = 100
 
 
@@ -53,6 +56,8 @@ def main(path: str, ready_fd: int) -> int:
         level=logging.INFO,
         format="%(asctime)s %(process)d %(levelname)s %(message)s",
     )
+    _allow_many_files()
+    shorten_log(os.path.join(path, "owner.log"))
     lock = FileLock(os.path.join(path, "owner.lock"))
     try:
         _take(lock, path)
@@ -64,6 +69,24 @@ def main(path: str, ready_fd: int) -> int:
     _report(ready_fd, None)
     owner.serve()
     return 0
+
+
+def _allow_many_files() -> None:
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):  # macOS allows less than it says
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def shorten_log(path: str) -> None:
+    """Keeps the end of a log that has grown long. All its writers append."""
+    with contextlib.suppress(OSError), open(path, "r+b", buffering=0) as file:
+        if os.fstat(file.fileno()).st_size <= _MAX_LOG_BYTES:
+            return
+        file.seek(-_LOG_KEPT_BYTES, os.SEEK_END)
+        end = file.read()
+        file.truncate(0)
+        file.seek(0)
+        file.write(end[end.find(b"\n") + 1 :])
 
 
 def _take(lock: FileLock, path: str) -> None:
@@ -130,10 +153,26 @@ class Owner:
             "log": os.path.join(path, "owner.log"),
         }
         self._dispatch = Dispatcher(self._store, self._about, self.leave)
-        write_bytes(os.path.join(path, "owner.key"), self._key)
-        write_json(os.path.join(path, "owner.json"), self._about)
+        self._written: list[tuple[int, ...] | None] = []
+        self._announce()
         # a reader that waits for the GIL gets it after this time at the latest
         sys.setswitchinterval(0.001)
+
+    def _announce(self) -> None:
+        """Writes where the owner answers, and the key to it."""
+        write_bytes(os.path.join(self._path, "owner.key"), self._key)
+        write_json(os.path.join(self._path, "owner.json"), self._about)
+        self._written = self._on_disk()
+
+    def _on_disk(self) -> list[tuple[int, ...] | None]:
+        places = [os.path.join(self._path, f"owner.{end}") for end in ("key", "json")]
+        return [_signature(place) for place in places]
+
+    def _mend(self) -> None:
+        """Writes it again if somebody has changed or deleted it."""
+        if self._on_disk() != self._written:
+            logger.warning("owner.json or owner.key was changed: written again")
+            self._announce()
 
     def leave(self) -> None:
         """Makes the owner leave soon."""
@@ -158,6 +197,9 @@ class Owner:
                 if self._is_idle():
                     logger.info("nobody connected for %g s", self._idle)
                     break
+                with contextlib.suppress(OSError):  # a full disk, say: at the next tick
+                    self._mend()
+                shorten_log(self._about["log"])
         self._leaving.set()
         self._dispatch.close()
         self._listener.close()
@@ -177,24 +219,35 @@ class Owner:
             )
 
     def _accept(self) -> None:
-        sock, _ = self._listener.accept()
+        try:
+            sock, _ = self._listener.accept()
+        except OSError as exc:  # too many open files, or the client is gone again
+            logger.error("cannot take a connection: %s", exc)
+            time.sleep(_BREATH_SECONDS)
+            return
         with self._count_lock:
             self._connections += 1
-        threading.Thread(target=self._converse, args=(sock,), daemon=True).start()
+        try:
+            threading.Thread(target=self._converse, args=(sock,), daemon=True).start()
+        except RuntimeError as exc:  # too many threads
+            logger.error("cannot answer a connection: %s", exc)
+            sock.close()
+            with self._count_lock:
+                self._connections -= 1
 
     def _converse(self, sock: socket.socket) -> None:
         try:
             with sock:
                 sock.settimeout(_HANDSHAKE_SECONDS)
-                if not _is_same_user(sock):
+                if protocol.peer_uid(sock) not in (None, os.geteuid()):
                     raise protocol.HandshakeError("another user")
                 protocol.offer_handshake(sock, self._key)
                 sock.settimeout(None)
                 while True:
-                    message, buffers = protocol.receive(sock)
-                    reply, out = self._answer(message, buffers)
+                    message, buffers = protocol.receive(sock, protocol.MAX_REQUEST)
+                    header, out = self._answer(message, buffers)
                     del buffers
-                    protocol.send(sock, reply, out)
+                    protocol.send_packed(sock, header, out)
         except EOFError:
             pass
         except (OSError, protocol.HandshakeError) as exc:
@@ -208,14 +261,16 @@ class Owner:
 
     def _answer(
         self, message: protocol.Message, buffers: list[memoryview]
-    ) -> tuple[protocol.Message, list[protocol.Buffer]]:
+    ) -> tuple[bytes, list[protocol.Buffer]]:
+        """Returns the packed header of a reply, and its buffers."""
         try:
-            return self._dispatch(message, buffers)
+            reply, out = self._dispatch(message, buffers)
+            return protocol.pack(reply, out), out
         except errors.QdrantPluginError as exc:
-            return error_to_wire(exc), []
+            return protocol.pack(error_to_wire(exc)), []
         except Exception as exc:
             logger.exception("%s failed", message.get("op"))
-            return error_to_wire(exc), []
+            return protocol.pack(error_to_wire(exc)), []
 
 
 def listen(path: str) -> tuple[socket.socket, str]:
@@ -233,14 +288,14 @@ def listen(path: str) -> tuple[socket.socket, str]:
             return _bind(address), address
         except OSError:
             logger.info("no socket possible in %s", path)
-    directory = os.path.join(tempfile.gettempdir(), f"fiftyone-qdrant-{os.getuid()}")
+    directory = os.path.join(tempfile.gettempdir(), f"fiftyone-qdrant-{os.geteuid()}")
     try:
         os.mkdir(directory, 0o700)
     except FileExistsError:
         found = os.lstat(directory)
         if (
             not stat.S_ISDIR(found.st_mode)
-            or found.st_uid != os.getuid()
+            or found.st_uid != os.geteuid()
             or found.st_mode & 0o077
         ):
             raise errors.StoreUnavailable(
@@ -266,10 +321,9 @@ def _bind(address: str) -> socket.socket:
     return listener
 
 
-def _is_same_user(sock: socket.socket) -> bool:
-    if not hasattr(socket, "SO_PEERCRED"):
-        return True  # the directory and the key keep others out
-    size = struct.calcsize("3i")
-    found = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
-    _, uid, _ = struct.unpack("3i", found)
-    return bool(uid == os.getuid())
+def _signature(path: str) -> tuple[int, ...] | None:
+    try:
+        found = os.lstat(path)
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_mode, found.st_uid

@@ -39,6 +39,10 @@ _LENGTHS = struct.Struct("<QQ")
 _GREETING = struct.Struct("<4sI32s")
 _INLINE = 1 << 16
 _MAX_HEADER = 1 << 31
+_AT_ONCE = 16 << 20  # of memory, for what was announced but did not come yet
+
+MAX_REQUEST = 256 << 20
+"""How many bytes the owner takes as one request. The client's writes are smaller."""
 
 
 class HandshakeError(Exception):
@@ -60,11 +64,26 @@ def send(sock: socket.socket, message: Message, buffers: Sequence[Buffer] = ()) 
         message: a JSON-serializable dict
         buffers: C-contiguous binary buffers of one byte per item
     """
+    send_packed(sock, pack(message, buffers), buffers)
+
+
+def pack(message: Message, buffers: Sequence[Buffer] = ()) -> bytes:
+    """Returns the header of a message.
+
+    Raises:
+        ValueError, TypeError, RecursionError: if it is not JSON-serializable
+    """
     sizes = [len(b) for b in buffers]
-    header = json.dumps(
+    return json.dumps(
         {"b": sizes, "m": message}, separators=(",", ":"), allow_nan=False
     ).encode()
-    total = sum(sizes)
+
+
+def send_packed(
+    sock: socket.socket, header: bytes, buffers: Sequence[Buffer] = ()
+) -> None:
+    """Sends a message whose header :func:`pack` returned."""
+    total = sum(map(len, buffers))
     if total <= _INLINE:
         sock.sendall(b"".join((_LENGTHS.pack(len(header), total), header, *buffers)))
         return
@@ -73,43 +92,78 @@ def send(sock: socket.socket, message: Message, buffers: Sequence[Buffer] = ()) 
         sock.sendall(buffer)
 
 
-def receive(sock: socket.socket) -> tuple[Message, list[memoryview]]:
+def receive(
+    sock: socket.socket, limit: int | None = None
+) -> tuple[Message, list[memoryview]]:
     """Receives one message.
 
     Args:
         sock: a connected socket
+        limit: how many bytes it may have, if that is limited
 
     Returns:
         a ``(message, buffers)`` tuple. The buffers are writable and nobody else's
+
+    Raises:
+        ConnectionError: if what comes is no message, or too long
     """
     length, inline = _LENGTHS.unpack(receive_exactly(sock, _LENGTHS.size))
-    if length > _MAX_HEADER or inline > _INLINE:
+    if length > (limit or _MAX_HEADER) or inline > _INLINE:
         raise ConnectionError("malformed message")
     data = receive_exactly(sock, length + inline)
-    header = json.loads(data[:length])
-    message: Message = header["m"]
+    message, sizes = _parse(data[:length])
+    if (inline and sum(sizes) != inline) or (limit and length + sum(sizes) > limit):
+        raise ConnectionError("malformed message")
     if not inline:
-        return message, [memoryview(receive_exactly(sock, n)) for n in header["b"]]
+        return message, [memoryview(receive_exactly(sock, n)) for n in sizes]
     buffers = []
     start = length
-    for size in header["b"]:
+    for size in sizes:
         buffers.append(memoryview(data[start : start + size]))
         start += size
     return message, buffers
 
 
+def _parse(header: bytearray) -> tuple[Message, list[int]]:
+    try:
+        parsed = json.loads(header)
+        message, sizes = parsed["m"], parsed["b"]
+    except (ValueError, TypeError, KeyError, RecursionError) as exc:
+        raise ConnectionError("malformed message") from exc
+    if not isinstance(message, dict) or not isinstance(sizes, list):
+        raise ConnectionError("malformed message")
+    if any(type(size) is not int or size < 0 for size in sizes):
+        raise ConnectionError("malformed message")
+    return message, sizes
+
+
 def receive_exactly(sock: socket.socket, length: int) -> bytearray:
-    """Receives ``length`` bytes, or raises ``EOFError``."""
-    data = bytearray(length)
-    view = memoryview(data)
+    """Receives ``length`` bytes, or raises ``EOFError``.
+
+    Much memory is taken only as it is filled.
+    """
+    data = bytearray(min(length, _AT_ONCE))
     done = 0
     while done < length:
-        # with no time limit on the socket, one call receives it all
-        got = sock.recv_into(view[done:], 0, socket.MSG_WAITALL)
-        if got == 0:
-            raise EOFError("the connection was closed")
-        done += got
+        if done == len(data):
+            data.extend(bytes(min(done, length - done)))
+        with memoryview(data) as view:
+            while done < len(data):
+                # with no time limit on the socket, one call receives it all
+                got = sock.recv_into(view[done:], 0, socket.MSG_WAITALL)
+                if got == 0:
+                    raise EOFError("the connection was closed")
+                done += got
     return data
+
+
+def peer_uid(sock: socket.socket) -> int | None:
+    """Returns the user at the other end, or None if the system does not tell."""
+    if not hasattr(socket, "SO_PEERCRED"):
+        return None  # the directory and the key keep others out
+    size = struct.calcsize("3i")
+    found = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
+    return int(struct.unpack("3i", found)[1])
 
 
 # -- handshake ----------------------------------------------------------------

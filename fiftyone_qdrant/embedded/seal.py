@@ -10,6 +10,7 @@ it adds the checksums of its files, which only a thorough check compares.
 from __future__ import annotations
 
 import os
+import uuid
 import zlib
 from collections.abc import Iterator
 from typing import Any
@@ -25,6 +26,8 @@ from fiftyone_qdrant.embedded.files import (
 
 NAME = "seal.json"
 
+# the engine rewrites these when it opens a shard with deleted points
+_REWRITTEN = "id_tracker.versions"
 _PROBES = 16
 _TOLERANCE = 1e-4
 _BLOCK = 1 << 20
@@ -36,9 +39,51 @@ def path_of(shard_dir: str) -> str:
 
 
 def read(shard_dir: str) -> dict[str, Any] | None:
-    """Returns the seal of a shard, or None if something was written since."""
-    seal: dict[str, Any] | None = read_json(path_of(shard_dir))
-    return seal
+    """Returns the seal of a shard, or None if something was written since.
+
+    Raises:
+        ValueError: if what is there is no seal
+    """
+    seal = read_json(path_of(shard_dir))
+    if seal is not None and not _is_seal(seal):
+        raise ValueError(f"{path_of(shard_dir)} is no seal")
+    found: dict[str, Any] | None = seal
+    return found
+
+
+def _is_seal(seal: Any) -> bool:
+    if not isinstance(seal, dict):
+        return False
+    parts: list[Any] = [
+        seal.get("files"),
+        seal.get("checksums", {}),
+        seal.get("scores"),
+    ]
+    if not all(isinstance(part, dict) for part in parts):
+        return False
+    files, sums, scores = map(dict[str, Any], parts)
+    return (
+        isinstance(seal.get("points"), int)
+        and all(map(_is_inside, [*files, *sums]))
+        and isinstance(seal.get("ids"), list)
+        and all(map(_is_id, [*seal["ids"], *scores]))
+        and all(isinstance(score, (int, float)) for score in scores.values())
+    )
+
+
+def _is_inside(name: str) -> bool:
+    return not os.path.isabs(name) and ".." not in name.split(os.sep)
+
+
+def _is_id(text: Any) -> bool:
+    try:
+        return isinstance(_key(text), (int, uuid.UUID))
+    except (AttributeError, TypeError, ValueError):
+        return False
+
+
+def _key(text: str) -> int | uuid.UUID:
+    return int(text) if text.isdecimal() else uuid.UUID(text)
 
 
 def put(shard_dir: str, shard: Any) -> None:
@@ -102,6 +147,8 @@ def damage_of_answers(seal: dict[str, Any], shard: Any) -> str | None:
 def damage_of_contents(seal: dict[str, Any], shard_dir: str) -> str | None:
     """Returns which file differs from its checksum, or None."""
     for name, checksum in seal.get("checksums", {}).items():
+        if name.endswith(_REWRITTEN):  # seals of earlier versions have them
+            continue
         if _checksum(os.path.join(shard_dir, name)) != checksum:
             return f"the content of the file {name} was changed"
     return None
@@ -109,7 +156,11 @@ def damage_of_contents(seal: dict[str, Any], shard_dir: str) -> str | None:
 
 def checksums(shard_dir: str) -> dict[str, int]:
     """Returns the checksums of a shard's files. Only its segments' are sealed."""
-    return {name: _checksum(path) for name, path in _files(shard_dir)}
+    return {
+        name: _checksum(path)
+        for name, path in _files(shard_dir)
+        if not name.endswith(_REWRITTEN)
+    }
 
 
 def _files(shard_dir: str) -> Iterator[tuple[str, str]]:
@@ -138,7 +189,7 @@ def _checksum(path: str) -> int:
 
 def _scores(shard: Any, ids: list[str]) -> dict[str, float]:
     """Returns how points score against the first of them."""
-    keys = [int(i) if i.isdigit() else i for i in ids]
+    keys: list[Any] = [_key(i) for i in ids]
     first = shard.retrieve(keys[:1], False, True)
     if not (first and first[0].vector):  # it may have lost it
         return {}

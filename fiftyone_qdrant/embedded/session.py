@@ -23,10 +23,13 @@ class Session:
 
     Args:
         path: the store's directory
+        make: whether a store may be made there by whatever call comes first. Later
+            only creating a collection makes one
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, make: bool = True) -> None:
         self.path = launcher.store_path(path)
+        self._known = not make
         self._pid = os.getpid()
         self._idle: list[socket.socket] = []
         self._closed = False
@@ -57,13 +60,13 @@ class Session:
             QdrantPluginError: the error that the owner replied with
             ConnectionFailed: if there is no reply
         """
-        message = {**message, "op": op}
+        header = self._pack({**message, "op": op}, buffers)
         for attempt in range(3):
-            sock = self._connection(timeout)
+            sock = self._connection(timeout, make=op == "create")
             done = sent = False
             try:
                 sock.settimeout(timeout)
-                protocol.send(sock, message, buffers)
+                protocol.send_packed(sock, header, buffers)
                 sent = True
                 reply, out = protocol.receive(sock)
                 done = True
@@ -102,7 +105,24 @@ class Session:
         self._closed = True
         self._drop_idle()
 
-    def _connection(self, patience: float | None) -> socket.socket:
+    def _pack(
+        self, message: dict[str, Any], buffers: Sequence[protocol.Buffer]
+    ) -> bytes:
+        try:
+            header = protocol.pack(message, buffers)
+        except (TypeError, ValueError, RecursionError) as exc:
+            raise errors.ConfigError(
+                f"this cannot be sent to the embedded store {self.path}: {exc}"
+            ) from exc
+        size = len(header) + sum(map(len, buffers))
+        if size > protocol.MAX_REQUEST:
+            raise errors.RequestTooLarge(
+                f"one request to the embedded store {self.path} has {size >> 20} MB, "
+                f"and {protocol.MAX_REQUEST >> 20} MB is the most: send less at a time"
+            )
+        return header
+
+    def _connection(self, patience: float | None, *, make: bool) -> socket.socket:
         if self._closed:
             raise errors.ConnectionFailed(
                 f"this client of the embedded store {self.path} was closed"
@@ -113,7 +133,11 @@ class Session:
         try:
             return self._idle.pop()
         except IndexError:
-            return launcher.connect(self.path, patience)
+            # a store that was there and is not was moved: no empty one instead of it
+            make = make or not self._known
+            sock = launcher.connect(self.path, patience, make=make)
+            self._known = True
+            return sock
 
     def _keep(self, sock: socket.socket) -> None:
         if self._closed or len(self._idle) >= _CONNECTIONS_KEPT:
@@ -135,14 +159,19 @@ class Caller:
     Args:
         path: the store's directory
         timeout: how long to wait for an answer, in seconds
+        make: whether a store may be made there
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], timeout: float | None = None
+        self,
+        path: str | os.PathLike[str],
+        timeout: float | None = None,
+        *,
+        make: bool = True,
     ) -> None:
         self._timeout = float(timeout or _READ_SECONDS)
         self._write_timeout = max(_WRITE_SECONDS, 10 * self._timeout)
-        self._session = Session(path)
+        self._session = Session(path, make=make)
 
     def _call(
         self,

@@ -15,95 +15,31 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import shutil
 import threading
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
-from hashlib import sha256
-from importlib import metadata
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
 from fiftyone_qdrant import errors
-from fiftyone_qdrant.embedded import settings
-from fiftyone_qdrant.embedded.collection import SIDECAR, Collection
-from fiftyone_qdrant.embedded.engine import damaged
-from fiftyone_qdrant.embedded.files import read_json, sync_directory, write_json
+from fiftyone_qdrant.embedded import record, settings, sidecar
+from fiftyone_qdrant.embedded.collection import Collection
+from fiftyone_qdrant.embedded.engine import damaged, transient, unavailable
+from fiftyone_qdrant.embedded.files import is_file, sync_directory, write_json
 from fiftyone_qdrant.embedded.indexing import IndexBuilder, due
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 1
-"""Version of the layout on disk."""
-
-RECORD = "store.json"
 _RESTORED = ".restored"  # no collection's directory has a dot
 
 _QUIET_SECONDS = 1.0
 _FLUSH_SECONDS = 5.0  # the server's flush_interval_sec
 _INDEX_AFTER_SECONDS = 3.0
 _MIN_FREE_BYTES = 256 << 20
-_PLAIN = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_-")
-
-
-def directory_name(name: str) -> str:
-    """Returns the directory name for a collection, one to one.
-
-    Upper case is escaped too: some file systems do not tell it from lower case.
-    """
-    quoted = "".join(
-        chr(b) if chr(b) in _PLAIN else f"%{b:02x}"
-        for b in name.encode("utf-8", "surrogatepass")
-    )
-    if len(quoted) > 200:
-        quoted = f"{quoted[:120]}%%{sha256(name.encode()).hexdigest()}"
-    return quoted
-
-
-def collection_name(directory: str) -> str:
-    """Returns the name that :func:`directory_name` made a directory's name from."""
-    if "%%" in directory:
-        return directory  # a long name, of which a part is kept
-    parts = directory.split("%")
-    raw = parts[0].encode() + b"".join(
-        bytes.fromhex(part[:2]) + part[2:].encode() for part in parts[1:]
-    )
-    return raw.decode("utf-8", "surrogatepass")
-
-
-def _name_of(directory: str) -> str:
-    try:
-        return collection_name(directory)
-    except ValueError:  # it was not made here
-        return directory
-
-
-def check_record(record: dict[str, Any], path: str) -> None:
-    """Refuses a store that a newer package or engine has written.
-
-    Raises:
-        StoreUnavailable: with what to do
-    """
-    if record.get("format", FORMAT) > FORMAT:
-        raise errors.StoreUnavailable(
-            f"the store {path} was written by a newer version (format "
-            f"{record['format']}, this one knows {FORMAT}): "
-            "update fiftyone-qdrant, or use another path"
-        )
-    theirs = str(record.get("engine", "")).removeprefix("qdrant-edge ")
-    ours = metadata.version("qdrant-edge-py")
-    if _minor(theirs) > _minor(ours):
-        raise errors.StoreUnavailable(
-            f"the store {path} was last written by qdrant-edge {theirs} and this is "
-            f"{ours}, which may not read it: pip install -U qdrant-edge-py, or use "
-            "another path"
-        )
-
-
-def _minor(version: str) -> tuple[int, ...]:
-    return tuple(int(n) for n in re.findall(r"\d+", version)[:2])
+_MAX_OPEN = 256  # shards; each takes a file descriptor and about 16 maps of memory
+_REPEAT_SECONDS = 600.0
 
 
 class Store:
@@ -123,7 +59,8 @@ class Store:
         self._changed = threading.Condition(self._lock)
         self._changing: set[str] = set()  # names that are being made or deleted
         self._collections: dict[str, Collection] = {}
-        self._broken: dict[str, tuple[str, str]] = {}  # name: directory, what is wrong
+        self._broken: dict[str, tuple[str, errors.QdrantPluginError]] = {}
+        self._complained: dict[tuple[str, str], tuple[str, float]] = {}
         self._builders: dict[str, IndexBuilder] = {}
         self._turn = threading.Lock()
         self._min_free = int(
@@ -137,36 +74,59 @@ class Store:
         self._find()
 
     def _check_format(self, engine_version: str) -> None:
-        record = os.path.join(self.path, RECORD)
-        found = read_json(record) or {"created_at": time.time()}
-        check_record(found, self.path)
-        wanted = {**found, "format": FORMAT, "engine": f"qdrant-edge {engine_version}"}
+        found = record.read(self.path) or {"created_at": time.time()}
+        record.check(found, self.path)
+        engine = f"qdrant-edge {engine_version}"
+        wanted = {**found, "format": record.FORMAT, "engine": engine}
         if wanted != found:
-            write_json(record, wanted)
+            write_json(os.path.join(self.path, record.RECORD), wanted)
 
     def _find(self) -> None:
         for entry in os.listdir(self._home):  # an owner that ended while restoring
-            if entry.endswith(_RESTORED):
-                place = os.path.join(self._home, entry.removesuffix(_RESTORED))
+            waiting = os.path.join(self._home, entry)
+            if entry.endswith(_RESTORED) and not is_file(waiting):
+                place = waiting.removesuffix(_RESTORED)
                 if os.path.isdir(place):
-                    shutil.rmtree(os.path.join(self._home, entry))
+                    shutil.rmtree(waiting, ignore_errors=True)
                 else:
-                    os.rename(os.path.join(self._home, entry), place)
+                    os.rename(waiting, place)
         for entry in sorted(os.listdir(self._home)):
             directory = os.path.join(self._home, entry)
-            try:
-                config = read_json(os.path.join(directory, SIDECAR))
-                if config is None:
-                    raise ValueError(f"{SIDECAR} is missing")
-                if directory_name(config["name"]) != entry:
-                    raise ValueError(f"it is of a collection {config['name']!r}")
-                collection = Collection(directory, config)
-                collection.live.finish_replacing()
-                self._collections[config["name"]] = collection
-            except (OSError, ValueError, KeyError, TypeError) as exc:
-                logger.error("cannot use %s: %s", directory, exc)
-                said = f"{SIDECAR} cannot be read: {exc}"
-                self._broken[_name_of(entry)] = (directory, said)
+            if not is_file(directory):  # the system's, such as .DS_Store
+                self._take_up(sidecar.collection_name(entry), directory)
+
+    def _take_up(self, name: str, directory: str) -> None:
+        """Makes a directory a collection, or notes why it cannot be one."""
+        try:
+            config = sidecar.read(directory)
+            collection = self._made(directory, config)
+            collection.live.finish_replacing()
+        except Exception as exc:  # noqa: BLE001 - no collection may take others along
+            logger.error("cannot use %s: %s", directory, exc)
+            number = transient(exc)
+            said = f"{sidecar.SIDECAR} cannot be read: {exc}"
+            self._broken[name] = (
+                directory,
+                damaged(name, said)
+                if number is None
+                else unavailable(name, number, str(exc)),
+            )
+        else:
+            self._collections[config["name"]] = collection
+            self._broken.pop(name, None)
+
+    def _made(self, directory: str, config: dict[str, Any]) -> Collection:
+        collection = Collection(directory, config)
+        collection.live.before_opening = self._make_room
+        return collection
+
+    def _make_room(self) -> None:
+        """Closes the shards that were not used for longest, if very many are open."""
+        is_open = [c.live for c in self.collections() if c.live.is_open]
+        is_open.sort(key=lambda live: -live.used_at)
+        while len(is_open) >= _MAX_OPEN:
+            with suppress(errors.QdrantPluginError):
+                is_open.pop().close_unless_used()
 
     # -- collections ----------------------------------------------------------
 
@@ -184,12 +144,18 @@ class Store:
         """Returns a collection.
 
         Raises:
-            CollectionDamaged: if its settings cannot be read
+            CollectionDamaged: if its settings are not what was written
             CollectionNotFound: if there is none
+            StoreUnavailable: if its settings cannot be read now
         """
         collection = self._collections.get(name)
         if collection is None and name in self._broken:
-            raise damaged(name, self._broken[name][1])
+            with self._alone(name), self._lock:
+                if name in self._broken:  # somebody may have mended it
+                    self._take_up(name, self._broken[name][0])
+                if name in self._broken:
+                    raise self._broken[name][1]
+            collection = self._collections.get(name)
         if collection is None:
             raise errors.CollectionNotFound(
                 f"there is no collection '{name}' in the store {self.path}"
@@ -201,7 +167,16 @@ class Store:
         return name in self._collections or name in self._broken
 
     def create(self, config: dict[str, Any]) -> None:
-        """Creates a collection: completely, or not at all."""
+        """Creates a collection: completely, or not at all.
+
+        Raises:
+            CollectionExists: if there is one of that name
+            ConfigError: if the settings cannot be a collection's
+        """
+        try:
+            sidecar.check(config)
+        except ValueError as exc:
+            raise errors.ConfigError(f"no collection can be created: {exc}") from exc
         name = config["name"]
         self.check_space(0)
         config = {
@@ -211,13 +186,13 @@ class Store:
         }
         with self._alone(name):
             self._refuse_existing(name)
-            place = os.path.join(self._home, directory_name(name))
+            place = os.path.join(self._home, sidecar.directory_name(name))
             with self.new_directory(name) as half:
                 os.mkdir(half, 0o700)
                 Collection.build(half, config)
                 os.rename(half, place)
             with self._lock:
-                self._collections[name] = Collection(place, config)
+                self._collections[name] = self._made(place, config)
 
     def _refuse_existing(self, name: str) -> None:
         if self.exists(name):
@@ -264,7 +239,7 @@ class Store:
         Raises:
             CollectionExists: if there is one, and not ``replace``
         """
-        place = os.path.join(self._home, directory_name(name))
+        place = os.path.join(self._home, sidecar.directory_name(name))
         waiting = f"{place}{_RESTORED}"
         gone = os.path.join(self._trash, uuid.uuid4().hex)
         with self._alone(name):
@@ -278,9 +253,9 @@ class Store:
                 if self.exists(name):
                     os.rename(old.directory if old else self._broken[name][0], gone)
                 os.rename(waiting, place)
-                config = read_json(os.path.join(place, SIDECAR))
+                config = sidecar.read(place)
                 with self._lock:
-                    self._collections[name] = Collection(place, config)
+                    self._collections[name] = self._made(place, config)
                     self._broken.pop(name, None)
             sync_directory(self._home)
         shutil.rmtree(gone, ignore_errors=True)
@@ -304,7 +279,7 @@ class Store:
             except (OSError, errors.QdrantPluginError) as exc:
                 if collection is not None:
                     with self._lock:
-                        again = Collection(directory, collection.config)
+                        again = self._made(directory, collection.config)
                         self._collections[name] = again
                 raise errors.StoreUnavailable(
                     f"cannot delete collection '{name}': {exc}"
@@ -346,7 +321,8 @@ class Store:
         """Begins to build what an earlier owner did not finish."""
         for collection in self.collections():
             if collection.config.get("index_due"):
-                self.index_if_due(collection.name)
+                with self._guarded(collection.name, "cannot index"):
+                    self.index_if_due(collection.name)
 
     def is_indexing(self) -> bool:
         """Returns whether an index is being built."""
@@ -390,24 +366,34 @@ class Store:
             live = collection.live
             written, grown = live.written_at, live.grown_at
             since = live.unflushed_since
-            try:
+            with self._guarded(collection.name, "cannot look after"):
                 quiet = written is not None and now - written >= _QUIET_SECONDS
                 if quiet or (since is not None and now - since >= _FLUSH_SECONDS):
                     live.flush()
                 if grown is not None and now - grown >= _INDEX_AFTER_SECONDS:
                     live.grown_at = None
                     self.index_if_due(collection.name)
-            except errors.CollectionNotFound:
-                pass  # deleted just now
-            except errors.QdrantPluginError:
-                logger.exception("cannot look after '%s'", collection.name)
+
+    @contextmanager
+    def _guarded(self, name: str, what: str) -> Iterator[None]:
+        """Logs what goes wrong with a collection, once, and goes on with others."""
+        try:
+            yield
+        except errors.CollectionNotFound:
+            pass  # deleted just now
+        except Exception as exc:
+            text, until = self._complained.get((name, what), ("", 0.0))
+            if text != str(exc) or time.monotonic() > until:
+                logger.exception("%s '%s'", what, name)
+                until = time.monotonic() + _REPEAT_SECONDS
+                self._complained[name, what] = (str(exc), until)
+        else:
+            self._complained.pop((name, what), None)
 
     def close(self) -> None:
         """Flushes and closes everything."""
         for name in list(self._builders):
             self._cancel_index(name)
         for collection in self.collections():
-            try:
+            with self._guarded(collection.name, "cannot close"):
                 collection.live.close()
-            except errors.QdrantPluginError:
-                logger.exception("cannot close '%s'", collection.name)

@@ -16,6 +16,7 @@ DONE = models.UpdateResult(operation_id=0, status=models.UpdateStatus.COMPLETED)
 
 _BYTES_PER_MESSAGE = 8 << 20
 _POINTS_PER_MESSAGE = 8192
+_PAYLOAD_BYTES_PER_MESSAGE = 32 << 20
 
 
 class PointWriter(Caller):
@@ -97,27 +98,22 @@ class PointWriter(Caller):
         keys = wire.as_many(ids, count, "ids")
         payloads = None if payload is None else wire.as_many(payload, count, "payloads")
         step = min(_POINTS_PER_MESSAGE, max(1, _BYTES_PER_MESSAGE // (4 * size)))
-        messages: list[tuple[dict[str, Any], wire.Request]] = []
+        messages = []
         for start in range(0, count, step):  # everything is checked before it is sent
-            part = slice(start, start + step)
-            request = wire.Request()
-            message: dict[str, Any] = {
-                "collection": collection_name,
-                "ids": request.ids(keys[part]),
-                "vectors": request.matrix(matrix[part]),
-                "dim": size,
-            }
-            if payloads is not None:
-                message["payloads"] = request.json(wire.packed(payloads[part]))
-            messages.append((message, request))
-        for number, (message, request) in enumerate(messages):
+            rows = matrix[start : start + step]
+            some = payloads and payloads[start : start + step]
+            messages += _requests(keys[start : start + step], rows, some)
+        written = 0
+        for number, message, request in messages:
+            message["collection"] = collection_name
             try:
                 self._write("upsert", message, request.buffers, timeout)
             except errors.QdrantPluginError as exc:
-                known = _known(exc, number * step, step, count)
+                known = _known(exc, written, number, count)
                 if not known:
                     raise
                 raise type(exc)(f"{errors.sentence(exc)} {known}") from exc
+            written += number
 
     def delete(
         self,
@@ -199,6 +195,29 @@ class PointWriter(Caller):
                 selector = [selector]
             message["ids"] = request.ids(list(selector))
         self._write(op, message, request.buffers, timeout)
+
+
+def _requests(
+    keys: Any, rows: Any, payloads: Any
+) -> list[tuple[int, dict[str, Any], wire.Request]]:
+    """Returns ``(points, message, request)`` for points: several for large payloads."""
+    packed = None if payloads is None else wire.packed(payloads)
+    count = len(keys)
+    if packed is not None and count > 1 and len(packed) > _PAYLOAD_BYTES_PER_MESSAGE:
+        half = count // 2
+        return [
+            *_requests(keys[:half], rows[:half], payloads[:half]),
+            *_requests(keys[half:], rows[half:], payloads[half:]),
+        ]
+    request = wire.Request()
+    message: dict[str, Any] = {
+        "ids": request.ids(keys),
+        "vectors": request.matrix(rows),
+        "dim": rows.shape[1],
+    }
+    if packed is not None:
+        message["payloads"] = request.json(packed)
+    return [(count, message, request)]
 
 
 def _known(exc: errors.QdrantPluginError, done: int, step: int, count: int) -> str:

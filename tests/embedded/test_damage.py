@@ -283,7 +283,7 @@ def test_a_flush_that_fails_is_tried_again(opened, monkeypatch):
     clear(opened.get("a"))
     with monkeypatch.context() as broken:
         broken.setattr(seal, "put", refuse)
-        with pytest.raises(errors.EngineError):
+        with pytest.raises(errors.StoreUnavailable, match="disk does not work"):
             live.flush()
     assert live.written_at is not None
 
@@ -298,7 +298,7 @@ def test_a_seal_that_cannot_be_broken_is_not_forgotten(opened, monkeypatch):
     collection = opened.get("a")
     with monkeypatch.context() as broken:
         broken.setattr(seal, "remove", refuse)
-        with pytest.raises(errors.EngineError):
+        with pytest.raises(errors.StoreUnavailable, match="disk does not work"):
             clear(collection)
 
     clear(collection)
