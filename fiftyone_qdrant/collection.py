@@ -184,38 +184,44 @@ class Collection(CollectionCalls):
         for _ in self.bounds.in_parts(len(ids), lambda _: _IDS_PER_CALL, delete):
             pass
 
-    def present(self, ids: Sequence[str], everywhere: bool = False) -> set[str]:
-        """Returns those of the given sample or label ids that are in it.
+    def present(self, ids: Sequence[str]) -> set[str]:
+        """Returns those of the given sample or label ids that are in it."""
+        pages = self._retrieved(ids, _IDS_PER_CALL, payload=False, vectors=False)
+        return {points.from_point_id(r.id) for page in pages for r in page}
+
+    def on_all_replicas(
+        self, ids: Sequence[str], alike: bool = False
+    ) -> set[str] | None:
+        """Returns those of the given ids that every replica holds.
+
+        A write that failed may have reached one of several replicas, and not be
+        brought to the others by itself.
 
         Args:
             ids: sample or label ids
-            everywhere (False): only those that all replicas hold, where there are
-                several; none while a replica cannot be asked
+            alike (False): only those whose vectors are the same on all replicas
+
+        Returns:
+            the ids, or ``None`` while a replica does not answer
         """
         from qdrant_client import models
 
-        consistency = None
-        if everywhere and self.schema().replicas > 1:
-            consistency = models.ReadConsistencyType.ALL
+        if self.schema().replicas < 2:
+            return self.present(ids)
 
+        most = self._page_size() if alike else _IDS_PER_CALL
+        pages = self._retrieved(
+            ids,
+            most,
+            models.ReadConsistencyType.ALL,
+            payload=alike,
+            vectors=alike and self.with_vectors(),
+        )
         try:
-            return {
-                points.from_point_id(r.id)
-                for page in self._retrieved(
-                    ids, _IDS_PER_CALL, consistency, payload=False, vectors=False
-                )
-                for r in page
-            }
-        except ReplicasMissing:
-            if consistency is None:
-                raise
-
-            logger.warning(
-                "Not all replicas of collection '%s' answer: what it holds is taken "
-                "for incomplete",
-                self.name,
-            )
-            return set()
+            return {points.from_point_id(r.id) for page in pages for r in page}
+        except ReplicasMissing as e:
+            logger.info("The replicas cannot be compared: %s", e)
+            return None
 
     def scroll(
         self,

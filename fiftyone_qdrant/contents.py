@@ -157,6 +157,10 @@ class Contents:
                 "already in the index"
             )
 
+        whole = self._collection.on_all_replicas(sorted(existing))
+        if whole is not None:  # what a replica lacks is written to it
+            existing &= whole
+
         if existing and warn_existing:
             logger.warning("Skipping %d ids that are in the index", len(existing))
 

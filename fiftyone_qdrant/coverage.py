@@ -30,12 +30,14 @@ class Comparison:
         missing: ids of those that the index does not have
         orphans: ids of points whose sample, or label, the dataset does not have
         points: the number of points
+        behind: how many of them one of several replicas lacks; 0 if nobody knows
     """
 
     total: int
     missing: set[str]
     orphans: set[str]
     points: int
+    behind: int = 0
 
     @property
     def indexed(self) -> int:
@@ -100,7 +102,15 @@ def compare(
     missing = found.wanted - indexed
     orphans = indexed - found.existing
     total = len(missing) + len(indexed) - len(orphans)
-    return Comparison(total, missing, orphans, len(indexed))
+    return Comparison(total, missing, orphans, len(indexed), _behind(index, indexed))
+
+
+def _behind(index: QdrantSimilarityIndex, indexed: set[str]) -> int:
+    if index.collection.schema().replicas < 2:
+        return 0
+
+    whole = index.collection.on_all_replicas(sorted(indexed))
+    return 0 if whole is None else len(indexed - whole)
 
 
 def count(index: QdrantSimilarityIndex) -> int:

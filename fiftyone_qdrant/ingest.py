@@ -380,10 +380,10 @@ def _without_existing(index: QdrantSimilarityIndex, samples: Any) -> Any:
     field = index.config.patches_field
     if field is None:
         ids = samples.values("id")
-        present = _present(index, ids)
+        present = _whole(index, ids)
         return samples.select([i for i in ids if i not in present])
 
-    present = _present(index, read_ids(samples, field))
+    present = _whole(index, read_ids(samples, field))
     return samples.select(
         [
             sample_id
@@ -391,6 +391,14 @@ def _without_existing(index: QdrantSimilarityIndex, samples: Any) -> Any:
             if not labels or not present.issuperset(labels)
         ]
     )
+
+
+def _whole(index: QdrantSimilarityIndex, ids: list[str]) -> set[str]:
+    """What need not be written: a write that failed may have reached one replica."""
+    try:
+        return index.collection.on_all_replicas(ids) or set()
+    except CollectionNotFound:
+        return set()
 
 
 def _present(index: QdrantSimilarityIndex, ids: list[str]) -> set[str]:

@@ -283,6 +283,14 @@ class _Reader:
         self, index: QdrantSimilarityIndex, status: IndexStatus
     ) -> IndexStatus:
         found = coverage.compare(index, self._read_contents)
+        if found.behind and status.problem is None:
+            status = replace(
+                status,
+                state="degraded",
+                problem=f"{found.behind:,} points are not on all replicas. Sync the "
+                "index to write them again",
+            )
+
         return replace(
             status,
             points=found.points,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import fiftyone.core.utils as fou
@@ -28,6 +28,7 @@ class Drift:
             and so empty, when a model makes the embeddings
         compared: whether embeddings were compared; not those that a model makes, as
             nothing tells that a picture has changed
+        behind: in both, but missing or different on one of several replicas
         shared: why points of others are left alone, so that there are no orphans, or
             ``None``
     """
@@ -37,6 +38,7 @@ class Drift:
     changed: list[str]
     shared: str | None = None
     compared: bool = True
+    behind: list[str] = field(default_factory=list)
 
     @property
     def summary(self) -> str:
@@ -47,6 +49,9 @@ class Drift:
                 f"{len(self.missing):,} missing, {len(self.orphans):,} orphans (to be "
                 f"removed), {len(self.changed):,} changed"
             )
+
+        if self.behind:
+            text += f". {len(self.behind):,} are not the same on all replicas"
 
         if self.shared:
             text += f". Points of others in the collection stay: {self.shared}"
@@ -67,20 +72,23 @@ def find_drift(index: QdrantSimilarityIndex, samples: Any) -> Drift:
     if index.samples._is_frames:
         samples = index.samples
 
-    field = index.config.embeddings_field
+    embedded = index.config.embeddings_field
     shared = index.why_not_delete() if index.collection.exists() else None
     sample_ids, label_ids = index.all_ids()  # first: what is added now is no orphan
     indexed = set((sample_ids if label_ids is None else label_ids).tolist())
     patches = index.config.patches_field
     existing = set(Restriction(index.samples, patches, whole=True).ids())
-    indexable = samples if field is None else _with_embedding(index, samples)
+    indexable = samples if embedded is None else _with_embedding(index, samples)
     wanted = read_ids(indexable, patches)
+    behind = _behind(index, wanted, indexed)
+    skipped = set(behind)  # they are written again in any case
     return Drift(
         missing=[i for i in wanted if i not in indexed],
         orphans=[] if shared else sorted(indexed - existing),
-        changed=[] if field is None else _changed(index, wanted, indexed),
+        changed=[] if embedded is None else _changed(index, wanted, indexed - skipped),
         shared=shared,
-        compared=field is not None,
+        compared=embedded is not None,
+        behind=behind,
     )
 
 
@@ -105,7 +113,7 @@ def sync(
     if drift.orphans:
         index.remove_from_index(**_by_kind(index, drift.orphans), reload=False)
 
-    outdated = drift.missing + drift.changed
+    outdated = drift.missing + drift.changed + drift.behind
     ingested = Ingested()
     if outdated:
         ingested = add_ids(index, outdated, progress)
@@ -126,6 +134,17 @@ def _with_embedding(index: QdrantSimilarityIndex, samples: Any) -> Any:
         return samples.exists(field)
 
     return samples.filter_labels(patches, F(field) != None)  # noqa: E711
+
+
+def _behind(
+    index: QdrantSimilarityIndex, wanted: list[str], indexed: set[str]
+) -> list[str]:
+    both = [i for i in wanted if i in indexed]
+    if not both or index.collection.schema().replicas < 2:
+        return []
+
+    whole = index.collection.on_all_replicas(both, alike=True)
+    return [] if whole is None else [i for i in both if i not in whole]
 
 
 def _changed(

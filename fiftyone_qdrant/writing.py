@@ -136,7 +136,7 @@ def _check_written(
     missing = set(row)
     for pause in _SEEN_AFTER:
         time.sleep(pause)
-        missing -= collection.present(sorted(missing), everywhere=True)
+        missing -= _present(collection, sorted(missing))
         if not missing:
             return
 
@@ -161,6 +161,11 @@ def _check_written(
         f"collection '{collection.name}'. Write them again, and see that nothing else "
         "deletes them"
     )
+
+
+def _present(collection: Collection, ids: Sequence[str]) -> set[str]:
+    found = collection.on_all_replicas(ids)
+    return collection.present(ids) if found is None else found
 
 
 def _to_grpc(

@@ -24,6 +24,7 @@ from urllib.parse import parse_qs
 from qdrant_client import QdrantClient, models
 
 from tests.server.misbehaviour import Fault
+from tests.server.replicas import GONE, Replicas
 from tests.server.strict_mode import Refused, StrictMode
 
 WRITES = ("PUT", "PATCH", "DELETE", "/points/delete")
@@ -70,6 +71,7 @@ class StandIn:
         self.sink = False  # acknowledge writes without doing them
         self.peers = 0  # of the cluster; 0 is a server without one
         self.client = QdrantClient(":memory:")
+        self.replicas = Replicas(self.client)
         self.lock = threading.RLock()
         self.dice = random.Random(18)
         self.stopping = threading.Event()
@@ -155,7 +157,7 @@ class StandIn:
         if (method, rest) == ("PUT", ""):
             return self._create(name, body)
         if (method, rest) == ("DELETE", ""):
-            return 200, _result(self.client.delete_collection(name))
+            return 200, _result(self.replicas.drop(name))
         if name not in self.names():
             return 404, _error(f"Not found: Collection `{name}` doesn't exist!")
         self._check_limits(name, f"{method} {rest}", body, query or {})
@@ -171,7 +173,7 @@ class StandIn:
                 "points": 0,
             }
             return 200, _result({"operation_id": 0, "status": "completed"})
-        return self._points(name, f"{method} {rest}", body)
+        return self._points(name, f"{method} {rest}", body, query or {})
 
     def _check_limits(self, name: str, what: str, body: Any, query: Any) -> None:
         config = self._strict_mode_of(name)
@@ -197,7 +199,7 @@ class StandIn:
             vectors = models.VectorParams(**vectors)
         else:
             vectors = {n: models.VectorParams(**v) for n, v in vectors.items()}
-        self.client.create_collection(name, vectors_config=vectors)
+        self.replicas.create(name, vectors)
         self._made[name], self._indexes[name] = body, {}
         return 200, _result(True)
 
@@ -237,37 +239,46 @@ class StandIn:
         config["strict_mode_config"] = self._strict_mode_of(name)
         return info | {"config": config, "payload_schema": self._indexes.get(name, {})}
 
-    def _points(self, name: str, what: str, body: Any) -> tuple[int, Any]:
-        client = self.client
+    def _points(self, name: str, what: str, body: Any, query: Any) -> tuple[int, Any]:
+        replicas = self.replicas
+        consistency = (self._made.get(name) or {}).get("write_consistency_factor") or 1
         if what == "PUT points":
             if not self.sink:
-                client.upsert(name, _to_points(body))
+                points = _to_points(body)
+                replicas.write(lambda c: c.upsert(name, points), consistency)
         elif what == "POST points/delete":
-            if "filter" in body:
-                client.delete(name, models.Filter(**body["filter"]))
-            else:
-                client.delete(name, body["points"])
+            gone = models.Filter(**body["filter"]) if "filter" in body else None
+            replicas.write(
+                lambda c: c.delete(name, gone or body["points"]), consistency
+            )
         elif what == "POST points":
-            found = client.retrieve(
-                name, body["ids"], body.get("with_payload"), body.get("with_vector")
+            payload, vector = body.get("with_payload"), body.get("with_vector")
+            found = replicas.read(
+                lambda c: c.retrieve(name, body["ids"], payload, vector),
+                *query.get("consistency", ()),
             )
             return 200, _result([r.model_dump(mode="json") for r in found])
         elif what == "POST points/count":
-            count = client.count(name, _to_filter(body.get("filter")))
+            condition = _to_filter(body.get("filter"))
+            count = replicas.read(lambda c: c.count(name, condition))
             return 200, _result({"count": count.count})
         elif what == "POST points/scroll":
-            page, offset = client.scroll(
-                name,
-                _to_filter(body.get("filter")),
-                limit=body.get("limit") or 10,
-                offset=body.get("offset"),
-                with_payload=body.get("with_payload"),
-                with_vectors=body.get("with_vector", False),
+            page, offset = replicas.read(
+                lambda c: c.scroll(
+                    name,
+                    _to_filter(body.get("filter")),
+                    limit=body.get("limit") or 10,
+                    offset=body.get("offset"),
+                    with_payload=body.get("with_payload"),
+                    with_vectors=body.get("with_vector", False),
+                )
             )
             page = [r.model_dump(mode="json") for r in page]
             return 200, _result({"points": page, "next_page_offset": offset})
         elif what == "POST points/query/batch":
-            found = [self._query(client, name, s) for s in body["searches"]]
+            found = replicas.read(
+                lambda c: [self._query(c, name, s) for s in body["searches"]]
+            )
             return 200, _result(found)
         else:
             return 404, b""
@@ -296,13 +307,18 @@ class StandIn:
         thread = {"consensus_thread_status": "working"}
         thread["last_update"] = "2026-01-01T00:00:00Z"
         raft |= {"role": "Leader", "is_voter": True}
+        unsent = {}
+        if self.replicas.down:
+            when = thread["last_update"]
+            unsent = {"http://node-1:6335/": {"count": 3, "latest_error": GONE}}
+            unsent["http://node-1:6335/"]["latest_error_timestamp"] = when
         return {
             "status": "enabled",
             "peer_id": 0,
             "peers": peers,
             "raft_info": raft,
             "consensus_thread_status": thread,
-            "message_send_failures": {},
+            "message_send_failures": unsent,
         }
 
     def _shards(self, name: str) -> dict[str, Any]:
@@ -314,9 +330,15 @@ class StandIn:
             "local_shards": [
                 {"shard_id": n, "points_count": 0, "state": "Active"} for n in shards
             ],
-            "remote_shards": [],
+            "remote_shards": self._remote(shards),
             "shard_transfers": [],
         }
+
+    def _remote(self, shards: Any) -> list[dict[str, Any]]:
+        if self.replicas.second is None:
+            return []
+        state = "Dead" if self.replicas.dead else "Active"
+        return [{"shard_id": n, "peer_id": 1, "state": state} for n in shards]
 
 
 class _Handler(BaseHTTPRequestHandler):

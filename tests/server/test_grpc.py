@@ -60,7 +60,7 @@ def points(monkeypatch):
 
 
 class _Schema:
-    vector_name = None
+    vector_name, replicas = None, 1
 
 
 @pytest.mark.parametrize("code", CODES)
