@@ -108,13 +108,19 @@ def _open_server(connection: Connection) -> QdrantClient:
 def _grpc_options() -> dict[str, Any]:
     """Lets gRPC trust what ``SSL_CERT_FILE`` names, as REST does."""
     named = os.environ.get("SSL_CERT_FILE")
-    if not named or os.environ.get("GRPC_DEFAULT_SSL_ROOTS_FILE_PATH"):
+    if not named:
         return {}
 
+    trusted = [named, os.environ.get("GRPC_DEFAULT_SSL_ROOTS_FILE_PATH")]
     try:
-        return {"root_certificates": Path(named).read_bytes()}
+        certificates = [Path(file).read_bytes() for file in trusted if file]
     except OSError as e:
-        raise ConfigError(f"SSL_CERT_FILE names '{named}', which cannot be read") from e
+        raise ConfigError(
+            f"'{e.filename}' cannot be read, which SSL_CERT_FILE (or "
+            "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH) names. It is to hold certificates"
+        ) from e
+
+    return {"root_certificates": b"\n".join(certificates)}
 
 
 class _Pace:

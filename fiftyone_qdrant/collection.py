@@ -368,6 +368,12 @@ def version(connection: Connection) -> str:
     return str(_ask(connection, "info").version)
 
 
+def cluster_status(connection: Connection) -> models.ClusterStatus:
+    """Returns what the node at a place knows of its cluster."""
+    status: models.ClusterStatus = _ask(connection, "cluster_status")
+    return status
+
+
 def _ask(connection: Connection, method: str) -> Any:
     client = connect(connection)
 

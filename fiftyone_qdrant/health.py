@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .collection import Collection
+from .collection import Collection, cluster_status
 from .connection import EMBEDDED
 from .errors import QdrantPluginError
 
@@ -19,6 +19,9 @@ MEANINGS = {
     "red": "the optimizer has failed; new points may not be indexed",
 }
 """What each color of ``qdrant_client.models.CollectionStatus`` means."""
+
+OUT_OF_REACH = "OutOfReach"
+"""The state of a replica whose node does not answer; the cluster may not say so yet."""
 
 _WELL = {"Active", "ActiveRead"}
 
@@ -36,7 +39,10 @@ class CollectionHealth:
         update_queue: operations that wait to be applied, or ``None`` if not told
         deferred_points: points that searches do not see yet, or ``None``
         shards: the number of its shards, or ``None`` where there is no cluster
-        replicas: all copies of shards as ``(peer id, shard id, state)``
+        replicas: all copies of shards as ``(peer id, shard id, state)``; the state of
+            those on a node that is out of reach is :data:`OUT_OF_REACH`
+        nodes: the nodes of the cluster as ``(address, whether messages reach it)``,
+            as far as the cluster tells
     """
 
     color: str
@@ -48,6 +54,7 @@ class CollectionHealth:
     deferred_points: int | None = None
     shards: int | None = None
     replicas: tuple[tuple[int, int, str], ...] = ()
+    nodes: tuple[tuple[str, bool], ...] = ()
 
     @property
     def meaning(self) -> str:
@@ -58,6 +65,19 @@ class CollectionHealth:
     def ailing(self) -> tuple[tuple[int, int, str], ...]:
         """The replicas that are not active."""
         return tuple(r for r in self.replicas if r[2] not in _WELL)
+
+    @property
+    def problem(self) -> str | None:
+        """What is wrong with nodes and replicas, in words, or ``None``."""
+        lost = [address for address, reached in self.nodes if not reached]
+        count = f"{len(self.ailing)} of {len(self.replicas)} replicas are down"
+        if not lost:
+            return count if self.ailing else None
+
+        word = "Node" if len(lost) == 1 else "Nodes"
+        verb = "does" if len(lost) == 1 else "do"
+        more = f": {count}" if self.ailing else ""
+        return f"{word} {', '.join(lost)} {verb} not answer{more}"
 
 
 def collection_health(collection: Collection) -> CollectionHealth:
@@ -70,6 +90,7 @@ def collection_health(collection: Collection) -> CollectionHealth:
     info = collection.info()
     queue = info.update_queue
     cluster = _cluster(collection)
+    peers = _peers(collection) if cluster is not None and cluster.remote_shards else {}
     return CollectionHealth(
         color=str(info.status.value),
         points=info.points_count or 0,
@@ -79,7 +100,8 @@ def collection_health(collection: Collection) -> CollectionHealth:
         update_queue=None if queue is None else queue.length,
         deferred_points=None if queue is None else queue.deferred_points,
         shards=None if cluster is None else cluster.shard_count,
-        replicas=() if cluster is None else _replicas(cluster),
+        replicas=() if cluster is None else _replicas(cluster, peers),
+        nodes=tuple(sorted(peers.values())),
     )
 
 
@@ -95,7 +117,35 @@ def _cluster(collection: Collection) -> models.CollectionClusterInfo | None:
     return info
 
 
-def _replicas(cluster: Any) -> tuple[tuple[int, int, str], ...]:
+def _peers(collection: Collection) -> dict[int, tuple[str, bool]]:
+    """The address of each node, and whether messages to it arrive, by its peer id.
+
+    Which replicas are active is only known when a write to one has failed.
+    """
+    try:
+        told: Any = cluster_status(collection.connection)
+    except (QdrantPluginError, NotImplementedError):  # a key that may not
+        return {}
+
+    unsent = {_address(uri) for uri in getattr(told, "message_send_failures", ())}
+    peers = {int(i): _address(p.uri) for i, p in getattr(told, "peers", {}).items()}
+    return {i: (address, address not in unsent) for i, address in peers.items()}
+
+
+def _address(uri: str) -> str:
+    return uri.rstrip("/")
+
+
+def _replicas(
+    cluster: Any, peers: dict[int, tuple[str, bool]]
+) -> tuple[tuple[int, int, str], ...]:
     local = [(cluster.peer_id, s.shard_id, s.state.value) for s in cluster.local_shards]
-    remote = [(s.peer_id, s.shard_id, s.state.value) for s in cluster.remote_shards]
+    remote = [
+        (
+            s.peer_id,
+            s.shard_id,
+            s.state.value if peers.get(s.peer_id, ("", True))[1] else OUT_OF_REACH,
+        )
+        for s in cluster.remote_shards
+    ]
     return tuple(sorted(local + remote))

@@ -11,7 +11,12 @@ from . import coverage
 from .clients import connect
 from .collection import Collection, version
 from .connection import Connection, resolve
-from .errors import CollectionNotFound, ConnectionFailed, QdrantPluginError
+from .errors import (
+    AuthenticationFailed,
+    CollectionNotFound,
+    ConnectionFailed,
+    QdrantPluginError,
+)
 from .health import CollectionHealth, collection_health
 from .runs import list_indexes, load_index
 from .similarity import QdrantSimilarityIndex
@@ -30,6 +35,7 @@ class EngineStatus:
         version: of the engine, or ``None`` if it does not answer
         latency_ms: milliseconds of one call, or ``None``
         problem: why it does not answer, or ``None``
+        refused: whether it answers, but refuses the API key
     """
 
     engine: str
@@ -37,6 +43,7 @@ class EngineStatus:
     version: str | None = None
     latency_ms: float | None = None
     problem: str | None = None
+    refused: bool = False
 
 
 @dataclass(frozen=True)
@@ -56,8 +63,8 @@ class IndexStatus:
         indexed: those of them that are in it, or ``None`` if not compared
         orphans: points whose sample (or label) the dataset no longer has, likewise
         state: ``"ready"``, ``"building"``, ``"waiting"`` (for the next write, to be
-            optimized), ``"unfinished"``, ``"degraded"``, ``"gone"`` or
-            ``"unreachable"``
+            optimized), ``"unfinished"``, ``"degraded"``, ``"gone"``, ``"refused"``
+            (the API key) or ``"unreachable"``
         problem: what is wrong, or ``None``
         health: how the collection fares inside Qdrant, or ``None`` if unknown
     """
@@ -121,7 +128,10 @@ def engine_status(connection: Connection | None = None) -> EngineStatus:
         start = time.perf_counter()
         number = version(place)
     except QdrantPluginError as e:
-        return EngineStatus(place.engine, place.location, problem=str(e))
+        refused = isinstance(e, AuthenticationFailed)
+        return EngineStatus(
+            place.engine, place.location, problem=str(e), refused=refused
+        )
 
     latency = 1000 * (time.perf_counter() - start)
     return EngineStatus(place.engine, place.location, number, latency)
@@ -161,7 +171,8 @@ def survey(
     reader = _Reader(dataset, exact)
     for place, engine in engines.items():
         if engine.problem:
-            reader.down[impatient(place)] = engine.problem
+            kind = AuthenticationFailed if engine.refused else ConnectionFailed
+            reader.down[impatient(place)] = kind(engine.problem)
 
     return list(engines.values()), [reader.read(k) for k in list_indexes(dataset)]
 
@@ -208,7 +219,7 @@ class _Reader:
         self._exact = exact
         self._totals: dict[Any, int] = {}
         self._contents: dict[Any, coverage.Contents] = {}
-        self.down: dict[Connection, str] = {}  # and why
+        self.down: dict[Connection, ConnectionFailed] = {}  # and why
 
     def read(self, brain_key: str) -> IndexStatus:
         index, config = None, self._dataset.get_brain_info(brain_key).config
@@ -227,27 +238,26 @@ class _Reader:
             return replace(status, state="gone", problem=str(e))
         except ConnectionFailed as e:
             if index is not None:
-                self.down[index.collection.connection] = str(e)
+                self.down[index.collection.connection] = e
 
-            return replace(status, state="unreachable", problem=str(e))
+            refused = isinstance(e, AuthenticationFailed)
+            state = "refused" if refused else "unreachable"
+            return replace(status, state=state, problem=str(e))
         except (QdrantPluginError, ValueError) as e:  # such as a field that is gone
             return replace(status, state="degraded", problem=str(e))
 
     def _check_reachable(self, index: QdrantSimilarityIndex) -> None:
         known = self.down.get(index.collection.connection)
         if known is not None:
-            raise ConnectionFailed(known)
+            raise type(known)(str(known)) from known
 
     def _read(self, index: QdrantSimilarityIndex, status: IndexStatus) -> IndexStatus:
         health = collection_health(index.collection)
         schema = index.collection.schema()
         state = _STATES.get(health.color, "degraded")
         problem = health.optimizer_error
-        if health.ailing:
-            state = "degraded"
-            problem = (
-                f"{len(health.ailing)} of {len(health.replicas)} replicas are down"
-            )
+        if health.problem:
+            state, problem = "degraded", health.problem
         elif index.config.unfinished:
             state, problem = "unfinished", problem or _UNFINISHED
 

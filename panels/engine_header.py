@@ -13,6 +13,7 @@ def to_state(engine):
         "location": place(engine.location),
         "latency": engine.latency_ms and max(1, round(engine.latency_ms)),
         "problem": engine.problem,
+        "refused": engine.refused,
     }
 
 
@@ -64,7 +65,7 @@ def show(panel, engines, rows, refresh):
 
 def _health(engine, rows):
     if engine["problem"]:
-        return "does not answer", BAD
+        return "refuses the key" if engine["refused"] else "does not answer", BAD
 
     ailing = [r for r in rows if STATE_COLORS[r["state"]] in (WARNING, BAD)]
     if ailing:

@@ -52,6 +52,9 @@ def tables_of(details):
         replicas = f"{health.shards:,}, {len(health.replicas):,} replicas"
         facts.insert(2, ("Shards", replicas))
 
+    for address, reached in health.nodes:
+        facts.append((f"Node {address}", "answers" if reached else "does not answer"))
+
     return {
         f"table_{FACTS}": [{"what": w, "value": value} for w, value in facts],
         f"table_{SETTINGS}": [_setting(s) for s in details.settings],

@@ -21,6 +21,7 @@ STATE_COLORS = {
     "unfinished": WARNING,
     "degraded": WARNING,
     "gone": BAD,
+    "refused": BAD,
     "unreachable": BAD,
 }
 INDEXED, MISSING = "#2e9e6b", "#d98e2b"  # on both themes

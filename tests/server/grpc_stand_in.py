@@ -20,13 +20,16 @@ class GrpcStandIn:
         metadata: trailing metadata, such as ``("retry-after", "1")``
         times: answer so many times with ``code``, then with ``OK``
         stall: never answer
+        tls: the files of a key and a certificate, to speak TLS
         calls: the methods that were called
         messages: what they were called with, serialized
     """
 
-    def __init__(self, code="OK", details="", metadata=(), times=None, stall=False):
+    def __init__(
+        self, code="OK", details="", metadata=(), times=None, stall=False, tls=None
+    ):
         self.code, self.details, self.metadata = code, details, metadata
-        self.times, self.stall = times, stall
+        self.times, self.stall, self.tls = times, stall, tls
         self.calls: list[str] = []
         self.messages: list[bytes] = []
         self._over = threading.Event()
@@ -35,7 +38,12 @@ class GrpcStandIn:
         unlimited = [("grpc.max_receive_message_length", -1)]
         self._threads = ThreadPoolExecutor(4)
         self._server = grpc.server(self._threads, (_Any(self),), options=unlimited)
-        self.port = self._server.add_insecure_port("127.0.0.1:0")
+        if self.tls is None:
+            self.port = self._server.add_insecure_port("127.0.0.1:0")
+        else:
+            key, certificate = (file.read_bytes() for file in self.tls)
+            credentials = grpc.ssl_server_credentials([(key, certificate)])
+            self.port = self._server.add_secure_port("127.0.0.1:0", credentials)
         self._server.start()
         return self
 

@@ -12,7 +12,12 @@ import pytest
 
 from fiftyone_qdrant import clients
 from fiftyone_qdrant.connection import resolve
-from fiftyone_qdrant.errors import AuthenticationFailed, ConnectionFailed
+from fiftyone_qdrant.errors import (
+    AuthenticationFailed,
+    ConfigError,
+    ConnectionFailed,
+)
+from fiftyone_qdrant.status import index_status, survey
 from tests.isolation import free_port
 from tests.server.conftest import KEY
 from tests.server.grpc_stand_in import GrpcStandIn
@@ -43,7 +48,7 @@ def certificate(tmp_path_factory):
     subprocess.run([*command.split(), *files], check=True, capture_output=True)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
-    context.authority = folder / "cert.pem"
+    context.authority, context.key = folder / "cert.pem", folder / "key.pem"
     return context
 
 
@@ -114,6 +119,69 @@ def test_untrusted_certificate(certificate, fails, create, monkeypatch):
         fails("self-signed certificate", server.url, ConnectionFailed, saying=saying)
         monkeypatch.setenv("SSL_CERT_FILE", str(certificate.authority))
         assert create(server.url).total_index_size == 60
+
+
+def test_untrusted_certificate_over_grpc(certificate, fault, monkeypatch):
+    files = (certificate.key, certificate.authority)
+    with GrpcStandIn(tls=files) as server:
+        given = {"url": f"https://127.0.0.1:{free_port()}", "prefer_grpc": True}
+        given = {**given, "grpc_port": server.port, "timeout": 3}
+        saying = "not trusted over gRPC.*SSL_CERT_FILE"
+        with fault("gRPC: self-signed", ConnectionFailed, saying=saying):
+            clients.connect(resolve(given))
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate.authority))
+        assert clients.connect(resolve(given)).info().version == "1.19.2"
+
+
+def test_a_file_of_certificates_that_is_not_there_is_named(server, monkeypatch):
+    monkeypatch.setenv("SSL_CERT_FILE", "/no/such/file.pem")
+    given = {"url": server.url, "prefer_grpc": True}
+    with pytest.raises(ConfigError, match=r"'/no/such/file\.pem' cannot be read"):
+        clients.connect(resolve(given))
+
+
+REFUSED = {
+    "expired": (401, b"Invalid JWT: token expired at 2026-11-25", "it has expired"),
+    "other collections": (
+        403,
+        b'{"status": {"error": "Forbidden: Access to collection index is required"}}',
+        "it is for other collections than 'index'",
+    ),
+    "read only": (
+        403,
+        b'{"status": {"error": "Forbidden: Write access to collection is required"}}',
+        "it may only read",
+    ),
+    "some collections": (
+        403,
+        b'{"status": {"error": "Forbidden: Global manage access is required"}}',
+        "it may only read, or only use some collections, and this takes all",
+    ),
+}
+
+
+@pytest.mark.parametrize("why", REFUSED)
+def test_why_a_key_is_refused(why, server, fails):
+    status, body, saying = REFUSED[why]
+    server.faults = [Fault("PUT|index", status, body=body)]
+    fails(
+        f"{status}, {why}",
+        server.url,
+        AuthenticationFailed,
+        saying=f"refused the API key.*{saying}. Set .*_QDRANT_API_KEY",
+        collection_name="index",
+    )
+
+
+@pytest.mark.filterwarnings("ignore:Api key is used")
+def test_a_refused_key_is_not_called_unreachable(server, create, samples, monkeypatch):
+    create(server.url)
+    monkeypatch.setenv("FIFTYONE_BRAIN_SIMILARITY_QDRANT_URL", server.url)
+    server.api_key = KEY
+    (engine,), (row,) = survey(samples)
+    assert (engine.refused, row.state) == (True, "refused")
+    assert "refused the API key" in row.problem
+    assert index_status(samples, "index").state == "refused"
 
 
 @pytest.mark.parametrize("given", [None, "wrong" + KEY])

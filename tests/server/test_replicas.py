@@ -187,3 +187,41 @@ def _changed(client, ids, vectors):
         models.PointStruct(id=r.id, vector=v, payload=r.payload)
         for r, v in zip(records, vectors, strict=True)
     ]
+
+
+# --- what the cluster knows -----------------------------------------------------
+
+
+@pytest.fixture
+def nodes(create, samples, server, second, monkeypatch):
+    """An index on two nodes."""
+    monkeypatch.setenv("FIFTYONE_BRAIN_SIMILARITY_QDRANT_URL", server.url)
+    server.peers = 2
+    create(server.url, collection_name="points", replication_factor=2)
+    return samples
+
+
+def test_all_nodes_that_answer_are_listed(nodes, server):
+    status = index_status(nodes, "index")
+    assert (status.state, status.problem) == ("ready", None)
+    assert status.health.nodes == (
+        ("http://node-0:6335", True),
+        ("http://node-1:6335", True),
+    )
+
+
+def test_a_node_that_just_died_is_named_before_a_write_fails_on_it(nodes, server):
+    server.replicas.down = True  # and no write has failed: its replica is "Active"
+    status = index_status(nodes, "index")
+    assert status.state == "degraded"
+    assert status.problem == (
+        "Node http://node-1:6335 does not answer: 1 of 2 replicas are down"
+    )
+    assert status.health.replicas == ((0, 0, "Active"), (1, 0, "OutOfReach"))
+
+
+def test_a_key_that_may_not_see_the_cluster_sees_the_rest(nodes, server):
+    server.faults = [Fault("GET /cluster", 403, "Global access is required")]
+    server.replicas.down = server.replicas.dead = True
+    status = index_status(nodes, "index")
+    assert status.problem == "1 of 2 replicas are down"
