@@ -60,6 +60,7 @@ def find_similar(
     reverse: bool = False,
     dist_field: str | None = None,
     *,
+    overwrite: bool = False,
     image: Any = None,
     negatives: Any = None,
     max_distance: float | None = None,
@@ -76,7 +77,9 @@ def find_similar(
         k (None): the number of matches, or ``None`` for all
         reverse (False): find the farthest, farthest first
         dist_field (None): a field of the samples, or of the labels, to store the
-            distances in
+            distances in, in place of those of the query before
+        overwrite (False): whether that may be a float field that has other values,
+            which are lost
         image (None): see :meth:`fiftyone_qdrant.neighbors.NeighborIndex.search`, as
             for the arguments that follow
         negatives (None): what matches should be unlike: ids, vectors or text prompts
@@ -87,8 +90,12 @@ def find_similar(
 
     Raises:
         ConfigError, MissingIDs, VectorError, CollectionNotFound: as
-            :meth:`fiftyone_qdrant.neighbors.NeighborIndex.search`
+            :meth:`fiftyone_qdrant.neighbors.NeighborIndex.search`; ConfigError also if
+            ``dist_field`` cannot be, or may not be, written
     """
+    if dist_field is not None:
+        index.distance_field(dist_field).check(overwrite)
+
     (hits,) = index.search(
         query,
         k=k,
@@ -101,7 +108,7 @@ def find_similar(
         hnsw_ef=hnsw_ef,
     )
     if dist_field is not None:
-        index.store_distances(hits, dist_field)
+        index.store_distances(hits, dist_field, overwrite)
 
     return Matches(
         ids=hits.ids,
@@ -134,6 +141,23 @@ def ids_of_selection(
         raise MissingIDs("The index holds no patches of the selected samples")
 
     return labels
+
+
+def check_ids(index: QdrantSimilarityIndex, ids: list[str]) -> None:
+    """Makes sure that an index can be asked with ids.
+
+    Raises:
+        MissingIDs: if it does not hold all of them; says which
+    """
+    missing = set(ids) - index.collection.present(ids)
+    first = next((i for i in ids if i in missing), None)
+    if first is not None:
+        which = f"'{first}' is" if len(missing) == 1 else f"{len(missing):,} ids are"
+        such = "" if len(missing) == 1 else f", such as '{first}'"
+        raise MissingIDs(
+            f"{which} not in index '{index.key}'{such}: add them to it first, or "
+            "choose others"
+        )
 
 
 def tags(index: QdrantSimilarityIndex) -> list[str]:
@@ -174,6 +198,9 @@ def parse_vector(index: QdrantSimilarityIndex, text: str) -> list[float]:
     Raises:
         VectorError: if it is none
     """
+    if not isinstance(text, str):
+        raise VectorError(f"A vector is written as text, not as {text!r}")
+
     numbers = []
     for word in re.split(r"[\s,;\[\]()]+", text):
         try:

@@ -14,6 +14,7 @@ from fiftyone.brain.similarity import DuplicatesMixin
 from . import images, points
 from .all_pairs import AllPairs
 from .contents import to_list
+from .distance_field import DistanceField, check_field_name
 from .embeddings import EmbeddingIndex
 from .errors import CollectionNotFound, ConfigError, MissingIDs
 from .hits import Hits
@@ -153,31 +154,51 @@ class NeighborIndex(EmbeddingIndex, DuplicatesMixin):
         """See :class:`fiftyone.brain.similarity.SimilarityIndex`.
 
         Distances of patches are stored with their labels, unless the current view
-        is of patches; those of samples always with the samples.
+        is of patches; those of samples always with the samples. A float field that
+        was not made for distances keeps the values of all that are not found; one
+        that was holds one query.
+
+        Raises:
+            ConfigError: if ``dist_field`` is no name for a field, or that of another
+                kind of field
         """
-        elsewhere = self._in_parts if not self._patches else not self.view._is_patches
-        if dist_field is not None and elsewhere:
+        if dist_field is not None and not (self._patches and self.view._is_patches):
             # FiftyOne 1.22 cannot store values of labels that are in lists, or of
-            # samples that are shown in parts
+            # samples that are shown in parts, and leaves what an earlier query stored
+            field = self.distance_field(dist_field)
+            field.check(overwrite=True)
+            query = self._parse(query)
             (hits,) = self.search(query, k, reverse, aggregation)
-            self.store_distances(hits, dist_field)
+            field.store(_by_id(hits), overwrite=False)
             dist_field = None
+        elif dist_field is not None:
+            check_field_name(dist_field)
 
         return super().sort_by_similarity(
             query, k, reverse, aggregation, dist_field, _mongo
         )
 
-    def store_distances(self, hits: Hits, dist_field: str) -> None:
-        """Writes the distances of hits to a field of the samples, or of the labels."""
-        values = dict(zip(hits.ids, hits.distances.tolist(), strict=True))
-        dataset = self.view._root_dataset
-        if not self._patches:
-            samples = dataset if self._in_parts else self.view
-            samples.set_values(dist_field, values, key_field="id")
-            return
+    def distance_field(self, name: str) -> DistanceField:
+        """Returns where the distances of hits would be stored under a name."""
+        return DistanceField(self.view, name, self.config.patches_field)
 
-        _, path = dataset._get_label_field_path(self.config.patches_field, dist_field)
-        dataset.set_label_values(path, values, dynamic=True)
+    def store_distances(
+        self, hits: Hits, dist_field: str, overwrite: bool = False
+    ) -> None:
+        """Writes the distances of hits to a field of the samples, or of the labels.
+
+        Args:
+            hits: the hits of one query; the field holds no others afterwards
+            dist_field: the field
+            overwrite (False): whether it may be a float field that was not made for
+                distances
+
+        Raises:
+            ConfigError: if the field cannot be, or may not be, used for that
+        """
+        field = self.distance_field(dist_field)
+        field.check(overwrite)
+        field.store(_by_id(hits))
 
     def restriction(self) -> Restriction:
         """Returns what hits must be in: the current view."""
@@ -241,6 +262,27 @@ class NeighborIndex(EmbeddingIndex, DuplicatesMixin):
         self.reload()
         super().find_unique(count)
 
+    def duplicates_view(
+        self,
+        type_field: str | None = None,
+        id_field: str | None = None,
+        dist_field: str | None = None,
+        sort_by: str = "distance",
+        reverse: bool = False,
+    ) -> Any:
+        """See :class:`fiftyone.brain.similarity.DuplicatesMixin`.
+
+        Raises:
+            ConfigError: if a field's name is none that FiftyOne could read again
+        """
+        for name in (type_field, id_field, dist_field):
+            if name is not None:
+                check_field_name(name)
+
+        return super().duplicates_view(
+            type_field, id_field, dist_field, sort_by, reverse
+        )
+
     def _remove_duplicates_thresh(self, thresh: float, ids: Any) -> list[str]:
         """The mixin's greedy choice, without holding all pairs in memory."""
         return list(np.asarray(ids)[self._all_pairs().unique(thresh)])
@@ -294,6 +336,10 @@ class NeighborIndex(EmbeddingIndex, DuplicatesMixin):
 
     def _to_vectors(self, query: Matrix | list[str]) -> Matrix:
         return self._contents.vectors(query) if isinstance(query, list) else query
+
+
+def _by_id(hits: Hits) -> dict[str, float]:
+    return dict(zip(hits.ids, hits.distances.tolist(), strict=True))
 
 
 def _to_array(query: Any) -> Any:

@@ -1,11 +1,19 @@
 """The form of Query Similar: what to look for, where, and how."""
 
 import re
+from contextlib import contextmanager
 
 import fiftyone.operators.types as types
 
-from fiftyone_qdrant.errors import QdrantPluginError
-from fiftyone_qdrant.matches import ids_of_selection, ids_with_tag, parse_vector, tags
+from fiftyone_qdrant.distance_field import DistanceField
+from fiftyone_qdrant.errors import ConfigError, QdrantPluginError
+from fiftyone_qdrant.matches import (
+    check_ids,
+    ids_of_selection,
+    ids_with_tag,
+    parse_vector,
+    tags,
+)
 from fiftyone_qdrant.options import QueryOptions
 from fiftyone_qdrant.runs import load_index
 
@@ -44,7 +52,10 @@ def query_inputs(ctx, inputs):
             tabs.add_choice(name, label=label)
 
         inputs.enum("tab", tabs.values(), default="selected", view=tabs)
-        _WHAT[tab](ctx, inputs, index)
+        if tab in _TABS:
+            _WHAT[tab](ctx, inputs, index)
+        else:
+            mark_invalid(inputs, "tab", _no_tab(tab))
 
     inputs.int(
         "k",
@@ -64,11 +75,7 @@ def query_inputs(ctx, inputs):
         )
 
     inputs.bool("reverse", default=False, label="Least similar first")
-    inputs.str(
-        "dist_field",
-        label="Distance field",
-        description="Store the distances in this field of the samples or labels",
-    )
+    _distances(ctx, inputs, index)
     inputs.bool("refine", default=False, label="More options", view=types.SwitchView())
     if ctx.params.get("refine"):
         _unlike(ctx, inputs, index, tab)
@@ -80,11 +87,18 @@ def query_inputs(ctx, inputs):
             mark_invalid(inputs, name, sentence)
 
 
+def searched(ctx):
+    """Returns what the form says to search in: the dataset, or the current view."""
+    everywhere = ctx.params.get("within") == "dataset" or not ctx.has_custom_view
+    return ctx.dataset if everywhere else ctx.view
+
+
 def arguments(ctx, index):
     """Returns what the params ask for, as arguments of ``find_similar()``.
 
     Raises:
-        QdrantPluginError: if the selection, the tag or the vector are no query
+        QdrantPluginError: if the tab, the selection, the tag, the ids or the vector
+            are no query
     """
     params = ctx.params
     options = _options(params)
@@ -93,6 +107,7 @@ def arguments(ctx, index):
         **_looked_for(ctx, index),
         "negatives": _negatives(ctx, index),
         "dist_field": params.get("dist_field") or None,
+        "overwrite": params.get("overwrite") is True,
         **options,
     }
 
@@ -116,6 +131,9 @@ def _looked_for(ctx, index):
     if tab == "vector":
         return {"query": parse_vector(index, params.get("vector") or "")}
 
+    if tab not in (None, *_FIELDS):
+        raise ConfigError(_no_tab(tab))
+
     wanted = ("query", "image") if tab is None else (_FIELDS[tab],)
     return {name: params.get(name) for name in wanted}
 
@@ -132,7 +150,12 @@ def _negatives(ctx, index):
     if unlike == "selection":
         return ids_of_selection(index, **selected_ids(ctx, index))
 
-    return _split(params.get("negatives_ids")) if unlike == "ids" else None
+    if unlike != "ids":
+        return None
+
+    ids = _split(params.get("negatives_ids"))
+    check_ids(index, ids)
+    return ids
 
 
 def _options(params):
@@ -158,8 +181,20 @@ def _options(params):
 # --- what to look for -----------------------------------------------------------
 
 
+def _no_tab(tab):
+    return f"There is no tab {str(tab)[:40]!r}. There are {', '.join(_TABS)}"
+
+
 def _selected(ctx, inputs, index):
     selection_notice(ctx, inputs)
+    if not (ctx.selected or ctx.selected_labels):
+        return
+
+    try:
+        check_ids(index, ids_of_selection(index, **selected_ids(ctx, index)))
+    except QdrantPluginError as e:
+        inputs.str("selection", view=types.Warning(label=str(e)))
+        mark_invalid(inputs, "selection", str(e))
 
 
 def _text(ctx, inputs, index):
@@ -194,10 +229,8 @@ def _vector(ctx, inputs, index):
         label="Vector",
         description="An embedding: numbers with commas between them, or a JSON list",
     )
-    try:
+    with _said_at(inputs, "vector"):
         parse_vector(index, ctx.params.get("vector") or "")
-    except QdrantPluginError as e:
-        mark_invalid(inputs, "vector", str(e))
 
 
 _WHAT = {"selected": _selected, "text": _text, "image": _image, "vector": _vector}
@@ -236,14 +269,54 @@ def _unlike(ctx, inputs, index, tab):
             label="IDs",
             description="Ids of samples, or of labels, with spaces or commas between",
         )
-        if not _split(ctx.params.get("negatives_ids")):
+        ids = _split(ctx.params.get("negatives_ids"))
+        if not ids:
             mark_invalid(inputs, "negatives_ids", "Paste at least one id")
+        else:
+            with _said_at(inputs, "negatives_ids"):
+                check_ids(index, ids)
     elif unlike == "selection":
         selection_notice(ctx, inputs)
 
 
 def _split(text):
-    return [i for i in re.split(r"[\s,;\"'\[\]]+", text or "") if i]
+    return [i for i in re.split(r"[\s,;\"'\[\]]+", str(text or "")) if i]
+
+
+def _distances(ctx, inputs, index):
+    inputs.str(
+        "dist_field",
+        label="Distance field",
+        description=(
+            "Store the distances in this field of the samples or labels, in place of "
+            "those of the query before"
+        ),
+    )
+    name = ctx.params.get("dist_field")
+    if not name:
+        return
+
+    field = DistanceField(searched(ctx), name, index.config.patches_field)
+    with _said_at(inputs, "dist_field"):
+        field.check(overwrite=True)
+        if field.replaces:
+            inputs.bool(
+                "overwrite",
+                default=False,
+                label=f"'{name}' may lose its values",
+                description="The field exists, and was not made for distances",
+            )
+            with _said_at(inputs, "overwrite"):
+                field.check(ctx.params.get("overwrite") is True)
+
+
+@contextmanager
+def _said_at(inputs, name):
+    """Says at a field what is wrong with it."""
+    try:
+        yield
+    except QdrantPluginError as e:
+        mark_invalid(inputs, name, str(e))
 
 
 def _refinements(inputs):

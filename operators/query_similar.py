@@ -13,7 +13,7 @@ import fiftyone.operators.types as types
 from fiftyone_qdrant.matches import find_similar
 
 from .qdrant_operator import ICONS, QdrantOperator, chosen_index
-from .query_form import DEFAULT_K, arguments, query_inputs
+from .query_form import DEFAULT_K, arguments, query_inputs, searched
 
 
 class QuerySimilar(QdrantOperator):
@@ -41,8 +41,7 @@ class QuerySimilar(QdrantOperator):
         query_inputs(ctx, inputs)
 
     def execute(self, ctx):
-        everywhere = ctx.params.get("within") == "dataset" or not ctx.has_custom_view
-        index = chosen_index(ctx, ctx.dataset if everywhere else ctx.view)
+        index = chosen_index(ctx, searched(ctx))
         matches = find_similar(index, **arguments(ctx, index))
         if matches.ids:
             ctx.ops.set_view(view=matches.view)
@@ -62,6 +61,7 @@ class QuerySimilar(QdrantOperator):
         selected: Sequence[str] | None = None,
         delegate: bool = False,
         *,
+        overwrite: bool = False,
         image: str | os.PathLike[str] | bytes | None = None,
         negatives: Sequence[Any] | None = None,
         max_distance: float | None = None,
@@ -77,9 +77,12 @@ class QuerySimilar(QdrantOperator):
             query (None): an id or ids, a vector (list of floats) or a text prompt
             k (25): the number of matches; 0 for all
             reverse (False): return the least similar, least similar first
-            dist_field (None): a field to store the distances in
+            dist_field (None): a field to store the distances in, in place of those of
+                the query before
             selected (None): the ids to query with, when there is no ``query``
             delegate (False): run it in a delegated worker
+            overwrite (False): whether ``dist_field`` may be a float field that has
+                other values, which are lost
             image (None): in place of ``query``, the path or the bytes of an image
             negatives (None): ids, vectors or prompts that matches should be unlike.
                 Examples are no matches then, and distances are to the combination
@@ -105,6 +108,7 @@ class QuerySimilar(QdrantOperator):
             "k": k,
             "reverse": reverse,
             "dist_field": dist_field,
+            "overwrite": overwrite,
             "max_distance": max_distance,
             "diversity": diversity,
             "exact": exact,

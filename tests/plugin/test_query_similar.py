@@ -196,6 +196,19 @@ REFUSED = {
     "few numbers": ({"tab": "vector", "vector": "1, 2"}, "2 dimensions but the index"),
     "no tag": ({"refine": True, "negatives_from": "tag"}, "Nothing has a tag yet"),
     "no ids": ({"refine": True, "negatives_from": "ids"}, "Paste at least one id"),
+    "a prompt": (
+        {"refine": True, "negatives_from": "ids", "negatives_ids": "nonsense"},
+        "'nonsense' is not a FiftyOne id",
+    ),
+    "other ids": (
+        {"refine": True, "negatives_from": "ids"}
+        | {"negatives_ids": f"{'6' * 24} {'7' * 24}"},
+        f"2 ids are not in index 'pixels', such as '{'6' * 24}'",
+    ),
+    "a number": (
+        {"refine": True, "negatives_from": "ids", "negatives_ids": 123},
+        "'123' is not a FiftyOne id",
+    ),
     "itself": (
         {"refine": True, "negatives_from": "selection"},
         "The selection is what you look for",
@@ -204,6 +217,13 @@ REFUSED = {
         {"refine": True, "negatives_from": "ids", "reverse": True}
         | {"negatives_ids": "6" * 24},
         "reverse asks for the farthest",
+    ),
+    "a dict": ({"tab": "vector", "vector": {"$ne": 1}}, "A vector is written as text"),
+    "another tab": ({"tab": "__class__"}, "There is no tab '__class__'"),
+    "a field of FiftyOne": ({"dist_field": "_cls"}, "cannot be the name of a field"),
+    "a field of others": (
+        {"dist_field": "pixels", "overwrite": True},
+        "Distances cannot be stored in 'pixels', which is a VectorField",
     ),
     "diverse": ({"refine": True, "diversity": 1.5}, "diversity must be a number"),
 }
@@ -220,6 +240,27 @@ def test_the_form_says_at_the_field_what_is_wrong(indexed, ids, case):
             **{"tab": "selected", **params},
         )
     assert saying in str(caught.value)
+
+
+def test_the_form_says_that_the_selection_is_not_indexed(indexed, ids):
+    load_index(indexed, "pixels").remove_from_index(sample_ids=ids[3:5])
+    for selected, saying in ((ids[2:4], f"'{ids[3]}' is"), (ids[2:6], "2 ids are")):
+        with pytest.raises(ExecutionError, match=f"{saying} not in index 'pixels'"):
+            form(indexed, "selected", selected, brain_key="pixels")
+
+
+def test_the_form_asks_before_a_field_of_others_is_replaced(indexed, ids):
+    indexed.set_values("score", [0.5] * len(ids))
+    asked = {"brain_key": "pixels", "k": 3, "dist_field": "score"}
+    with pytest.raises(ExecutionError, match=r"score' exists.*overwrite=True"):
+        form(indexed, "selected", ids[:1], **asked)
+    assert indexed.values("score") == [0.5] * len(ids)
+    form(indexed, "selected", ids[:1], overwrite=True, **asked)
+    assert indexed.count("score") == 3
+    form(indexed, "selected", ids[:1], **{**asked, "k": 2})  # it is ours now
+    assert indexed.count("score") == 2
+    told = operator("query_similar")(indexed, "pixels", ids[0], 1, dist_field="score")
+    assert (len(told.result["ids"]), indexed.count("score")) == (1, 1)
 
 
 # --- what is asked for ----------------------------------------------------------
