@@ -31,7 +31,7 @@ from .faults import translated
 from .limits import Limits
 from .parameters import CollectionParameters
 from .points import Matrix
-from .retries import READ_PAUSES, persistently
+from .retries import READ_PAUSES, patient, persistently
 
 if TYPE_CHECKING:
     from qdrant_client import models
@@ -218,7 +218,8 @@ class Collection(CollectionCalls):
             vectors=alike and self.with_vectors(),
         )
         try:
-            return {points.from_point_id(r.id) for page in pages for r in page}
+            with patient(None):  # a node that is down is not waited for
+                return {points.from_point_id(r.id) for page in pages for r in page}
         except ReplicasMissing as e:
             logger.info("The replicas cannot be compared: %s", e)
             return None

@@ -27,6 +27,7 @@ from .errors import (
     IngestInterrupted,
 )
 from .restriction import read_ids
+from .retries import Patience, patient, seconds_of_patience
 from .runs import check_new_key, is_unfinished, load_index
 from .similarity import QdrantSimilarityIndex
 from .sources import (
@@ -327,7 +328,10 @@ def _go_through(
         fou.ProgressBar(total=len(ids), progress=progress) as bar,
     ):
         for batch in fou.iter_batches(ids, _BATCH):
-            _add_batch(ingest, to_view(list(batch)))
+            # Before the first batch it is said at once that nobody answers
+            with patient(_patience(ingest, job, bar) if done else None):
+                _add_batch(ingest, to_view(list(batch)))
+
             done += len(batch)
             job.advance(done)
             bar.update(len(batch))
@@ -335,6 +339,21 @@ def _go_through(
                 raise ingest.cancelled
 
     index.reload()
+
+
+def _patience(ingest: _Ingest, job: jobs.Report, bar: Any) -> Patience:
+    """How a server that goes away in the middle is waited for."""
+
+    def tell(what: str | None) -> None:
+        job.wait_for(what)
+        bar.waiting = what
+        bar.set_iteration(bar.iteration)  # has it drawn, or told to the App
+
+    def stop() -> None:
+        if job.cancelled:
+            raise ingest.cancelled
+
+    return Patience(seconds_of_patience(), tell, stop)
 
 
 def _batches_from(index: QdrantSimilarityIndex, samples: Any) -> Any:

@@ -49,6 +49,7 @@ class Job:
         updated_at: when its process was last known to be alive, likewise
         cancelling: whether it was asked to stop, and will after the batch under way
         recent_rate: samples a second of late; ``None`` means on the whole
+        waiting: what it waits for, such as a server that is restarted, or ``None``
     """
 
     id: str
@@ -60,6 +61,7 @@ class Job:
     updated_at: float
     cancelling: bool = False
     recent_rate: float | None = None
+    waiting: str | None = None
 
     @property
     def rate(self) -> float:
@@ -77,7 +79,7 @@ class Job:
     @property
     def label(self) -> str:
         """Such as ``"1,024 of 5,000 samples · 800 a second · 5 s left"``."""
-        return progress_label(self.done, self.total, self.rate)
+        return progress_label(self.done, self.total, self.rate, self.waiting)
 
 
 class Pace:
@@ -104,9 +106,14 @@ class Pace:
         return (done - before) / max(end - start, 1e-6)
 
 
-def progress_label(done: int, total: int, rate: float) -> str:
-    """Returns counts, rate and time left in words."""
+def progress_label(
+    done: int, total: int, rate: float, waiting: str | None = None
+) -> str:
+    """Returns counts, rate and time left in words, or what is waited for."""
     label = f"{done:,} of {total:,} samples"
+    if waiting:
+        return f"{label} · waiting: {waiting}"
+
     left = _seconds_left(done, total, rate)
     if not left:
         return label
@@ -176,6 +183,7 @@ class Report:
         self._dataset = dataset
         self._job = Job(uuid.uuid4().hex, kind, key, 0, total, now, now)
         self._done = 0
+        self._waiting: str | None = None
         self._pace = Pace()
         self._ended = threading.Event()
         self._complained = False
@@ -197,6 +205,10 @@ class Report:
         self._done = done
         self._pace.advance(done)
 
+    def wait_for(self, what: str | None) -> None:
+        """Notes what is waited for, or with ``None`` that it is over."""
+        self._waiting = what
+
     def beat(self) -> None:
         """Reports once a second until :meth:`end`."""
         while True:
@@ -214,7 +226,7 @@ class Report:
 
     def _write(self) -> None:
         values = asdict(self._job)
-        values.update(done=self._done, updated_at=_now())
+        values.update(done=self._done, updated_at=_now(), waiting=self._waiting)
         if self._done:
             values["recent_rate"] = self._pace.rate
 

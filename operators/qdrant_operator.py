@@ -64,7 +64,8 @@ def progress(ctx):
 
     def tell(bar):
         pace.advance(bar.iteration)
-        label = progress_label(bar.iteration, bar.total, pace.rate)
+        waiting = getattr(bar, "waiting", None)
+        label = progress_label(bar.iteration, bar.total, pace.rate, waiting)
         ctx.set_progress(bar.iteration / max(bar.total, 1), label=label)
 
     return tell

@@ -41,7 +41,9 @@ def no_clients(monkeypatch):
 def pauses(monkeypatch):
     """The pauses that were asked for, none of which is slept."""
     asked = []
-    clock = SimpleNamespace(sleep=asked.append)
+    clock = SimpleNamespace(
+        sleep=asked.append, monotonic=lambda: time.monotonic() + sum(asked)
+    )
     monkeypatch.setattr(retries, "time", clock)
     monkeypatch.setattr(writing, "time", clock)
     return asked
