@@ -116,12 +116,12 @@ class Collection:
         with self._saving:
             config = {"built": settings.plain(self.config), **self.config}
             for name, value in changes.items():
-                if name == "quantization_config":
-                    config[name] = value
-                else:
-                    config[name] = {**(config.get(name) or {}), **value}
+                whole = name == "quantization_config" or not isinstance(value, dict)
+                config[name] = value if whole else {**(config.get(name) or {}), **value}
             try:
                 sidecar.check(config)
+                if config["name"] != self.name:
+                    raise ValueError("its name cannot be changed")
             except ValueError as exc:
                 raise errors.ConfigError(f"collection '{self.name}': {exc}") from exc
             self._save(config)

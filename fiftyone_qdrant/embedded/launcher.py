@@ -32,9 +32,8 @@ _START_SECONDS = 60.0
 _HANDSHAKE_SECONDS = 30.0
 _POLL_SECONDS = 0.01
 _HERE = os.path.dirname(os.path.abspath(__file__))
-_OWN_FILES = frozenset(
-    ("start.lock", "owner.lock", "owner.log", "owner.key", "owner.sock", "lost+found")
-)
+_ENDINGS = ("lock", "log", "key", "sock", "json")
+_OWN_FILES = {"start.lock", "lost+found", *(f"owner.{end}" for end in _ENDINGS)}
 _KEPT_ENVIRONMENT = (
     "FIFTYONE_QDRANT_",
     "HOME",

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-import shutil
 import time
 
 import numpy as np
 import pytest
 import qdrant_edge as qe
 
-from fiftyone_qdrant.embedded import backups, checks, seal
+from fiftyone_qdrant.embedded import backups, checks, files, seal
 from fiftyone_qdrant.embedded.store import Store
 
-HISTORIES = int(os.environ.get("FQ_HISTORIES", "16"))
+HISTORIES = int(os.environ.get("FQ_HISTORIES", "12"))
 SIZE = 8
 FIELDS = {"n": "integer", "s": "keyword"}
 
@@ -99,7 +98,7 @@ class History:
     def kill(self):
         """Goes on with the files as they are at this moment, as after ``kill -9``."""
         left, self.path = self.path, self._new_place()
-        shutil.copytree(left, self.path)
+        files.copy_tree(left, self.path)
         self.store.close()
         self.open()
 
@@ -137,7 +136,10 @@ STEPS = [
 
 
 @pytest.mark.parametrize("number", range(HISTORIES))
-def test_a_backup_after_any_history_verifies_and_restores(number, rng, tmp_path):
+def test_a_backup_after_any_history_verifies_and_restores(
+    number, rng, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(os, "sync", lambda: None)  # no power failure here
     history = History(rng, tmp_path)
     history.write()
     for _ in range(rng.integers(3, 12)):
@@ -146,5 +148,28 @@ def test_a_backup_after_any_history_verifies_and_restores(number, rng, tmp_path)
             history.back_up()
     history.back_up()
     history.restart()
+    history.check()
+    history.store.close()
+
+
+def test_seals_of_earlier_versions_do_not_call_good_data_damaged(rng, tmp_path):
+    history = History(rng, tmp_path)
+    history.write()
+    history.delete()
+    history.restart()
+    target = str(tmp_path / "old")
+    backups.back_up(history.store, target, None)
+    history.store.close()
+    for place in (history.path, target):
+        path = f"{place}/collections/a/seal.json"
+        old = files.read_json(path)
+        stale = [name for name in old["files"] if name.endswith("id_tracker.versions")]
+        assert stale
+        sums = {**old["checksums"], **dict.fromkeys(stale, 1)}
+        files.write_json(path, {**old, "checksums": sums})
+
+    history.open()
+    history.check()
+    backups.restore(history.store, target, ["a"], replace=True)
     history.check()
     history.store.close()
