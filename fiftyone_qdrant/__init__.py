@@ -16,8 +16,13 @@ CONFIG_CLS = "fiftyone_qdrant.similarity.QdrantSimilarityConfig"
 def _register() -> None:
     import fiftyone.brain as fob
 
+    from .configured import BackendConfig
+
     backends = fob.brain_config.similarity_backends
-    backends.setdefault("qdrant", {})["config_cls"] = CONFIG_CLS
+    if not isinstance(backends.get("qdrant"), BackendConfig):
+        backends["qdrant"] = BackendConfig(backends.get("qdrant") or {})
+
+    backends["qdrant"]["config_cls"] = CONFIG_CLS
 
 
 # `python -m fiftyone_qdrant` looks after stores, and does not wait for FiftyOne

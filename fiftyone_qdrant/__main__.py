@@ -7,7 +7,7 @@ import sys
 import time
 from typing import Any
 
-from fiftyone_qdrant.connection import configured_path
+from fiftyone_qdrant.configured import configured_path
 from fiftyone_qdrant.embedded import administration, launcher
 from fiftyone_qdrant.embedded.administration import CollectionState
 from fiftyone_qdrant.errors import QdrantPluginError

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import importlib.metadata
 import logging
+import math
 import os
 import re
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import unquote, urlsplit
+from typing import TYPE_CHECKING, Any
 
-from .connection import EMBEDDED, Connection, implied_port
-from .errors import AuthenticationFailed, ConfigError
+from . import urls
+from .configured import ENVIRONMENT, configured_path
+from .connection import EMBEDDED, Connection
+from .embedded.launcher import is_store
+from .errors import AuthenticationFailed, ConfigError, StoreUnavailable
 from .faults import translated
 
 if TYPE_CHECKING:
@@ -50,6 +55,7 @@ def connect(connection: Connection) -> Client:
         ConnectionFailed: if it cannot be reached, refuses the key, or the embedded
             store cannot be opened
     """
+    check_there(connection)
     client = _clients.get(connection)
     if client is None:
         opened = _open(connection)  # not under the lock: a server may be slow
@@ -60,6 +66,35 @@ def connect(connection: Connection) -> Client:
             opened.close()
 
     return client
+
+
+def check_there(connection: Connection) -> None:
+    """Checks that the embedded store of a stored run is still at its place.
+
+    Raises:
+        StoreUnavailable: if it is not; nothing is made there
+    """
+    if not connection.existing or _has_store(connection.path):
+        return
+
+    configured = configured_path()
+    hint = "path='...'"
+    if configured != connection.path and _has_store(configured):
+        hint = f"path='{configured}'"
+
+    raise StoreUnavailable(
+        f"There is no embedded store at {connection.path}, where this index is. If it "
+        "was moved, say once where it is now: dataset.load_brain_results(brain_key, "
+        f"{hint}), after dataset.clear_cache() if the index was open. Is it gone for "
+        "good, dataset.delete_brain_run(brain_key) forgets the index"
+    )
+
+
+def _has_store(path: str | None) -> bool:
+    try:
+        return path is not None and is_store(path)
+    except StoreUnavailable:
+        return False
 
 
 def _open(connection: Connection) -> Client:
@@ -74,24 +109,29 @@ def _open(connection: Connection) -> Client:
 def _open_server(connection: Connection) -> QdrantClient:
     from qdrant_client import QdrantClient
 
-    pace = _Pace()
+    url, pace = urls.bare(str(connection.url)), _Pace(connection.timeout)
     arguments: dict[str, Any] = {"event_hooks": {"request": [pace]}}
-    user = urlsplit(str(connection.url))
-    if user.username:  # of a proxy
-        arguments["auth"] = (unquote(user.username), unquote(user.password or ""))
+    user = urls.credentials(str(connection.url))
+    if user is not None:  # of a proxy
+        arguments["auth"] = user
 
-    with translated(connection.location):
+    key, options = _check_key(connection.api_key), _grpc_options()
+    if (key or user) and url.startswith("http:"):  # a proxy would read them
+        arguments["trust_env"] = False
+        options["grpc.enable_http_proxy"] = 0
+
+    with _no_key_told(connection), translated(connection.location):
         client = QdrantClient(
-            url=connection.url,
-            port=implied_port(str(connection.url)),
-            api_key=_check_key(connection.api_key),
+            url=url,
+            api_key=key,
             grpc_port=connection.grpc_port,
             prefer_grpc=connection.prefer_grpc,
-            timeout=cast("int", connection.timeout),  # fractions work, too
+            timeout=math.ceil(connection.timeout),  # as it would; see _Pace
             check_compatibility=False,  # it waits, and warns from a thread
-            grpc_options=_grpc_options(),
+            grpc_options=options,
             **arguments,
         )
+        setattr(client._client, "_timeout", connection.timeout)  # noqa: B010 - of gRPC
         try:
             with pace:
                 version = _greet(client, connection)
@@ -123,13 +163,34 @@ def _grpc_options() -> dict[str, Any]:
     return {"root_certificates": b"\n".join(certificates)}
 
 
-class _Pace:
-    """Gives up on connections after a few seconds, whatever calls may take.
+@contextmanager
+def _no_key_told(connection: Connection) -> Iterator[None]:
+    """Says why no key was sent to a server that wants one."""
+    try:
+        yield
+    except AuthenticationFailed as e:
+        if connection.api_key:
+            raise
 
-    An event hook of httpx. While it is entered, that holds for answers, too.
+        why = connection.withheld or f"Set {ENVIRONMENT['api_key']} and the url"
+        raise AuthenticationFailed(
+            f"Qdrant at {connection.location} wants an API key, and none was sent. "
+            f"{why}"
+        ) from e
+
+
+class _Pace:
+    """Holds calls to the timeout, and connections to a few seconds at most.
+
+    An event hook of httpx, as ``QdrantClient`` rounds its timeout up to whole
+    seconds. While it is entered, the few seconds hold for answers, too.
+
+    Args:
+        timeout: seconds a call may take that has none of its own
     """
 
-    def __init__(self) -> None:
+    def __init__(self, timeout: float) -> None:
+        self._timeout = timeout
         self._opening = False
 
     def __enter__(self) -> None:
@@ -140,6 +201,10 @@ class _Pace:
 
     def __call__(self, request: Any) -> None:
         limits = request.extensions.get("timeout", {})
+        for phase, limit in limits.items():
+            if limit == math.ceil(self._timeout):
+                limits[phase] = self._timeout
+
         for phase in limits if self._opening else ("connect",):
             limits[phase] = min(limits.get(phase) or _CONNECT_SECONDS, _CONNECT_SECONDS)
 

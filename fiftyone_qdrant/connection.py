@@ -1,36 +1,42 @@
-"""Where Qdrant is, and which source says so.
+"""Where Qdrant is, which source says so, and which API key goes there.
 
 One :class:`Connection` names one engine at one place. For a new index the first
 match wins: keyword arguments, environment variables (or plugin secrets, which are
 environment variables), the brain config, a Qdrant on ``localhost:6333``, the
 embedded store beside FiftyOne's own database. A stored run stays on its engine, and
 an embedded one in its store, whatever the environment says.
+
+A key belongs to the url of its own source, and goes to no other server: see
+:func:`_choose_key`.
 """
 
 from __future__ import annotations
 
-import json
+import contextlib
+import math
 import os
-import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
+from . import urls
+from .configured import ENVIRONMENT as ENVIRONMENT
+from .configured import KEYWORDS as KEYWORDS
+from .configured import brain_config, default_path, environment
 from .errors import ConfigError
+from .local_server import is_qdrant as _is_qdrant
 
 EMBEDDED = "embedded"
 SERVER = "server"
 
-# The keywords that say where Qdrant is. None of them but `path` is ever stored.
-KEYWORDS = ("url", "api_key", "grpc_port", "prefer_grpc", "path", "timeout")
-ENVIRONMENT = {
-    name: f"FIFTYONE_BRAIN_SIMILARITY_QDRANT_{name.upper()}" for name in KEYWORDS
-}
 LOCAL_SERVER = "http://localhost:6333"
-CLOUD = ".cloud.qdrant.io"
 DEFAULT_GRPC_PORT = 6334
 DEFAULT_TIMEOUT = 60
+_LONGEST_TIMEOUT = 1_000_000  # seconds; more than some systems' calls can take
+
+_IN_A_FORM = "a form asks without it, only running it sends it"
+_keeping_keys: ContextVar[bool] = ContextVar("keeping_keys", default=False)
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,9 @@ class Connection:
         grpc_port: the server's gRPC port
         prefer_grpc: whether to use gRPC where possible
         timeout: seconds a call may take
+        withheld: why a key that somebody gave is not sent there, if so
+        existing: whether it is the embedded store of a stored run, so that none may
+            be made there
     """
 
     engine: str
@@ -54,6 +63,13 @@ class Connection:
     grpc_port: int = DEFAULT_GRPC_PORT
     prefer_grpc: bool = False
     timeout: float = DEFAULT_TIMEOUT
+    withheld: str | None = field(default=None, repr=False, compare=False)
+    existing: bool = field(default=False, repr=False, compare=False)
+
+    @property
+    def key_waits(self) -> bool:
+        """Whether there is a key for it, which only running an operator sends."""
+        return str(self.withheld).endswith(_IN_A_FORM)
 
     @property
     def location(self) -> str:
@@ -61,30 +77,17 @@ class Connection:
         if self.engine == EMBEDDED:
             return str(self.path)
 
-        parts = urlsplit(str(self.url))
-        netloc = parts.netloc.rpartition("@")[2]
-        return urlunsplit((parts.scheme, netloc, parts.path, "", ""))
+        return urls.shown(str(self.url))
 
 
-def default_path() -> str:
-    """Returns the directory of the embedded store that is used by default."""
-    return os.path.join(os.path.expanduser("~"), ".fiftyone", "var", "lib", "qdrant")
-
-
-def configured_path() -> str:
-    """Returns the directory of the embedded store, where no FiftyOne is imported."""
-    home = os.path.join(os.path.expanduser("~"), ".fiftyone", "brain_config.json")
-    place = os.environ.get("FIFTYONE_BRAIN_CONFIG_PATH", home)
-    stored: Any = {}
+@contextlib.contextmanager
+def keys_kept() -> Iterator[None]:
+    """Within it no API key and no password is sent: for forms that are filled in."""
+    token = _keeping_keys.set(True)
     try:
-        with open(place, "rb") as file:
-            stored = json.load(file)["similarity_backends"]["qdrant"]
-    except (FileNotFoundError, KeyError):
-        pass
-    except (OSError, ValueError, TypeError) as e:
-        raise ConfigError(f"{place} cannot be read: {e}") from e
-
-    return str(_environment().get("path") or stored.get("path") or default_path())
+        yield
+    finally:
+        _keeping_keys.reset(token)
 
 
 def resolve(
@@ -95,47 +98,148 @@ def resolve(
     """Decides where an index is.
 
     Args:
-        keywords: the values of :data:`KEYWORDS` that the caller gave; ``None``
-            and values that are merely those of the brain config do not count as
-            given
+        keywords: the values of :data:`KEYWORDS` that the caller gave; ``None`` does
+            not count as given
         engine: the engine the run was made with, or ``None`` for a new index
         path: the embedded store the run was made in, if any
 
     Raises:
         ConfigError: if a value is wrong, or contradicts the run
     """
-    backend = _brain_config()
-    explicit = {
-        k: v for k, v in keywords.items() if v is not None and v != backend.get(k)
-    }
-    sources = (explicit, _environment(), backend)
+    explicit = {k: v for k, v in keywords.items() if v is not None}
+    sources = (explicit, environment(), brain_config())
 
     def first(name: str) -> Any:
         return next((s[name] for s in sources if s.get(name) is not None), None)
 
-    place = _place(sources, engine, path)
-    timeout = _positive("timeout", first("timeout"), DEFAULT_TIMEOUT)
-    if place[0] == EMBEDDED:
-        return Connection(EMBEDDED, path=_directory(place[1]), timeout=timeout)
+    where, place = _place(sources, engine, path)
+    timeout = _seconds(first("timeout"))
+    if where == EMBEDDED:
+        return Connection(EMBEDDED, path=_directory(place), timeout=timeout)
 
     prefer_grpc = first("prefer_grpc")
     if prefer_grpc not in (None, True, False):
         raise ConfigError(f"prefer_grpc must be true or false, not {prefer_grpc!r}")
 
-    api_key = first("api_key")
+    url, grpc_port = urls.normalize_url(place), _port(first("grpc_port"))
+    key, withheld = _choose_key(sources, url, grpc_port if prefer_grpc else None)
     return Connection(
         SERVER,
-        url=normalize_url(place[1]),
-        api_key=None if api_key is None else str(api_key),
-        grpc_port=_positive("grpc_port", first("grpc_port"), DEFAULT_GRPC_PORT),
+        url=_with_password(sources, url),
+        api_key=key,
+        grpc_port=grpc_port,
         prefer_grpc=bool(prefer_grpc),
         timeout=timeout,
+        withheld=withheld,
     )
 
 
-def _place(
-    sources: tuple[Mapping[str, Any], ...], engine: str | None, path: str | None
-) -> tuple[str, str]:
+_Sources = Sequence[Mapping[str, Any]]  # keywords, environment, brain config
+_NAMES = ("keyword api_key", ENVIRONMENT["api_key"], "api_key of the brain config")
+
+
+def _choose_key(
+    sources: _Sources, url: str, grpc_port: int | None
+) -> tuple[str | None, str | None]:
+    """Decides which API key goes to a server: the one place where that is decided.
+
+    Args:
+        sources: what each of them says
+        url: of the server
+        grpc_port: its gRPC port, if it will be used
+
+    Returns:
+        the key, if one may go there, and else why the nearest one may not
+    """
+    withheld = None
+    for source, name in zip(sources, _NAMES, strict=True):
+        key = source.get("api_key")
+        if key in (None, ""):
+            continue
+
+        explicit = source is sources[0]
+        reason = _why_not(sources, source, url, grpc_port)
+        if reason is None and _keeping_keys.get():
+            reason = _IN_A_FORM
+
+        if reason is None:
+            return str(key), None
+
+        withheld = withheld or f"The {name} was not sent there: {reason}"
+        if explicit:  # and no other instead of the one that was asked for
+            break
+
+    return None, withheld
+
+
+def _why_not(
+    sources: _Sources, source: Mapping[str, Any], url: str, grpc_port: int | None
+) -> str | None:
+    """Returns why a source's key does not belong to a url, or ``None`` if it does."""
+    own, alone = source, source is sources[0] and not source.get("url")
+    if alone:  # then it goes where the index is: to the url that is configured
+        own = next((s for s in sources if s.get("url")), source)
+
+    if not own.get("url"):
+        return "no url is set beside it. A key belongs to the url of its own source"
+
+    if urls.origin(own["url"]) != urls.origin(url):
+        return "it belongs to another url, the one that is set beside it"
+
+    if alone and not urls.is_safe(url):
+        return "over http it could be read on the way. Give the url beside it"
+
+    port = source.get("grpc_port") or own.get("grpc_port")
+    if grpc_port not in (None, _port(port)):
+        return "it belongs to another grpc_port, the one that is set beside it"
+
+    return None
+
+
+def _with_password(sources: _Sources, url: str) -> str:
+    """Returns a url with the password that its own source has for it, if any."""
+    if _keeping_keys.get():
+        return urls.with_credentials_of(url, None)
+
+    if urls.credentials(url):
+        return url
+
+    for source in sources[1:]:
+        own = source.get("url")
+        if own and urls.origin(own) == urls.origin(url):
+            other = urls.normalize_url(own)
+            if urls.credentials(other):
+                return urls.with_credentials_of(url, other)
+
+    return url
+
+
+def belonging(params: Mapping[str, Any], secrets: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the keywords that an operator's params and the plugin's secrets mean.
+
+    Args:
+        params: of the :data:`KEYWORDS`, those that were given as parameters
+        secrets: the same of the plugin's secrets, a source as the environment is one
+    """
+    params = {k: v for k, v in params.items() if v is not None}
+    secrets = {k: v for k, v in secrets.items() if v not in (None, "")}
+    key, url = secrets.pop("api_key", None), params.get("url") or secrets.get("url")
+    values = dict(params)
+    if not (params.get("url") or params.get("path")):
+        if secrets.get("url"):
+            secrets.pop("path", None)
+
+        values = {**secrets, **params}
+
+    port = _port(params.get("grpc_port", secrets.get("grpc_port")))
+    goes_there = bool(url) and not values.get("path")
+    if key and goes_there and not _why_not(({}, secrets), secrets, str(url), port):
+        values["api_key"] = key
+
+    return values
+
+
+def _place(sources: _Sources, engine: str | None, path: str | None) -> tuple[str, str]:
     explicit = sources[0]
     if explicit.get("url") and explicit.get("path"):
         raise ConfigError("Give a url (server) or a path (embedded store), not both")
@@ -168,80 +272,42 @@ def _place(
     return EMBEDDED, default_path()
 
 
-def _brain_config() -> dict[str, Any]:
-    import fiftyone.brain as fob
-
-    return fob.brain_config.similarity_backends.get("qdrant") or {}
-
-
-def _environment() -> dict[str, Any]:
-    values: dict[str, Any] = {}
-    for name, variable in ENVIRONMENT.items():
-        text = os.environ.get(variable)
-        if not text:
-            continue
-
-        if name in ("grpc_port", "timeout") and text.isdigit():
-            values[name] = int(text)
-        elif name == "prefer_grpc" and text.lower() in ("true", "false"):
-            values[name] = text.lower() == "true"
-        else:
-            values[name] = text
-
-    return values
-
-
-def _positive(name: str, value: Any, default: int) -> int:
+def _seconds(value: Any) -> float:
     if value is None:
-        return default
+        return DEFAULT_TIMEOUT
 
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or value <= 0:
-        raise ConfigError(f"{name} must be a positive number, not {value!r}")
+    number = _number(value)
+    if number is None or not 0 < number <= _LONGEST_TIMEOUT:
+        raise ConfigError(
+            f"timeout must be a positive number of seconds, not {value!r}"
+        )
 
-    return int(value)
+    return number
+
+
+def _port(value: Any) -> int:
+    if value is None:
+        return DEFAULT_GRPC_PORT
+
+    number = _number(value)
+    if number is None or not number.is_integer() or not 0 < number < 2**16:
+        raise ConfigError(f"grpc_port must be a port from 1 to 65535, not {value!r}")
+
+    return int(number)
+
+
+def _number(value: Any) -> float | None:
+    """Returns a number, or what the environment has as text, or else ``None``."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        return None
+
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+
+    return number if math.isfinite(number) else None
 
 
 def _directory(path: Any) -> str:
     return os.path.realpath(os.path.expanduser(str(path)))
-
-
-def normalize_url(url: Any) -> str:
-    """Returns a URL with a scheme: people write ``localhost:6333``, too.
-
-    Raises:
-        ConfigError: if it is no http(s) URL
-    """
-    text = str(url).strip()
-    if "://" not in text:
-        text = f"http://{text}"
-
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ConfigError(
-            f"'{parts.scheme}://{parts.netloc.rpartition('@')[2]}' is no URL of a "
-            "Qdrant server. Write it like http://localhost:6333"
-        )
-
-    return text.rstrip("/")
-
-
-def implied_port(url: str) -> int:
-    """Returns the port that a URL without one means.
-
-    Qdrant listens on 6333, in its cloud as well. An https URL of another host, or
-    one with a path, is that of a proxy before it, which has the ports of the web.
-    """
-    parts = urlsplit(url)
-    if parts.scheme == "https" and not str(parts.hostname).endswith(CLOUD):
-        return 443
-
-    return 80 if parts.scheme == "http" and parts.path.strip("/") else 6333
-
-
-def _is_qdrant(url: str) -> bool:
-    """Whether a Qdrant server answers there, decided within half a second."""
-    try:
-        with urllib.request.urlopen(url, timeout=0.5) as response:  # noqa: S310
-            return "qdrant" in str(json.load(response).get("title", ""))
-    except (OSError, ValueError, AttributeError):
-        return False

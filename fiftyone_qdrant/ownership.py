@@ -52,6 +52,12 @@ def dataset_names() -> dict[str, str]:
     return {str(d["_id"]): d["name"] for d in found}
 
 
+def _referenced_runs() -> set[Any]:
+    """The ids of the runs that a dataset has: what a kill left behind is no user."""
+    found = foo.get_db_conn().datasets.find({}, {"brain_methods": 1})
+    return {run for d in found for run in (d.get("brain_methods") or {}).values()}
+
+
 def to_metadata(samples: Any, config: Any, brain_key: str | None) -> dict[str, Any]:
     """Returns the metadata to store with a collection made for ``samples``."""
     from . import __version__
@@ -94,12 +100,14 @@ def all_users(
 
     wanted = {"key": 1, "_dataset_id": 1}
     wanted |= {f"config.{k}": 1 for k in ("engine", "path", "collection_name")}
-    names = dataset_names()
+    runs = list(foo.get_db_conn().runs.find(query, wanted))
+    names, referenced = dataset_names(), _referenced_runs()
     result = defaultdict(list)
-    for run in foo.get_db_conn().runs.find(query, wanted):
+    for run in runs:
         dataset_id = str(run.get("_dataset_id"))
         config = run.get("config", {})
-        if dataset_id in names and _is_at(config, connection):
+        known = run["_id"] in referenced and dataset_id in names
+        if known and _is_at(config, connection):
             user = User(names[dataset_id], dataset_id, run["key"])
             result[config.get("collection_name")].append(user)
 
@@ -121,7 +129,7 @@ def claimed_names() -> set[str]:
 
 
 def why_not_delete(
-    samples: Any,
+    dataset_id: str,
     brain_key: str | None,
     connection: Connection,
     collection_name: str,
@@ -130,13 +138,12 @@ def why_not_delete(
     """Returns why deleting a collection would harm others, or ``None``.
 
     Args:
-        samples: the collection of samples on whose behalf it would be deleted
+        dataset_id: the dataset on whose behalf it would be deleted
         brain_key: the run on whose behalf it would be deleted
         connection: where the collection is
         collection_name: its name
         metadata: its metadata
     """
-    dataset_id = str(samples._root_dataset._doc.id)
     others = [
         u
         for u in users(connection, collection_name)
@@ -149,7 +156,12 @@ def why_not_delete(
     if metadata.get("owner") != OWNER:
         return "it was not made by this plugin"
 
-    if metadata.get("dataset_id") != dataset_id:
+    names, made_for = dataset_names(), str(metadata.get("dataset_id"))
+    if dataset_id not in names:
+        return f"dataset '{metadata.get('dataset_name')}', which it is of, was deleted"
+
+    is_orphan = made_for not in names and metadata.get("database_id") == database_id()
+    if made_for != dataset_id and not is_orphan:
         # Of this database or of another one that uses the same Qdrant
         return f"it belongs to dataset '{metadata.get('dataset_name')}'"
 

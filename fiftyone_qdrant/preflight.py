@@ -57,7 +57,7 @@ def preflight(
         patches_field (None): the label field
         from_brain_key (None): another similarity run
         connect (False): whether only to connect to a collection
-        ask (True): whether to ask Qdrant, with its API key, what is there
+        ask (True): whether to ask Qdrant what is there
         **config: arguments of
             :class:`fiftyone_qdrant.similarity.QdrantSimilarityConfig`
     """
@@ -199,6 +199,13 @@ def _ask_engine(found: Preflight, wanted: _Wanted, connection: Connection) -> No
         return
 
     found.engine = engine_status(connection)
+    if connection.withheld:
+        found.warnings.append(connection.withheld)
+
+    if found.engine.problem and connection.key_waits:
+        found.warnings.append(found.engine.problem)
+        return
+
     if found.engine.problem:
         found.problems.append(Problem(found.engine.problem))
         return

@@ -7,6 +7,7 @@ Do not move or rename them.
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import fiftyone.core.utils as fou
@@ -17,10 +18,12 @@ from fiftyone.brain.similarity import (
     SimilarityIndex,
 )
 
-from . import index_collection, ownership, points
+from . import index_collection, ownership, points, urls
+from .clients import check_there
 from .collection import Collection
-from .connection import EMBEDDED, KEYWORDS, SERVER, Connection, resolve
-from .errors import CollectionShared, ConfigError
+from .configured import KEYWORDS, given
+from .connection import EMBEDDED, SERVER, Connection, resolve
+from .errors import CollectionNotFound, CollectionShared, ConfigError
 from .neighbors import NeighborIndex
 from .options import POST_AGGREGATIONS
 from .parameter_table import PARAMETERS
@@ -81,7 +84,7 @@ class QdrantSimilarityConfig(SimilarityConfig):
         grpc_port: int | None = None,
         prefer_grpc: bool | None = None,
         path: str | None = None,
-        timeout: int | None = None,
+        timeout: float | None = None,
         engine: str | None = None,
         unfinished: bool | None = None,
         **kwargs: Any,
@@ -113,14 +116,17 @@ class QdrantSimilarityConfig(SimilarityConfig):
         self.path = path if engine else None
 
         # Private, so that FiftyOne does not store them
-        self._keywords = {
-            "url": url,
-            "api_key": api_key,
-            "grpc_port": grpc_port,
-            "prefer_grpc": prefer_grpc,
-            "path": None if engine else path,
-            "timeout": timeout,
-        }
+        self._stored_path = self.path
+        self._keywords = given(
+            {
+                "url": url,
+                "api_key": api_key,
+                "grpc_port": grpc_port,
+                "prefer_grpc": prefer_grpc,
+                "path": None if engine else path,
+                "timeout": timeout,
+            }
+        )
 
     @property
     def method(self) -> str:
@@ -166,6 +172,8 @@ class QdrantSimilarityConfig(SimilarityConfig):
     def load_credentials(self, **kwargs: Any) -> None:
         """Takes connection arguments for a stored run.
 
+        A key that was given for another url is forgotten.
+
         Args:
             **kwargs: any of ``url``, ``api_key``, ``grpc_port``, ``prefer_grpc``,
                 ``path`` and ``timeout``
@@ -177,14 +185,25 @@ class QdrantSimilarityConfig(SimilarityConfig):
         if unknown:
             raise ConfigError(f"Unknown argument {', '.join(map(repr, unknown))}")
 
-        self._keywords.update({k: v for k, v in kwargs.items() if v is not None})
+        values = {k: v for k, v in kwargs.items() if v is not None}
+        before = self._keywords.get("url")
+        if "url" in values and urls.origin(values["url"]) != urls.origin(before or ""):
+            for name in ("api_key", "grpc_port"):
+                self._keywords.pop(name, None)
+
+        self._keywords.update(values)
 
     def connection(self) -> Connection:
         """Decides where the index is, and remembers the engine and path."""
         connection = resolve(self._keywords, self.engine, self.path)
         self.engine = connection.engine
         self.path = connection.path
-        return connection
+        return replace(connection, existing=self._stored_path is not None)
+
+    @property
+    def moved(self) -> bool:
+        """Whether the run was stored with another path than it is opened with."""
+        return self._stored_path not in (None, self.path)
 
 
 class QdrantSimilarity(Similarity):
@@ -260,6 +279,7 @@ class QdrantSimilarityIndex(NeighborIndex):
     ) -> None:
         SimilarityIndex.__init__(self, samples, config, brain_key, backend=backend)
         DuplicatesMixin.__init__(self)
+        self._dataset_id = str(samples._root_dataset._doc.id)  # even if it is deleted
         connection = config.connection()
         self._named_here = config.collection_name is None
         if self._named_here:
@@ -324,12 +344,12 @@ class QdrantSimilarityIndex(NeighborIndex):
         if not self._collection.exists():
             return
 
-        reason = self.why_not_delete()
-        if reason and not force:
+        reason = None if force else self.why_not_delete()
+        if reason:
             raise CollectionShared(
                 f"Collection '{self._collection.name}' was not deleted: {reason}. "
-                "Use cleanup(force=True) to delete it all the same, or "
-                "dataset.delete_brain_run() to remove only this dataset's run"
+                "Use cleanup(force=True) to delete it all the same, or, while there is "
+                "the dataset, delete_brain_run() to remove only its run"
             )
 
         self._collection.drop()
@@ -341,7 +361,7 @@ class QdrantSimilarityIndex(NeighborIndex):
             CollectionNotFound: if the collection does not exist
         """
         return ownership.why_not_delete(
-            self.samples,
+            self._dataset_id,
             self.key,
             self._collection.connection,
             self._collection.name,
@@ -352,4 +372,27 @@ class QdrantSimilarityIndex(NeighborIndex):
     def _from_dict(
         cls, d: dict[str, Any], samples: Any, config: Any, brain_key: str
     ) -> QdrantSimilarityIndex:
-        return cls(samples, config, brain_key)
+        index = cls(samples, config, brain_key)
+        index._settle()
+        return index
+
+    def _settle(self) -> None:
+        """Looks for the store before FiftyOne keeps the index; notes a new path.
+
+        Raises:
+            StoreUnavailable: if the store is not there
+            CollectionNotFound: if it was said to be another store, which has no such
+                collection
+        """
+        check_there(self._collection.connection)
+        if not self.config.moved:
+            return
+
+        if not self._collection.exists():
+            raise CollectionNotFound(
+                f"The embedded store at {self.config.path} has no collection "
+                f"'{self._collection.name}', so index '{self.key}' is not there. Give "
+                "the path that its store has now"
+            )
+
+        self.save_config()

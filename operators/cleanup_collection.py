@@ -13,8 +13,8 @@ from fiftyone_qdrant.cleanup import (
     plan_collection_cleanup,
 )
 from fiftyone_qdrant.connection import resolve
-from fiftyone_qdrant.errors import QdrantPluginError
-from fiftyone_qdrant.runs import load_index
+from fiftyone_qdrant.errors import AuthenticationFailed, ConfigError, QdrantPluginError
+from fiftyone_qdrant.runs import list_indexes, load_index
 
 from .forms import brain_key_input, dropdown, mark_invalid
 from .qdrant_operator import (
@@ -53,6 +53,11 @@ class CleanupCollection(QdrantOperator):
             plan = _planned(ctx, inputs)
             if plan is not None:
                 _confirmation(ctx, inputs, plan)
+        except AuthenticationFailed as e:  # which running it may not meet
+            inputs.view("failure", types.Warning(label=str(e)))
+            name = _name_of(ctx)
+            if name:
+                _confirm_inputs(ctx, inputs, name)
         except QdrantPluginError as e:
             inputs.view("failure", types.Error(label=str(e)))
 
@@ -65,6 +70,9 @@ class CleanupCollection(QdrantOperator):
             "dry_run": params.get("dry_run", False),
         }
         name = params.get("collection_name")
+        if name is not None and not isinstance(name, str):
+            raise ConfigError("collection_name is the name of a collection, as text")
+
         if params.get("brain_key") and params.get("what") != _ORPHAN:
             plan = clean_up(chosen_index(ctx), **options)
         elif name:
@@ -193,13 +201,22 @@ def _confirmation(ctx, inputs, plan):
         inputs.view("obstacle", types.Warning(label=f"Careful: {plan.obstacle}"))
         inputs.bool("force", default=False, label="Delete it all the same")
 
-    inputs.str(
-        "confirm",
-        label="Confirm",
-        description=f"Type {plan.collection_name} to delete it",
-    )
+    _confirm_inputs(ctx, inputs, plan.collection_name)
+
+
+def _confirm_inputs(ctx, inputs, name):
+    inputs.str("confirm", label="Confirm", description=f"Type {name} to delete it")
     inputs.bool("delete_run", default=True, label="Delete the run record as well")
     dry_run = ctx.params.get("dry_run", False)
-    if not dry_run and ctx.params.get("confirm") != plan.collection_name:
-        message = f"Type the collection's name to confirm: {plan.collection_name}"
-        mark_invalid(inputs, "confirm", message)
+    if not dry_run and ctx.params.get("confirm") != name:
+        words = f"Type the collection's name to confirm: {name}"
+        mark_invalid(inputs, "confirm", words)
+
+
+def _name_of(ctx):
+    """Returns the collection that is meant, as far as nobody need be asked."""
+    if ctx.params.get("what") == _ORPHAN or not list_indexes(ctx.dataset):
+        return ctx.params.get("collection_name")
+
+    key = ctx.params.get("brain_key") or list_indexes(ctx.dataset)[0]
+    return load_index(ctx.dataset, key).config.collection_name

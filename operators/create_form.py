@@ -25,7 +25,6 @@ from .forms import (
     without_empty,
 )
 from .place_form import collection_inputs, may_ask, place_arguments, place_inputs
-from .qdrant_operator import connection_keywords
 
 ALLOWED_MODELS = "FIFTYONE_ZOO_ALLOWED_MODEL_NAMES"
 
@@ -100,7 +99,7 @@ def creation_arguments(ctx):
 
     given = {name: params.get(name) for name in _ARGUMENTS}
     given |= {name: without_empty(params.get(name)) for name in _CONFIG}
-    given |= place_arguments(params, connection_keywords(ctx))
+    given |= place_arguments(ctx)
     kind = params.get("quantization")  # the form's choice; Python gives the dict
     if kind is not None:
         settings = (given["quantization_config"] or {}).get(kind) or {}

@@ -2,7 +2,8 @@
 
 import fiftyone.operators.types as types
 
-from fiftyone_qdrant.connection import ENVIRONMENT, default_path, resolve
+from fiftyone_qdrant.configured import ENVIRONMENT, default_path
+from fiftyone_qdrant.connection import resolve
 from fiftyone_qdrant.errors import QdrantPluginError
 from fiftyone_qdrant.index_collection import described_names
 from fiftyone_qdrant.status import impatient
@@ -17,16 +18,19 @@ _PLACES = {
 }
 
 
-def place_arguments(params, keywords):
+def place_arguments(ctx):
     """Returns the connection keywords that the form's choice leaves."""
+    params = ctx.params
     where = params.get("where", None)
     if where == "configured":
-        return {**keywords, "url": None, "path": None}
+        return connection_keywords(ctx, url=None, path=None)
 
     if where == "embedded":
-        return {**keywords, "url": None, "path": params.get("path") or default_path()}
+        path = params.get("path") or default_path()
+        return connection_keywords(ctx, url=None, path=path)
 
-    return {**keywords, "path": None} if where == "server" else keywords
+    chosen = {"path": None} if where == "server" else {}
+    return connection_keywords(ctx, **chosen)
 
 
 def collection_inputs(ctx, inputs):
@@ -34,8 +38,7 @@ def collection_inputs(ctx, inputs):
     names = {}
     if may_ask(ctx):
         try:
-            place = resolve(place_arguments(ctx.params, connection_keywords(ctx)))
-            names = described_names(impatient(place))
+            names = described_names(impatient(resolve(place_arguments(ctx))))
         except QdrantPluginError:  # the card says it
             names = {}
 
@@ -84,15 +87,16 @@ def place_inputs(ctx, inputs):
             "url",
             label="URL",
             description=(
-                "Such as http://localhost:6333. The API key comes from the secret "
-                f"{ENVIRONMENT['api_key']}"
+                "Such as http://localhost:6333. The API key of the secret "
+                f"{ENVIRONMENT['api_key']} goes to the url of "
+                f"{ENVIRONMENT['url']} only"
             ),
         )
         inputs.bool(
             "ask",
             default=False,
             label="Ask this server now",
-            description="The URL is complete: look, with the API key, what is there",
+            description="The URL is complete: look, without a key, what is there",
             view=types.SwitchView(),
         )
 

@@ -4,7 +4,7 @@ import fiftyone as fo
 import fiftyone.operators as foo
 import fiftyone.operators.types as types
 
-from fiftyone_qdrant.connection import ENVIRONMENT, KEYWORDS
+from fiftyone_qdrant.connection import ENVIRONMENT, KEYWORDS, belonging, keys_kept
 from fiftyone_qdrant.errors import ConfigError
 from fiftyone_qdrant.jobs import Pace, progress_label
 from fiftyone_qdrant.runs import list_indexes, load_index
@@ -20,6 +20,7 @@ API_KEY = (
     "Do not give the api_key as a parameter: FiftyOne stores parameters. Set the "
     f"environment variable or secret {ENVIRONMENT['api_key']}"
 )
+USER_IN_URL = "Do not give a password in the url: FiftyOne stores parameters"
 
 
 class QdrantOperator(foo.Operator):
@@ -37,10 +38,11 @@ class QdrantOperator(foo.Operator):
 
         if "@" in str(ctx.params.get("url") or ""):
             inputs.str("url", label="URL")
-            words = "Do not give a password in the url: FiftyOne stores parameters"
-            mark_invalid(inputs, "url", words)
+            mark_invalid(inputs, "url", USER_IN_URL)
 
-        self.form(ctx, inputs)
+        with keys_kept():
+            self.form(ctx, inputs)
+
         return types.Property(inputs, view=types.View(label=self.config.label))
 
     def _run(self, samples, params, delegate=False, selected=None, labels=None):
@@ -90,8 +92,12 @@ def chosen_index(ctx, samples=None):
     return load_index(ctx.dataset if samples is None else samples, key)
 
 
-def connection_keywords(ctx):
+def connection_keywords(ctx, **chosen):
     """Returns where Qdrant is, from the params and the plugin's secrets.
+
+    Args:
+        ctx: the execution context
+        **chosen: what counts instead of the params of these names
 
     Raises:
         ConfigError: if the params hold an API key: params are stored and shown
@@ -99,9 +105,12 @@ def connection_keywords(ctx):
     if ctx.params.get("api_key") is not None:
         raise ConfigError(API_KEY)
 
+    if "@" in str(ctx.params.get("url") or ""):
+        raise ConfigError(USER_IN_URL)
+
     given = {name: ctx.params.get(name) for name in KEYWORDS if name != "api_key"}
-    given["api_key"] = ctx.secrets.get(ENVIRONMENT["api_key"]) or None
-    return {name: value for name, value in given.items() if value is not None}
+    secrets = {name: ctx.secrets.get(ENVIRONMENT[name]) for name in KEYWORDS}
+    return belonging({**given, **chosen}, secrets)
 
 
 def selected_ids(ctx, index, target=None):

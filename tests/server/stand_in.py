@@ -56,6 +56,7 @@ class StandIn:
         reported: sections of the collections' config that are reported otherwise
         requests: ``"METHOD /path"`` of all requests
         sizes: the length of the body of each
+        secrets: the API key and the authorization that each brought
     """
 
     def __init__(self, host="127.0.0.1", version="1.19.2", prefix="", tls=None):
@@ -68,6 +69,7 @@ class StandIn:
         self.reported: dict[str, dict[str, Any]] = {}
         self.requests: list[str] = []
         self.sizes: list[int] = []
+        self.secrets: list[tuple[str | None, str | None]] = []
         self.sink = False  # acknowledge writes without doing them
         self.peers = 0  # of the cluster; 0 is a server without one
         self.client = QdrantClient(":memory:")
@@ -370,6 +372,8 @@ class _Handler(BaseHTTPRequestHandler):
         request = f"{self.command} {path}"
         us.requests.append(request)
         us.sizes.append(len(body))
+        headers = self.headers
+        us.secrets.append((headers.get("api-key"), headers.get("authorization")))
         fault = next((f for f in us.faults if f.takes(request)), None)
         if fault is None:
             self._send(*self._answer(path, body, query))

@@ -1,11 +1,15 @@
 """Where an index is: which source wins, which URL forms work, what is never shown."""
 
 import fiftyone.brain as fob
+import fiftyone.brain.similarity as similarity
 import pytest
 
-from fiftyone_qdrant import clients, connection
+import fiftyone_qdrant  # noqa: F401  (registers the backend)
+from fiftyone_qdrant import CONFIG_CLS, clients, connection
+from fiftyone_qdrant.configured import BackendConfig
 from fiftyone_qdrant.connection import EMBEDDED, ENVIRONMENT, SERVER, resolve
 from fiftyone_qdrant.errors import ConfigError
+from fiftyone_qdrant.similarity import QdrantSimilarityConfig
 
 
 @pytest.fixture(autouse=True)
@@ -21,7 +25,6 @@ def _nowhere(monkeypatch):
 SOURCES = ("keyword", "environment", "brain config", "default")
 VALUES = {
     "url": ["http://k:1", "http://e:2", "http://b:3", None],
-    "api_key": ["k", "e", "b", None],
     "grpc_port": [1, 2, 3, 6334],
     "prefer_grpc": [True, True, True, False],
     "timeout": [11, 12, 13, 60],
@@ -73,9 +76,54 @@ def test_a_path_keyword_beats_a_url_from_the_environment(monkeypatch, tmp_path):
 
 
 def test_a_path_keyword_beats_a_url_that_fiftyone_took_from_the_brain_config(tmp_path):
-    fob.brain_config.similarity_backends["qdrant"]["url"] = "http://b:3"
-    keywords = {"url": "http://b:3", "path": str(tmp_path)}  # as FiftyOne merges them
-    assert resolve(keywords).engine == EMBEDDED
+    configure(url="http://b:3")
+    assert made_with(path=str(tmp_path)).engine == EMBEDDED
+
+
+def configure(**values):
+    """Puts values into the brain config, as FiftyOne has it after our import."""
+    backend = BackendConfig({"config_cls": CONFIG_CLS, **values})
+    fob.brain_config.similarity_backends["qdrant"] = backend
+
+
+def made_with(**keywords):
+    """Where FiftyOne's ``compute_similarity()`` makes an index with these keywords."""
+    return similarity._parse_config("qdrant", **keywords).connection()
+
+
+SAME = [
+    ("path", "/new", "/other"),
+    ("url", "http://h:1", "http://h:2"),
+    ("timeout", 5, 60),
+    ("prefer_grpc", True, False),
+    ("grpc_port", 7000, 7001),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "other"), SAME)
+def test_a_keyword_wins_though_the_brain_config_has_the_same_value(
+    monkeypatch, name, value, other
+):
+    configure(**{name: value})
+    monkeypatch.setenv(ENVIRONMENT[name], str(other))
+    place = {"url": "http://s:1"} if name not in ("url", "path") else {}
+    assert getattr(made_with(**place, **{name: value}), name) == value
+
+
+@pytest.mark.parametrize("source", ["environment", "brain config", "both"])
+@pytest.mark.parametrize("form", ["{}", "{}/", "{}/../new", "{}//."])
+def test_a_run_opens_at_the_path_given_wherever_else_it_is_configured(
+    monkeypatch, source, form
+):
+    if source != "brain config":
+        monkeypatch.setenv(ENVIRONMENT["path"], "/new")
+
+    if source != "environment":
+        configure(path="/new")
+
+    stored = QdrantSimilarityConfig(engine=EMBEDDED, path="/old")
+    stored.load_credentials(path=form.format("/new"))
+    assert stored.connection().path == "/new"
 
 
 def test_url_and_path_together_are_refused(tmp_path):
@@ -118,14 +166,38 @@ def test_urls_are_understood_as_people_write_them(written, url):
     assert resolve({"url": written}).url == url
 
 
-@pytest.mark.parametrize("bad", ["ftp://host", "http://", "://"])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        *("ftp://host", "http://", "://", "http://h:0", "http://h:65536", "http://h:x"),
+        *("http://[::1", "http://a b:1", "http://good\\@evil:1", "http://h%2e:1"),
+    ],
+)
 def test_what_is_no_url_is_refused(bad):
-    with pytest.raises(ConfigError, match="no URL of a Qdrant server"):
+    with pytest.raises(ConfigError, match=r"no URL of a Qdrant server|The url has no"):
         resolve({"url": bad})
 
 
 @pytest.mark.parametrize(
-    "bad", [{"grpc_port": "x"}, {"timeout": -1}, {"prefer_grpc": "often"}]
+    ("written", "seconds"),
+    [(0.5, 0.5), (1.9, 1.9), ("0.5", 0.5), ("1e-3", 0.001), (7, 7), ("60", 60)],
+)
+@pytest.mark.parametrize("source", SOURCES[:3])
+@pytest.mark.parametrize("place", [{"url": "http://k:1"}, {"path": "/store"}])
+def test_a_timeout_may_be_a_fraction(monkeypatch, place, source, written, seconds):
+    keywords = give(monkeypatch, source, "timeout", written)
+    assert resolve({**place, **keywords}).timeout == seconds
+
+
+WRONG = {
+    "grpc_port": ["x", 0, -1, 65536, 6334.7, "6334.5", True, float("nan"), [6334]],
+    "timeout": [0, -1, "soon", True, float("nan"), float("inf"), "1e999", 10**400],
+    "prefer_grpc": ["often"],
+}
+
+
+@pytest.mark.parametrize(
+    "bad", [{name: value} for name, values in WRONG.items() for value in values]
 )
 def test_wrong_connection_values_are_named(bad):
     (name,) = bad
