@@ -172,7 +172,10 @@ def _no_key_told(connection: Connection) -> Iterator[None]:
         if connection.api_key:
             raise
 
-        why = connection.withheld or f"Set {ENVIRONMENT['api_key']} and the url"
+        why = (
+            connection.withheld
+            or f"Set {ENVIRONMENT['api_key']}, and {ENVIRONMENT['url']} beside it"
+        )
         raise AuthenticationFailed(
             f"Qdrant at {connection.location} wants an API key, and none was sent. "
             f"{why}"

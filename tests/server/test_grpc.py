@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from qdrant_client import grpc as messages
@@ -114,7 +116,7 @@ def test_never_answers(fault):
 @pytest.mark.parametrize("code", ["UNAUTHENTICATED", "PERMISSION_DENIED"])
 def test_a_wrong_key(code, fault):
     with GrpcStandIn(code, "Invalid API key or JWT") as server:
-        place = open_at(server.port)
+        place = replace(open_at(server.port), api_key="wrong")
         saying = "refused the API key.*_QDRANT_API_KEY"
         with fault(f"gRPC: {code}", AuthenticationFailed, saying=saying):
             clients.connect(place)
