@@ -180,7 +180,7 @@ def test_a_refused_key_is_not_called_unreachable(server, create, samples, monkey
     server.api_key = KEY
     (engine,), (row,) = survey(samples)
     assert (engine.refused, row.state) == (True, "refused")
-    assert "refused the API key" in row.problem
+    assert "wants an API key, and none was sent" in row.problem
     assert index_status(samples, "index").state == "refused"
 
 
