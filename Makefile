@@ -8,10 +8,11 @@ WORKERS = -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 VENV := .venv
 PY := $(VENV)/bin/python
+LOWEST := .venv-lowest
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak check docs fix shots bench clean
+.PHONY: help demo test quick lowest soak check docs fix shots bench clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | \
@@ -24,6 +25,15 @@ demo: $(VENV)/.installed  ## index 1,797 digits, query them, open the App (APP=0
 test: $(VENV)/.installed-dev  ## run the tests (QDRANT_URL=... adds those for a server)
 	@$(PY) scripts/setup_mongod.py
 	@exec $(PY) -m pytest $(WORKERS) $(ARGS)
+
+quick: $(VENV)/.installed-dev  ## the inner loop: no App, one engine, stops at the third failure
+	@$(PY) scripts/setup_mongod.py
+	@exec $(PY) -m pytest -m "quick and not server" --maxfail 3 $(WORKERS) $(ARGS)
+
+lowest: $(LOWEST)/.installed  ## test with the lowest versions that pyproject.toml allows
+	@$(LOWEST)/bin/python scripts/setup_mongod.py
+	@exec $(LOWEST)/bin/python -m pytest $(WORKERS) tests/unit tests/server \
+		tests/embedded/contract tests/library $(ARGS)
 
 check: $(VENV)/.installed-dev  ## lint, format, types, direction of imports
 	$(VENV)/bin/ruff check .
@@ -51,7 +61,7 @@ bench: $(VENV)/.installed-dev  ## compare with the other backends (ARGS="--point
 	@exec $(PY) -m benchmarks $(ARGS)
 
 clean:  ## remove the environment, caches and builds
-	rm -rf $(VENV) build dist .hypothesis .import_linter_cache .mypy_cache \
+	rm -rf $(VENV) $(LOWEST) build dist .hypothesis .import_linter_cache .mypy_cache \
 		.pytest_cache .ruff_cache
 
 $(VENV)/pyvenv.cfg:
@@ -68,4 +78,13 @@ $(VENV)/.installed: pyproject.toml | $(VENV)/pyvenv.cfg
 $(VENV)/.installed-dev: pyproject.toml | $(VENV)/.installed
 	@echo "Installing the development tools ..."
 	@$(PIP) --editable '.[dev]'
+	@touch $@
+
+$(LOWEST)/.installed: pyproject.toml scripts/lowest.py
+	@echo "Making $(LOWEST) ..."
+	@$(PYTHON) -m venv $(LOWEST)
+	@$(PYTHON) scripts/lowest.py >$(LOWEST)/constraints.txt
+	@cat $(LOWEST)/constraints.txt
+	@$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check \
+		--constraint $(LOWEST)/constraints.txt --editable '.[dev]'
 	@touch $@

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import tempfile
 import zlib
 from importlib.metadata import PackageNotFoundError, version
 from itertools import count
@@ -32,6 +34,7 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("repo")
 _SLOW_FOLDERS = ("library", "plugin", "embedded", "differential", "soak", "browser")
+_QUICK_FOLDERS = ("unit", "server", "library")
 _not_run = pytest.StashKey[list[str]]()
 _store_numbers = count()
 
@@ -58,7 +61,13 @@ def pytest_report_header(config):
 def pytest_collection_modifyitems(config, items):
     """Quick ones first; leave out what cannot run here, and keep count of it."""
     items.sort(key=_slowness)
+    for item in items:
+        if _is_quick(item):
+            item.add_marker(pytest.mark.quick)
+
     reasons = {}
+    if any(i.get_closest_marker("mount") for i in items) and not _mounts():
+        reasons["mount"] = "no disk can be mounted here (root, or sudo -n, can)"
     if WORLD.qdrant_url is None:
         reasons["server"] = "no Qdrant server was given (QDRANT_URL)"
     if CHROMIUM is None:
@@ -84,6 +93,28 @@ def _slowness(item):
     """Where its folder comes, from those that take seconds to those of minutes."""
     (folder, *_) = item.path.relative_to(isolation.REPO / "tests").parts
     return _SLOW_FOLDERS.index(folder) if folder in _SLOW_FOLDERS else -1
+
+
+def _is_quick(item):
+    """Most of what a change breaks is seen without the App, and on one engine."""
+    folder, *_ = item.path.relative_to(isolation.REPO / "tests").parts
+    engines = {"stand-in", "server", "server-grpc"}  # see tests/library/conftest.py
+    params = getattr(item, "callspec", None)
+    twice = params is not None and params.params.get("place") in engines
+    return folder in _QUICK_FOLDERS and not twice
+
+
+def _mounts():
+    """Whether ``tests/embedded/test_full_disk.py`` can have a disk of its own."""
+    with tempfile.TemporaryDirectory(prefix="fqd-", dir="/tmp") as place:
+        mount = [*isolation.AS_ROOT, "mount", "-t", "tmpfs", "tmpfs", place]
+        if (
+            not shutil.which(mount[0])
+            or subprocess.run(mount, capture_output=True).returncode
+        ):
+            return False
+        subprocess.run([*isolation.AS_ROOT, "umount", "--lazy", place], check=True)
+    return True
 
 
 def pytest_sessionfinish(session):

@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 REPO = Path(__file__).resolve().parents[1]
+AS_ROOT = () if not hasattr(os, "geteuid") or os.geteuid() == 0 else ("sudo", "-n")
 
 
 @dataclass

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -37,9 +38,33 @@ def test_scenes_have_one_to_four_detections_or_none(make_dataset):
     assert first == [dataset.values("ground_truth.label")[1]]
 
 
-def test_random_numbers_are_the_same_in_each_run(rng):
-    if "FQ_TEST_SEED" not in os.environ:
-        assert rng.integers(1 << 30) == 748401457
+def test_random_numbers_are_those_of_the_test_and_the_seed(rng, request):
+    seed = int(os.environ.get("FQ_TEST_SEED", "20251101"))
+    own = [seed, zlib.crc32(request.node.nodeid.encode())]
+    assert rng.integers(1 << 30) == np.random.default_rng(own).integers(1 << 30)
+
+
+def test_without_chromium_the_browser_tests_are_counted(tmp_path):
+    """Not an error, and each test that opens one is among them."""
+    environment = {**os.environ, "PATH": str(tmp_path)}
+    environment.pop("CI", None)
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-n0",
+            "-q",
+            "--collect-only",
+            "tests/browser",
+        ],
+        cwd=Path(__file__).parents[1],
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert "tests marked 'browser' were not run: no Chromium" in done.stdout
+    assert "no tests collected" in done.stdout, done.stdout[-2000:]
 
 
 def test_digits_model_embeds_images_and_prompts(make_dataset, digits_model):

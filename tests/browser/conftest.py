@@ -12,7 +12,7 @@ _shown = pytest.StashKey()
 
 def pytest_collection_modifyitems(items):
     for item in items:
-        if "app" in getattr(item, "fixturenames", ()):
+        if {"app", "browser"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.browser)
 
 

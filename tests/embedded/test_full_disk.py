@@ -14,7 +14,9 @@ from qdrant_client.http import models
 
 from fiftyone_qdrant import errors
 from fiftyone_qdrant.embedded import EmbeddedClient, administration, launcher
+from tests.isolation import AS_ROOT
 
+pytestmark = pytest.mark.mount
 SIZE = 256
 BATCH = 2000
 
@@ -23,17 +25,12 @@ BATCH = 2000
 def small_disk():
     """A disk of 360 MB."""
     with tempfile.TemporaryDirectory(prefix="fqd-", dir="/tmp") as place:
-        mounted = subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", "size=360m", "tmpfs", place],
-            capture_output=True,
-            text=True,
-        )
-        if mounted.returncode != 0:
-            pytest.skip(f"no disk can be mounted here: {mounted.stderr.strip()}")
+        mount = ["mount", "-t", "tmpfs", "-o", "size=360m,mode=1777", "tmpfs", place]
+        subprocess.run([*AS_ROOT, *mount], check=True)
         try:
             yield place
         finally:
-            subprocess.run(["umount", "--lazy", place], check=True)
+            subprocess.run([*AS_ROOT, "umount", "--lazy", place], check=True)
 
 
 def fill_up(path):

@@ -1,7 +1,9 @@
 """The documentation says what the code does."""
 
+import itertools
 import re
 import runpy
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ import fiftyone_qdrant
 
 REPO = Path(__file__).resolve().parents[2]
 MANIFEST = yaml.safe_load((REPO / "fiftyone.yml").read_text())
+PROJECT = (REPO / "pyproject.toml").read_text()
 README = (REPO / "README.md").read_text()
 
 
@@ -37,7 +40,37 @@ def test_links_between_pages_lead_somewhere(page):
         assert (path.parent / target).exists(), target
 
 
+def test_the_layers_are_drawn_as_they_are_checked():
+    """From top to bottom: no module is drawn below what the contract has above."""
+    page = (REPO / "docs" / "architecture.md").read_text()
+    drawing = re.search(r"```\n(operators/.*?)```", page, re.DOTALL)[1]
+    columns = [re.split(r"   +", line.strip())[0] for line in drawing.splitlines()]
+    blocks = " ".join(columns).split("|")[1:]  # the first is operators/ and panels/
+    drawn = [set(re.findall(r"\w+", block)) for block in blocks]
+    contract = re.search(r"^layers = \[(.*?)^\]", PROJECT, re.DOTALL | re.MULTILINE)[1]
+    rows = re.findall(r'"(.+?)",', contract)
+    layers = [set(re.findall(r"\w+", row)) for row in rows]
+
+    assert set().union(*drawn) == set().union(*layers)
+    heights = {name: i for i, names in enumerate(layers) for name in names}
+    levels = [sorted(heights[name] for name in block) for block in drawn]
+    for above, below in itertools.pairwise(levels):
+        assert above[-1] <= below[0], (above, below)
+
+
+def test_the_plugin_asks_for_what_the_package_asks_for():
+    lowest = runpy.run_path(str(REPO / "scripts" / "lowest.py"))
+    needed = lowest["dependencies"](PROJECT)
+    assert (REPO / "requirements.txt").read_text().split() == needed
+    for pinned in lowest["lowest"](needed):
+        name, bound = pinned.split("==")
+        have, least = (
+            tuple(map(int, re.findall(r"\d+", v)))[:3] for v in (version(name), bound)
+        )
+        assert have >= least
+
+
 def test_one_version_everywhere():
-    version = fiftyone_qdrant.__version__
-    assert MANIFEST["version"] == version
-    assert f"## [{version}]" in (REPO / "CHANGELOG.md").read_text()
+    ours = fiftyone_qdrant.__version__
+    assert MANIFEST["version"] == ours
+    assert f"## [{ours}]" in (REPO / "CHANGELOG.md").read_text()
