@@ -2,7 +2,12 @@
 
 A query for each of many points costs a scan each; as matrix products the same
 comparisons are many times faster. Two blocks of vectors and one tile of distances
-are in memory at a time, however large the index is; of ``b`` blocks, ``b**2`` are read.
+are in memory at a time, however large the index is; of ``b`` blocks more than two, each
+is read up to ``b`` times.
+
+Products in float32 choose, and leave to distances in float64 what they cannot decide.
+Where vectors are too long, too short or too unlike in length for that, they are made
+in float64 as well.
 """
 
 from __future__ import annotations
@@ -14,13 +19,21 @@ import numpy as np
 import numpy.typing as npt
 
 from .contents import Contents
-from .points import Matrix, Scores, pairwise_distances
+from .points import (
+    Matrix,
+    Scores,
+    needs_float64,
+    norms,
+    pairwise_distances,
+    to_unit,
+)
 
 _BLOCK_BYTES = 64 * 2**20
 _TILE_ROWS = 1024
 _TILE_COLUMNS = 8192
 _SLACK = 1e-5  # bounds the rounding of float32 products, relative to the norms
 _MARGIN = 8  # candidates kept beyond k, as rounding may change their order
+_ALIKE = 1e3  # how much longer some vectors may be where products are in float32
 
 Rows = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
@@ -43,7 +56,6 @@ class AllPairs:
         self._ids = list(ids)
         self._metric = metric
         self._block_rows = max(_TILE_ROWS, _BLOCK_BYTES // (4 * size))
-        self._offset: Matrix | None = None
         self._latest: dict[int, Matrix] = {}
 
     def neighbors(self, k: int) -> tuple[list[Rows], list[Scores]]:
@@ -189,37 +201,32 @@ class AllPairs:
         return self._latest[first]
 
     def _prepare(self, vectors: Matrix) -> Matrix:
-        """Makes products precise: unit vectors, or vectors about the origin."""
-        if self._metric == "dotproduct":
-            return vectors
-
-        if self._metric == "cosine":
-            norms: Matrix = np.linalg.norm(vectors, axis=1, keepdims=True)
-            norms[norms == 0] = 1
-            return vectors / norms
-
-        if self._offset is None:
-            self._offset = vectors.mean(axis=0, dtype=np.float64).astype(np.float32)
-
-        return vectors - self._offset
+        return to_unit(vectors) if self._metric == "cosine" else vectors
 
     def _rough(self, a: Matrix, b: Matrix) -> tuple[Any, Any]:
-        """Distances (squared if Euclidean) in float32, and how wrong they may be."""
+        """Distances (squared if Euclidean), and how wrong they may be."""
         if self._metric == "manhattan":
             from scipy.spatial.distance import cdist
 
             return cdist(a, b, "cityblock"), 0.0
 
-        d = a @ b.T
         if self._metric == "cosine":
+            d = a @ b.T
             np.subtract(1.0, d, out=d)
             return d, _SLACK
 
+        if not _alike(a, b):
+            a, b = a.astype(np.float64), b.astype(np.float64)
+        elif self._metric == "euclidean":  # products are precise about the origin
+            offset = b.mean(axis=0, dtype=np.float64).astype(np.float32)
+            a, b = a - offset, b - offset
+
+        d = a @ b.T
         norms_a = np.einsum("ij,ij->i", a, a)[:, np.newaxis]
         norms_b = np.einsum("ij,ij->i", b, b)[np.newaxis]
         if self._metric == "dotproduct":
             np.negative(d, out=d)
-            return d, _SLACK * np.sqrt(norms_a * norms_b)
+            return d, _SLACK * np.sqrt(norms_a) * np.sqrt(norms_b)
 
         d *= -2.0
         d += norms_a
@@ -230,6 +237,7 @@ class AllPairs:
         """Which pairs are at most ``thresh`` apart, decided exactly."""
         d, slack = self._rough(a, b)
         limit = thresh * abs(thresh) if self._metric == "euclidean" else thresh
+        limit = min(limit, float(np.finfo(d.dtype).max))
         close: Mask = d <= limit - slack
         i, j = np.nonzero((d <= limit + slack) & ~close)
         for start in range(0, len(i), _TILE_ROWS):
@@ -238,6 +246,19 @@ class AllPairs:
             close[unsure] = exact <= thresh
 
         return close
+
+
+def _alike(a: Matrix, b: Matrix) -> bool:
+    """Whether products of vectors in float32 are right relative to all lengths."""
+    lengths = np.concatenate([norms(a), norms(b)])
+    lengths = lengths[lengths > 0]
+    if not lengths.size:
+        return True
+
+    metric = "euclidean"  # whose squares are the largest of products
+    return bool(
+        lengths.max() <= _ALIKE * lengths.min() and not needs_float64(lengths, metric)
+    )
 
 
 def _tiles(matrix: Matrix, rows: int) -> Iterator[tuple[int, Matrix]]:

@@ -30,6 +30,9 @@ _WRITES = {
     "upsert",
 }
 
+FLOAT64 = "needs_float64"
+"""In a collection's metadata: whether float32 is not enough to compare its vectors."""
+
 
 @dataclass(frozen=True)
 class Schema:
@@ -52,6 +55,11 @@ class Schema:
     filterable: bool = True
     num_points: int = 0
     replicas: int = 1
+
+    @property
+    def needs_float64(self) -> bool:
+        """Whether it may hold vectors that the engine cannot compare."""
+        return bool(self.metadata.get(FLOAT64))
 
 
 class CollectionCalls:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import points
-from .calls import CollectionCalls
+from .calls import FLOAT64, CollectionCalls
 from .clients import connect
 from .connection import Connection
 from .errors import (
@@ -25,6 +25,7 @@ from .errors import (
     LimitExceeded,
     QdrantPluginError,
     ReplicasMissing,
+    VectorError,
     sentence,
 )
 from .faults import translated
@@ -49,6 +50,25 @@ class Collection(CollectionCalls):
 
     See :class:`fiftyone_qdrant.calls.CollectionCalls` for its arguments.
     """
+
+    def mark_float64(self) -> None:
+        """Notes, for all who search it, that float32 arithmetic is not enough here.
+
+        Raises:
+            VectorError: if the server keeps no such notes
+        """
+        if self.schema().needs_float64:
+            return
+
+        self.call("update_collection", metadata={FLOAT64: True})
+        self.refresh()
+        if not self.schema().needs_float64:
+            raise VectorError(
+                "Some vectors are shorter than 1e-8 or longer than 1e15. Collection "
+                f"'{self.name}' must say so in its metadata, to be searched in "
+                "float64, and this Qdrant server keeps none. Scale the vectors, use "
+                "metric='cosine', or update the server to 1.16 or later"
+            )
 
     def make_filterable(self) -> None:
         """Indexes the sample id: servers in strict mode refuse filters without."""
@@ -355,7 +375,9 @@ class Collection(CollectionCalls):
             found = [v[schema.vector_name] for v in found]
 
         matrix = np.asarray(found, dtype=np.float32)
-        return points.restore(matrix, [r.payload for r in records], schema.metric)
+        payloads = [r.payload for r in records]
+        key = points.norm_key(schema.vector_name)
+        return points.restore(matrix, payloads, schema.metric, key)
 
 
 def list_collections(connection: Connection) -> list[str]:

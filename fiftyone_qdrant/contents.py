@@ -44,21 +44,34 @@ class Batch:
 
     @classmethod
     def parse(
-        cls, embeddings: Any, sample_ids: Any, label_ids: Any, patches: bool
+        cls,
+        embeddings: Any,
+        sample_ids: Any,
+        label_ids: Any,
+        patches: bool,
+        keep: str = "last",
     ) -> Batch:
-        """Checks what a user gives; of repeated ids the last one counts.
+        """Checks what a user gives.
+
+        Args:
+            embeddings: finite numbers, shape ``(num_points, size)``
+            sample_ids: ``num_points`` sample ids
+            label_ids: ``num_points`` label ids, or ``None`` for an index of samples
+            patches: whether it is for an index of patches
+            keep: which of the points of a repeated id counts, the ``"first"`` or the
+                ``"last"``
 
         Raises:
-            VectorError: if vectors have a wrong shape, NaN or infinite values
+            VectorError: if vectors have a wrong shape or values float32 cannot hold
             ConfigError: if the ids do not fit the embeddings or the index
             MissingIDs: if an id is no FiftyOne id
         """
         if not len(embeddings):
             embeddings = np.empty((0, 0))
 
-        vectors = points.to_matrix(embeddings)
         samples = to_list(sample_ids)
         labels = None if label_ids is None else to_list(label_ids)
+        vectors = points.to_matrix(embeddings, name=_namer(samples, labels))
         if patches and labels is None and samples:
             raise ConfigError("This index holds patches: give label_ids as well")
 
@@ -76,11 +89,12 @@ class Batch:
         if labels is not None:
             points.to_point_ids(labels)
 
-        last = {i: row for row, i in enumerate(ids)}
-        if len(last) == len(ids):
+        rows = list(enumerate(ids))
+        chosen = {i: row for row, i in (rows if keep == "last" else rows[::-1])}
+        if len(chosen) == len(ids):
             return cls(ids, samples, vectors)
 
-        return cls(ids, samples, vectors)._take(sorted(last.values()))
+        return cls(ids, samples, vectors)._take(sorted(chosen.values()))
 
     def without(self, ids: set[str]) -> Batch:
         """Returns the batch without the given ids."""
@@ -140,9 +154,18 @@ class Contents:
 
     def write(self, batch: Batch) -> None:
         """Writes points, replacing those that exist."""
-        metric = self._collection.schema().metric
-        payloads = points.to_payloads(batch.sample_ids, batch.vectors, metric)
-        writing.write(self._collection, batch.ids, batch.vectors, payloads)
+        schema, vectors = self._collection.schema(), batch.vectors
+        lengths = points.norms(vectors)
+        if points.needs_float64(lengths, schema.metric):
+            self._collection.mark_float64()  # before anybody can find them
+
+        kept = None  # by other metrics, nothing
+        if schema.metric == "cosine":
+            vectors, kept = points.to_unit(vectors, lengths), lengths
+
+        key = points.norm_key(schema.vector_name)
+        payloads = points.to_payloads(batch.sample_ids, kept, key)
+        writing.write(self._collection, batch.ids, vectors, payloads)
 
     def new(self, batch: Batch, allow_existing: bool, warn_existing: bool) -> Batch:
         """Returns the part of a batch that is not in the index.
@@ -329,6 +352,21 @@ class Contents:
 def to_list(ids: Any) -> list[str]:
     """Returns one id or several as a list of ``str``."""
     return [str(ids)] if isinstance(ids, (str, ObjectId)) else [str(i) for i in ids]
+
+
+def _namer(samples: list[str], labels: list[str] | None) -> points.Name:
+    """Returns what gives a vector its name in errors: that of its sample."""
+
+    def name(row: int) -> str:
+        if row >= len(samples):  # there are more vectors than ids
+            return f"number {row + 1}"
+
+        if labels is None or row >= len(labels):
+            return f"sample {samples[row]}"
+
+        return f"label {labels[row]} of sample {samples[row]}"
+
+    return name
 
 
 def _unique(ids: Iterable[str]) -> list[str]:

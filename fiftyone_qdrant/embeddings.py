@@ -87,7 +87,7 @@ class EmbeddingIndex(SimilarityIndex):
             sample_ids: ``num_points`` sample ids
             label_ids (None): ``num_points`` label ids, for an index of patches
             overwrite (True): whether to replace (True) or keep (False) points that
-                exist
+                exist; so of an id that is given twice the last or the first counts
             allow_existing (True): whether to skip (True) or refuse (False) existing
                 ids when ``overwrite`` is False
             warn_existing (False): whether to log how many ids were skipped
@@ -96,12 +96,14 @@ class EmbeddingIndex(SimilarityIndex):
 
         Raises:
             CollectionNotFound: if there is no collection, and none may be made
-            VectorError: if vectors have a wrong shape, NaN or infinite values
+            VectorError: if vectors have a wrong shape, or values that float32 cannot
+                hold, such as NaN; names their samples
             CollectionMismatch: if the collection has another vector size
             ConfigError: if the ids do not fit the embeddings or the index, or exist
                 and may not
         """
-        batch = Batch.parse(embeddings, sample_ids, label_ids, self._patches)
+        keep = "last" if overwrite else "first"
+        batch = Batch.parse(embeddings, sample_ids, label_ids, self._patches, keep)
         if not batch.ids:
             return
 

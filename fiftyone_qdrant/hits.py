@@ -77,7 +77,7 @@ class Hits:
 
     def after(self, first: Hits) -> Hits:
         """Returns ``first`` followed by the hits that are not in it."""
-        rest = self.without(first.ids)
+        rest = self.without(set(first.ids))
         samples = None
         if first.sample_ids is not None and rest.sample_ids is not None:
             samples = first.sample_ids + rest.sample_ids

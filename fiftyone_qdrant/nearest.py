@@ -1,4 +1,7 @@
-"""The nearest points of a collection: Qdrant's queries, and its answers as hits."""
+"""The nearest points of a collection: Qdrant's queries, and its answers as hits.
+
+Vectors that the engines cannot compare in float32 are compared here: :mod:`.scan`.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from . import points
+from . import points, scan
 from .asking import Answer, among, ask, ask_in_order
 from .collection import Collection
 from .connection import EMBEDDED
+from .errors import MissingIDs
 from .hits import Hits
 from .limits import Limits
 from .options import QueryOptions
@@ -45,12 +49,16 @@ def nearest(
         ids: search only, and exactly, among these sample or label ids
         with_samples: whether to return the sample of each hit
     """
+    if _needs_float64(collection, queries):
+        found = scan.rank(collection, queries, k, options.reverse, ids, with_samples)
+        return [h.within(options.max_distance) for h in found]
+
+    metric = collection.schema().metric
     within = None if ids is None else among(ids)
     requests = [
         _request(collection, q, k, options, within, with_samples)
-        for q in queries.tolist()
+        for q in _to_ask(queries, metric).tolist()
     ]
-    metric = collection.schema().metric
     ascending = _ascending(metric, options.reverse)
     found = [
         _to_hits(a, with_samples, options.reverse, metric)
@@ -88,6 +96,9 @@ def nearest_to_point(
     from qdrant_client import models
 
     (point_id,) = points.to_point_ids([point])
+    if collection.schema().needs_float64:
+        return _scan_for_point(collection, point, k, options, ids, with_samples)
+
     itself = models.QueryRequest.model_construct(
         filter=among([point] if ids is None or point in ids else []),
         limit=1,
@@ -99,17 +110,47 @@ def nearest_to_point(
     metric = collection.schema().metric
     requests = [itself, others]
     first, rest = ask_in_order(collection, requests, _ascending(metric, False))
-    vectors = collection.to_vectors(first.points)
-    distances = points.pairwise_distances(vectors, vectors, metric)
-    samples = [_sample_id(p) for p in first.points] if with_samples else None
-    found = [points.from_point_id(p.id) for p in first.points]
-    scores = points.to_scores(distances, metric)
-    hits = Hits(found, samples, scores, points.to_distances(scores, metric))
+    hits = _to_itself(collection, first.points, with_samples)
     nearby = _to_hits(rest, with_samples, False, metric)
     if not nearby.exact:
         _tell_approximate(collection)
 
     return nearby.after(hits).within(options.max_distance).first(k)
+
+
+def _scan_for_point(
+    collection: Collection,
+    point: str,
+    k: int,
+    options: QueryOptions,
+    ids: Sequence[str] | None,
+    with_samples: bool,
+) -> Hits:
+    records = [r for page in collection.retrieve([point]) for r in page]
+    if not records:
+        raise MissingIDs(f"{point} is not in the index")
+
+    query = collection.to_vectors(records)
+    (nearby,) = scan.rank(collection, query, k + 1, ids=ids, with_samples=with_samples)
+    asked = records if ids is None or point in ids else []
+    hits = _to_itself(collection, asked, with_samples)
+    others = nearby.without([point])
+    return others.after(hits).within(options.max_distance).first(k)
+
+
+def _to_itself(
+    collection: Collection,
+    records: Sequence[models.Record | models.ScoredPoint],
+    with_samples: bool,
+) -> Hits:
+    """The hits that points are of themselves."""
+    metric = collection.schema().metric
+    vectors = collection.to_vectors(records)
+    distances = points.pairwise_distances(vectors, vectors, metric)
+    samples = [_sample_id(r) for r in records] if with_samples else None
+    found = [points.from_point_id(r.id) for r in records]
+    scores = points.to_scores(distances, metric)
+    return Hits(found, samples, scores, points.to_distances(scores, metric))
 
 
 def most_diverse(
@@ -128,11 +169,17 @@ def most_diverse(
     """
     from qdrant_client import models
 
+    queries = query[np.newaxis]
+    if _needs_float64(collection, queries):
+        return scan.most_diverse(collection, query, ids, k, diversity)
+
+    (target,) = _to_ask(queries, collection.schema().metric).tolist()
+
     def choose(limits: Limits) -> list[Answer]:
         candidates = ids[: limits.ids(len(ids))]
         request = models.QueryRequest.model_construct(
             query=models.NearestQuery(
-                nearest=query.tolist(),
+                nearest=target,
                 mmr=models.Mmr(diversity=diversity, candidates_limit=len(candidates)),
             ),
             filter=among(candidates),
@@ -159,6 +206,18 @@ def _tell_approximate(collection: Collection) -> None:
         "strict mode): what was found is approximate",
         collection.name,
     )
+
+
+def _needs_float64(collection: Collection, queries: Matrix) -> bool:
+    schema = collection.schema()
+    if schema.needs_float64:
+        return True
+
+    return points.needs_float64(points.norms(queries), schema.metric)
+
+
+def _to_ask(queries: Matrix, metric: str) -> Matrix:
+    return points.to_unit(queries) if metric == "cosine" else queries
 
 
 def _request(
@@ -241,5 +300,5 @@ def _farthest(query: list[float] | str) -> models.RecommendQuery:
     )
 
 
-def _sample_id(point: models.ScoredPoint) -> str:
+def _sample_id(point: models.ScoredPoint | models.Record) -> str:
     return str((point.payload or {}).get(points.SAMPLE_ID))

@@ -107,7 +107,8 @@ class NeighborIndex(EmbeddingIndex, DuplicatesMixin):
             return [search.aggregated(vectors)]
 
         if aggregation is not None:
-            vectors = vectors.mean(axis=0, keepdims=True)
+            mean = vectors.mean(axis=0, keepdims=True, dtype=np.float64)
+            vectors = mean.astype(np.float32)
 
         return search.nearest(vectors)
 
@@ -345,7 +346,7 @@ def _by_id(hits: Hits) -> dict[str, float]:
 def _to_array(query: Any) -> Any:
     """A list of vectors, the only form that JSON has, as FiftyOne expects them."""
     nested = isinstance(query, (list, tuple)) and len(query) and np.ndim(query[0]) == 1
-    return np.asarray(query) if nested else query
+    return points.to_matrix(query) if nested else query
 
 
 def _is_nothing(query: Any) -> bool:

@@ -9,7 +9,9 @@ either open in the other.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from decimal import Decimal
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,7 @@ from .errors import CollectionMismatch, ConfigError, MissingIDs, VectorError
 Matrix = npt.NDArray[np.float32]
 Scores = npt.NDArray[np.float64]
 Ids = npt.NDArray[np.str_]
+Name = Callable[[int], str]
 
 ROUNDING = 1e-6
 """How far scores near 1 may be off: eight units in the last place of a float32."""
@@ -37,6 +40,9 @@ DISTANCES = {
 METRICS = {distance: metric for metric, distance in DISTANCES.items()}
 DEFAULT_METRIC = "cosine"
 
+_SHORTEST, _LONGEST = 1e-8, 1e15  # norms that float32 arithmetic is right for
+_REAL = "biuf"  # kinds of dtype
+_NAMED = 3  # bad vectors that an error lists
 _SUFFIX = "00000000"
 _OBJECT_ID = re.compile(r"[0-9a-f]{24}", re.IGNORECASE)
 
@@ -91,29 +97,31 @@ def from_point_id(point_id: object) -> str:
     return h[:24]
 
 
-def to_matrix(embeddings: Any, size: int | None = None) -> Matrix:
+def to_matrix(
+    embeddings: Any, size: int | None = None, name: Name | None = None
+) -> Matrix:
     """Returns embeddings as a matrix that any metric can work with.
 
     Args:
         embeddings: numbers of any dtype, shape ``(num_points, size)``, or one
             vector of shape ``(size,)``; lists are fine
         size (None): the vector size that is expected, if known
+        name (None): returns what errors call a vector that was to be written, by its
+            row; without it they are those of a query
 
     Returns:
         float32, shape ``(num_points, size)``
 
     Raises:
-        VectorError: if the shape is wrong or a value is NaN or infinite
+        VectorError: if the shape is wrong, or a value is no number, NaN, infinite, or
+            more or less than float32 can hold
     """
-    try:
-        source = np.asarray(embeddings)
-        with np.errstate(over="ignore"):  # what overflows float32 is told below
-            matrix = source.astype(np.float32, copy=False)
-    except (TypeError, ValueError) as e:
-        raise VectorError("Embeddings must be numbers, all vectors of one size") from e
+    source = _to_numbers(embeddings, size, name)
+    with np.errstate(over="ignore", under="ignore"):  # told below
+        matrix: Matrix = source.astype(np.float32, copy=False)
 
     if matrix.ndim == 1:
-        matrix = matrix[np.newaxis, :]
+        source, matrix = source[np.newaxis, :], matrix[np.newaxis, :]
 
     if matrix.ndim != 2 or (matrix.shape[0] and not matrix.shape[1]):
         raise VectorError(
@@ -125,45 +133,164 @@ def to_matrix(embeddings: Any, size: int | None = None) -> Matrix:
             f"The vectors have {matrix.shape[1]} dimensions but the index has {size}"
         )
 
-    bad = np.flatnonzero(~np.isfinite(matrix).all(axis=1))
-    if bad.size:
-        raise VectorError(
-            f"{bad.size} of {len(matrix)} vectors have NaN or infinite values "
-            f"(first at row {bad[0]}). Nothing was written"
-        )
+    bad = ~np.isfinite(matrix).all(axis=1)
+    large = bad & np.isfinite(source).all(axis=1)
+    _refuse(bad & ~large, "NaN or infinite values", name)
+    _refuse(large, "values larger than float32 can hold (3.4e38)", name)
+    if source.dtype.kind == "f" and source.dtype.itemsize > 4:
+        lost = np.abs(matrix).max(axis=1, initial=0) < np.finfo(np.float32).tiny
+        lost[lost] = source[lost].any(axis=1)
+        _refuse(lost, "only values smaller than float32 can hold (1.2e-38)", name)
 
     return np.ascontiguousarray(matrix)
 
 
+def _to_numbers(embeddings: Any, size: int | None, name: Name | None) -> Any:
+    """Embeddings as one array of real numbers."""
+    try:
+        array = np.asarray(embeddings)
+    except ValueError:  # of several sizes
+        array = np.empty(0, dtype=object)
+
+    if array.dtype.kind in _REAL:
+        return array
+
+    if array.dtype.kind != "O":
+        raise VectorError(f"Embeddings must be real numbers, not {array.dtype}")
+
+    rows = [_to_row(row) for row in embeddings]
+    _refuse([r is None for r in rows], "something else than real numbers", name)
+    sizes = [len(r) for r in rows if r is not None]
+    usual = size or max(set(sizes), key=sizes.count)
+    words = f"another size than {usual}, which vectors of one index share"
+    _refuse([n != usual for n in sizes], words, name)
+    return np.stack([r for r in rows if r is not None])
+
+
+def _to_row(value: Any) -> Any:
+    """One vector as an array of real numbers, or ``None``."""
+    try:
+        row = np.asarray(value)
+    except ValueError:
+        return None
+
+    if row.dtype.kind == "O" and all(isinstance(v, (Real, Decimal)) for v in row.flat):
+        row = row.astype(np.float64)
+
+    return row if row.dtype.kind in _REAL and row.ndim == 1 else None
+
+
+def _refuse(bad: Any, what: str, name: Name | None) -> None:
+    """Raises a :class:`VectorError` that names the bad vectors, if there are any."""
+    rows = np.flatnonzero(bad)
+    if not rows.size:
+        return
+
+    if name is None:
+        if len(bad) == 1:
+            raise VectorError(f"The query vector has {what}")
+
+        raise VectorError(
+            f"{rows.size} of {len(bad)} query vectors have {what} (such as number "
+            f"{rows[0] + 1})"
+        )
+
+    listed = ", ".join(name(int(row)) for row in rows[:_NAMED])
+    more = ", ..." if rows.size > _NAMED else ""
+    raise VectorError(
+        f"{rows.size} of {len(bad)} vectors have {what}: {listed}{more}. None of the "
+        f"{len(bad)} was written: mend these, or leave them out (None in a field)"
+    )
+
+
+def norms(vectors: Matrix) -> Scores:
+    """Returns the Euclidean norms, summed in float64 without a copy of the vectors."""
+    squares = np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64)
+    return np.asarray(np.sqrt(squares))
+
+
+def to_unit(vectors: Matrix, lengths: Scores | None = None) -> Matrix:
+    """Returns vectors at length 1; zero stays zero.
+
+    Engines do this to vectors of cosine collections in float32, and leave alone, or
+    lose, what is shorter than 3e-4 or longer than 1e19.
+
+    Args:
+        vectors: float32, shape ``(num_points, size)``
+        lengths (None): their norms, if known
+    """
+    if lengths is None:
+        lengths = norms(vectors)
+
+    divisors = np.where(lengths == 0, 1.0, lengths)[:, np.newaxis]
+    out = np.empty_like(vectors)
+    return np.divide(vectors, divisors, out=out, casting="unsafe")
+
+
+def needs_float64(lengths: Scores, metric: str) -> bool:
+    """Whether the engines, which work in float32, cannot compare such vectors.
+
+    They can if norms are 0 or from 1e-8 to 1e15. Squares and products are 4e30 at most
+    then, where float32 ends at 3.4e38. What underflows is off by 2**-150 in each of
+    ``n`` dimensions, so a squared distance by ``n * 7e-46``: with 4096 dimensions
+    that is less than 1e-6 of all distances from 2e-18, which is 2e-10 of the shortest
+    vector and so less than the last bit of its largest component. Products of such
+    norms are 1e-16 at least. Cosine vectors are written at length 1, and sums
+    of absolute differences neither overflow nor underflow.
+
+    Args:
+        lengths: norms of vectors, shape ``(num_points,)``
+        metric: one of :data:`DISTANCES`
+    """
+    if metric not in ("euclidean", "dotproduct"):
+        return False
+
+    outside = (lengths != 0) & ((lengths < _SHORTEST) | (lengths > _LONGEST))
+    return bool(outside.any())
+
+
+def norm_key(vector_name: str | None) -> str:
+    """Returns the payload field that holds the norms of a collection's vectors."""
+    return f"{NORM}_{vector_name}" if vector_name else NORM
+
+
 def to_payloads(
-    sample_ids: Sequence[str], vectors: Matrix, metric: str
+    sample_ids: Sequence[str], lengths: Scores | None, key: str = NORM
 ) -> list[dict[str, Any]]:
     """Returns the payload of each point.
 
-    Qdrant stores vectors of cosine collections normalised; their norm goes into
-    the payload so that :func:`restore` can give back what was put in.
+    Args:
+        sample_ids: ``num_points`` sample ids
+        lengths: in cosine collections, whose vectors are kept at length 1, the norms
+            that :func:`restore` gives back
+        key: the payload field of the norms
     """
-    if metric != "cosine":
+    if lengths is None:
         return [{SAMPLE_ID: str(s)} for s in sample_ids]
 
-    # Summed in float64, without a copy of all vectors in float64
-    squares = np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64)
-    norms = np.sqrt(squares).tolist()
     return [
-        {SAMPLE_ID: str(s), NORM: n} for s, n in zip(sample_ids, norms, strict=True)
+        {SAMPLE_ID: str(s), key: n}
+        for s, n in zip(sample_ids, lengths.tolist(), strict=True)
     ]
 
 
 def restore(
-    vectors: Matrix, payloads: Sequence[dict[str, Any] | None], metric: str
+    vectors: Matrix,
+    payloads: Sequence[dict[str, Any] | None],
+    metric: str,
+    key: str = NORM,
 ) -> Matrix:
-    """Undoes the normalisation of cosine collections where the norm is known."""
+    """Undoes the normalisation of cosine collections where the norm is known.
+
+    Those of named vectors may be in :data:`NORM`, where earlier versions wrote them.
+    """
     if metric != "cosine":
         return vectors
 
-    norms = np.array([(p or {}).get(NORM, 1.0) for p in payloads], dtype=np.float64)
+    known = [(p or {}).get(key, (p or {}).get(NORM, 1.0)) for p in payloads]
+    lengths = np.array(known, dtype=np.float64)
     out = np.empty_like(vectors)
-    return np.multiply(vectors, norms[:, np.newaxis], out=out, casting="unsafe")
+    return np.multiply(vectors, lengths[:, np.newaxis], out=out, casting="unsafe")
 
 
 def to_distances(scores: Any, metric: str) -> Scores:
@@ -201,6 +328,15 @@ def from_farthest_scores(scores: Any, metric: str) -> Scores:
     return s
 
 
+def to_farthest_scores(distances: Any, metric: str) -> Scores:
+    """Returns the scores that :func:`from_farthest_scores` takes."""
+    d: Scores = np.asarray(distances, dtype=np.float64)
+    if metric == "cosine":
+        return d - 1.0
+
+    return d**2 if metric == "euclidean" else d
+
+
 def to_scores(distances: Any, metric: str) -> Scores:
     """Returns the Qdrant scores that belong to distances."""
     d = np.asarray(distances, dtype=np.float64)
@@ -232,8 +368,8 @@ def pairwise_distances(queries: Matrix, vectors: Matrix, metric: str) -> Scores:
     if metric == "dotproduct":
         return np.asarray(-products)
 
-    norms = np.linalg.norm(v, axis=-1) * np.linalg.norm(q, axis=-1)
-    return np.asarray(1.0 - products / np.where(norms == 0, 1.0, norms))
+    lengths = np.linalg.norm(v, axis=-1) * np.linalg.norm(q, axis=-1)
+    return np.asarray(1.0 - products / np.where(lengths == 0, 1.0, lengths))
 
 
 def steer(positives: Matrix, negatives: Matrix, metric: str) -> Matrix:
@@ -253,11 +389,9 @@ def steer(positives: Matrix, negatives: Matrix, metric: str) -> Matrix:
     """
     means = []
     for examples in (positives, negatives):
-        vectors = examples.astype(np.float64)
         if metric == "cosine":
-            norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-            vectors /= np.where(norms == 0, 1.0, norms)
+            examples = to_unit(examples)
 
-        means.append(vectors.mean(axis=0, keepdims=True))
+        means.append(examples.mean(axis=0, keepdims=True, dtype=np.float64))
 
     return np.asarray(2 * means[0] - means[1], dtype=np.float32)

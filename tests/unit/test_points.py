@@ -1,5 +1,7 @@
 """FiftyOne's ids and embeddings as points, and scores as distances."""
 
+from decimal import Decimal
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -56,12 +58,17 @@ def test_one_vector_becomes_a_matrix_of_one_row():
     [
         ([[1.0, np.nan]], "NaN or infinite"),
         ([[np.inf, 0.0]], "NaN or infinite"),
-        ([[1e300, 0.0]], "NaN or infinite"),
-        ([[1.0], [1.0, 2.0]], "one size"),
-        ([["a", "b"]], "must be numbers"),
+        ([[1e300, 0.0]], "larger than float32"),
+        ([[1e-300, 0.0]], "smaller than float32"),
+        ([[1.0], [1.0], [1.0, 2.0]], "1 of 3 .*another size.*number 3"),
+        ([["a", "b"]], "must be real numbers"),
+        (np.array([["1", "2"]]), "must be real numbers"),
+        (np.array([["1", "2"]], dtype=object), "something else than real numbers"),
+        ([[1.0, None]], "something else than real numbers"),
+        ([[1.0, 2j]], "must be real numbers, not complex128"),
         (np.zeros((2, 2, 2)), "shape"),
     ],
-    ids=["nan", "inf", "beyond float32", "ragged", "text", "3d"],
+    ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_vectors_that_cannot_be_stored_are_refused(bad, words):
     with pytest.raises(VectorError, match=words):
@@ -73,13 +80,24 @@ def test_vectors_of_another_size_are_refused():
         points.to_matrix(np.ones((1, 3)), size=4)
 
 
-def test_cosine_vectors_come_back_as_they_were_put_in(rng):
-    vectors = points.to_matrix(rng.normal(scale=30, size=(20, 8)))
+@pytest.mark.parametrize("values", [[True, False], [2**40, 1], [Decimal("0.5"), 1]])
+def test_other_real_numbers_are_taken(values):
+    expected = np.array([values], dtype=np.float32)
+    np.testing.assert_array_equal(points.to_matrix([values]), expected)
+    several = np.empty(2, dtype=object)
+    several[:] = [np.array(values), values]
+    np.testing.assert_array_equal(points.to_matrix(several), [*expected, *expected])
+
+
+@pytest.mark.parametrize("scale", [1e-30, 30, 1e30])
+def test_cosine_vectors_come_back_as_they_were_put_in(rng, scale):
+    vectors = points.to_matrix(rng.normal(scale=scale, size=(20, 8)))
     vectors[3] = 0
-    payloads = points.to_payloads(["s"] * 20, vectors, "cosine")
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    stored = np.divide(vectors, norms, where=norms > 0, out=vectors * 0)
-    restored = points.restore(stored.astype(np.float32), payloads, "cosine")
+    lengths = points.norms(vectors)
+    unit = points.to_unit(vectors, lengths)
+    np.testing.assert_allclose(points.norms(unit), lengths > 0, rtol=1e-6)
+    payloads = points.to_payloads(["s"] * 20, lengths)
+    restored = points.restore(unit, payloads, "cosine")
     np.testing.assert_allclose(restored, vectors, rtol=1e-6)
 
 

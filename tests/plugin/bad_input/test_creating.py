@@ -88,7 +88,7 @@ CREATES = {
     "vectors-with-nan": (
         {"embeddings": "holes"},
         errors.VectorError,
-        "40 of 40 vectors have NaN or infinite values.*Nothing was written",
+        "40 of 40 vectors have NaN or infinite values.*None of the 40 was written",
     ),
     "vectors-with-infinity": (
         {"embeddings": "endless"},
