@@ -17,7 +17,7 @@ import numpy as np
 from . import points
 from .calls import FLOAT64, CollectionCalls
 from .clients import connect
-from .connection import Connection
+from .connection import EMBEDDED, Connection
 from .errors import (
     CollectionExists,
     CollectionNotFound,
@@ -175,6 +175,11 @@ class Collection(CollectionCalls):
                 f"{sentence(e)} So collection '{self.name}' could not be deleted: it "
                 "may still be there, and incomplete"
             ) from e
+
+    def flush(self) -> None:
+        """Makes what was written survive a power failure; a server sees to it."""
+        if self.connection.engine == EMBEDDED:
+            self.call("flush")
 
     def count(self) -> int:
         """Returns the exact number of points; where no count is, ids are counted.

@@ -338,6 +338,7 @@ def _go_through(
             if done < len(ids) and job.cancelled:
                 raise ingest.cancelled
 
+    index.collection.flush()
     index.reload()
 
 

@@ -12,6 +12,9 @@ import numpy as np
 import pytest
 
 from fiftyone_qdrant import ingest
+from fiftyone_qdrant.collection import Collection
+from fiftyone_qdrant.embedded.files import read_json
+from fiftyone_qdrant.embedded.sidecar import directory_name
 from fiftyone_qdrant.errors import ConfigError, IngestInterrupted
 from fiftyone_qdrant.ingest import add_samples, create_index
 from fiftyone_qdrant.runs import load_index
@@ -55,6 +58,24 @@ def test_a_field_is_indexed_batch_by_batch(samples, place):
     assert [done for done, _ in bars] == [*range(BATCH, N, BATCH), N]
     assert {total for _, total in bars} == {N}
     assert_in_step(index, samples)
+
+
+def test_what_was_ingested_is_flushed_once_at_the_end(samples, place, monkeypatch):
+    flushed = []
+    monkeypatch.setattr(Collection, "flush", lambda self: flushed.append(self.count()))
+
+    index, _ = create_index(samples, "index", embeddings="vector", **place)
+    assert flushed == [N]
+    add_samples(index, samples[:9])
+    assert flushed == [N, N]
+
+
+def test_what_was_ingested_survives_a_power_failure(samples):
+    path = os.environ["FIFTYONE_BRAIN_SIMILARITY_QDRANT_PATH"]
+    index, _ = create_index(samples, "index", embeddings="vector", path=path)
+    sealed = f"{path}/collections/{directory_name(index.collection.name)}/seal.json"
+    assert read_json(sealed)["points"] == N
+    index.collection.drop()
 
 
 def fail_at(monkeypatch, number):

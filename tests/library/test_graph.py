@@ -1,0 +1,120 @@
+"""What the library promises to be exact, on an index whose graph is really searched."""
+
+import os
+import time
+from types import SimpleNamespace
+
+import fiftyone.brain as fob
+import numpy as np
+import pytest
+from qdrant_client import models
+
+from fiftyone_qdrant import nearest
+from fiftyone_qdrant.connection import EMBEDDED
+
+N, SIZE = 1000, 64
+POOR = {"m": 2, "ef_construct": 4, "full_scan_threshold": 10}
+
+
+@pytest.fixture(
+    scope="module", params=["cosine", "dotproduct", "euclidean", "manhattan"]
+)
+def metric(request):
+    return request.param
+
+
+@pytest.fixture
+def vectors(rng):
+    return rng.normal(size=(N, SIZE)).astype(np.float32)
+
+
+@pytest.fixture
+def index(make_dataset, vectors, metric):
+    """An index with a graph that finds few of the nearest."""
+    dataset = make_dataset(N)
+    index = fob.compute_similarity(
+        dataset,
+        embeddings=vectors,
+        backend="qdrant",
+        brain_key="index",
+        metric=metric,
+        path=os.environ["FIFTYONE_BRAIN_SIMILARITY_QDRANT_PATH"],
+        hnsw_config=POOR,
+        optimizers_config={"indexing_threshold": 100},
+    )
+    index.collection.flush()
+    until = time.monotonic() + 60
+    while index.collection.info().indexed_vectors_count < N:
+        assert time.monotonic() < until, "it was not indexed"
+        time.sleep(0.05)
+
+    index.reload()
+    yield index
+    index.collection.drop()
+
+
+def distances(vectors, query, metric):
+    vectors, query = vectors.astype(np.float64), query.astype(np.float64)
+    if metric == "cosine":
+        norms = np.linalg.norm(vectors, axis=1) * np.linalg.norm(query)
+        return 1 - vectors @ query / norms
+
+    if metric == "dotproduct":
+        return -vectors @ query
+
+    return np.linalg.norm(
+        vectors - query, axis=1, ord=1 if metric == "manhattan" else 2
+    )
+
+
+def test_what_is_promised_to_be_exact_is_where_the_graph_is_searched(
+    index, vectors, metric, rng
+):
+    dataset = index.samples
+    ids = np.array(dataset.values("id"))
+    rows = np.sort(rng.permutation(N)[: N // 5])
+    part = dataset.select(ids[rows])
+    shallow = models.SearchParams(hnsw_ef=1)
+    found = 0
+    for query in rng.normal(size=(8, SIZE)).astype(np.float32):
+        wanted = distances(vectors, query, metric)
+        order = ids[np.argsort(wanted)]
+        (answer,) = index.collection.call(
+            "query_batch_points",
+            requests=[
+                models.QueryRequest(query=query.tolist(), limit=10, params=shallow)
+            ],
+        )
+        graph = {f"{p.id}".replace("-", "")[:24] for p in answer.points}
+        found += len(graph & set(order[:10]))
+
+        farthest = dataset.sort_by_similarity(
+            query, k=25, reverse=True, brain_key="index"
+        )
+        assert farthest.values("id") == order[::-1][:25].tolist()
+        near = part.sort_by_similarity(query, k=25, brain_key="index").values("id")
+        assert near == ids[rows][np.argsort(wanted[rows])[:25]].tolist()
+        ranked = dataset.sort_by_similarity(query, brain_key="index").values("id")
+        assert ranked == order.tolist()
+
+    assert found < 60  # of 80: it is the graph that is searched
+
+
+EF = [(1_000, 1, 128), (1_000, 32, 128), (1_000, 33, 132), (500_000, 250, 1000)]
+
+
+@pytest.mark.parametrize(("num_points", "k", "at_least"), EF)
+def test_the_graph_is_searched_four_times_as_deep_as_hits_are_asked_for(
+    num_points, k, at_least
+):
+    schema = SimpleNamespace(num_points=num_points)
+    for engine in (EMBEDDED, "server"):
+        collection = SimpleNamespace(
+            schema=lambda: schema, connection=SimpleNamespace(engine=engine)
+        )
+        params = nearest._search_params(collection, k, False, None)
+        assert params.exact or params.hnsw_ef >= at_least
+        assert nearest._search_params(collection, k, False, 7).hnsw_ef == 7
+        assert nearest._search_params(collection, k, True, None).exact is True
+
+    assert params.hnsw_ef >= at_least  # on a server, always
