@@ -68,8 +68,9 @@ def distances(vectors, query, metric):
 
 
 def test_what_is_promised_to_be_exact_is_where_the_graph_is_searched(
-    index, vectors, metric, rng
+    index, vectors, metric, rng, monkeypatch
 ):
+    monkeypatch.setattr(nearest, "_POINTS_PER_HIT", 1)  # no scan unless it must be
     dataset = index.samples
     ids = np.array(dataset.values("id"))
     rows = np.sort(rng.permutation(N)[: N // 5])
