@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import fiftyone as fo
-import fiftyone.core.media as fom
 
-from .restriction import read_ids
+from .points import from_point_id
 from .similarity import QdrantSimilarityIndex
 
+SOME = 1_000  # ids that tell of which group slices an index is
 _FEW = 20_000  # ids that are looked up rather than compared with all of the index
 _LABELS = (fo.Classification, fo.Classifications, fo.Detections, fo.Polylines)
 
@@ -26,7 +26,8 @@ class Comparison:
 
     Attributes:
         total: samples, or labels of the patches field, of the dataset; of other slices
-            than the active one those that the index has
+            than the active one those that the index has; and none of those for which
+            the embeddings field has nothing, as these cannot be indexed
         missing: ids of those that the index does not have
         orphans: ids of points whose sample, or label, the dataset does not have
         points: the number of points
@@ -62,10 +63,11 @@ class Share:
 
 @dataclass(frozen=True)
 class Contents:
-    """The ids of a dataset's samples, or of labels of the patches field.
+    """The ids of a dataset's samples, or of what else an index holds.
 
     Attributes:
-        wanted: those that should be indexed: of groups the active slice's
+        wanted: those that should be indexed: of groups the active slice's, and of
+            those only what has an embedding
         existing: all
     """
 
@@ -73,14 +75,37 @@ class Contents:
     existing: set[str]
 
 
-def contents(index: QdrantSimilarityIndex) -> Contents:
-    """Reads all ids that the dataset of an index has."""
-    existing = set(index.restriction().ids())
-    if index.samples.media_type != fom.GROUP:
-        return Contents(existing, existing)
+def contents(index: QdrantSimilarityIndex, samples: Any = None) -> Contents:
+    """Reads all ids that the dataset of an index has, as it is now.
 
-    wanted = set(read_ids(index.samples, index.config.patches_field))
+    Args:
+        index: the index
+        samples (None): the dataset or view that should be indexed; by default all
+
+    Raises:
+        ConfigError: if it is a view of something else than the index holds
+    """
+    held = index.held
+    existing = held.existing()
+    if samples is None:
+        samples = held.as_indexed(held.home._root_dataset, _some_ids(index))
+
+    wanted = set(held.among(existing, held.wanted(samples, source_field(index))))
     return Contents(wanted, existing | wanted)
+
+
+def _some_ids(index: QdrantSimilarityIndex) -> list[str]:
+    page = next(iter(index.collection.scroll(payload=False)), [])
+    return [from_point_id(record.id) for record in page[:SOME]]
+
+
+def source_field(index: QdrantSimilarityIndex) -> str | None:
+    """Returns the field without which a sample, or label, cannot be indexed."""
+    field: str | None = index.config.embeddings_field
+    if field is None or index.config.stores_embeddings:
+        return None
+
+    return field if index.held.has_field(field) else None
 
 
 def compare(
@@ -115,12 +140,7 @@ def _behind(index: QdrantSimilarityIndex, indexed: set[str]) -> int:
 
 def count(index: QdrantSimilarityIndex) -> int:
     """Returns how many samples, or labels of the patches field, the dataset has."""
-    samples, field = index.samples, index.config.patches_field
-    if field is None:
-        return len(samples)
-
-    _, path = samples._get_label_field_path(field, "id")
-    return int(samples.count(path))
+    return index.held.count()
 
 
 def of_ids(index: QdrantSimilarityIndex, ids: list[str]) -> int:
@@ -138,7 +158,7 @@ def of_view(index: QdrantSimilarityIndex, view: Any) -> tuple[int, int]:
     Raises:
         ConfigError: if the view does not have the labels that are indexed
     """
-    ids = set(read_ids(view, index.config.patches_field))
+    ids = set(index.held.ids(view))
     return of_ids(index, sorted(ids)), len(ids)
 
 

@@ -7,15 +7,25 @@ made when the first embeddings come.
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import Any
 
+from bson import json_util
 from fiftyone.brain.similarity import SimilarityIndex
+from fiftyone.core.brain import BrainMethod
 
 from . import index_collection, ownership
 from .collection import Collection
 from .contents import Batch, Contents, to_list
-from .errors import CollectionNotFound, IndexNotFound, QdrantPluginError, sentence
+from .errors import (
+    CollectionNotFound,
+    CollectionShared,
+    IndexNotFound,
+    QdrantPluginError,
+    sentence,
+)
 from .points import Matrix
+from .samples import Held
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +35,8 @@ class EmbeddingIndex(SimilarityIndex):
 
     _collection: Collection
     _contents: Contents
+    _samples: Any
+    _dataset_id: str
     _named_here: bool  # whether the collection's name was chosen by the index
 
     @property
@@ -34,6 +46,11 @@ class EmbeddingIndex(SimilarityIndex):
     def _bind(self, collection: Collection) -> None:
         self._collection = collection
         self._contents = Contents(collection, self._patches)
+
+    @property
+    def held(self) -> Held:
+        """What it holds: samples, patches, frames or clips."""
+        return Held(self.samples, self.config.patches_field)
 
     @property
     def total_index_size(self) -> int:
@@ -82,6 +99,9 @@ class EmbeddingIndex(SimilarityIndex):
     ) -> None:
         """Adds embeddings to the index, all or none of them.
 
+        If the index was made with a model and a new field for its embeddings, they
+        are stored in that field as well.
+
         Args:
             embeddings: finite numbers, shape ``(num_points, size)``
             sample_ids: ``num_points`` sample ids
@@ -107,6 +127,11 @@ class EmbeddingIndex(SimilarityIndex):
         if not batch.ids:
             return
 
+        if self._patches:
+            batch = replace(
+                batch, sample_ids=self.held.parents(batch.sample_ids, batch.ids)
+            )
+
         created = self._ensure_collection(batch.vectors.shape[1], may_create)
         try:
             if not overwrite and not created:
@@ -119,8 +144,33 @@ class EmbeddingIndex(SimilarityIndex):
 
             raise
 
+        self.use_home(self.held.renewed(batch.ids))
+        if self.config.stores_embeddings:
+            self.held.store(batch.ids, batch.vectors, self.config.embeddings_field)
+
         if reload:
             self.reload()
+
+    def use_home(self, home: Any) -> None:
+        """Has the index be of another view of the same frames or clips from now on.
+
+        Args:
+            home: see :func:`fiftyone_qdrant.samples.home_of`
+        """
+        before = self._samples
+        if home is before:
+            return
+
+        self._samples = home
+        if self.view is before:
+            self.use_view(home)
+
+        dataset = home._root_dataset
+        if self.key is not None and dataset.has_brain_run(self.key):
+            document = BrainMethod._get_run_doc(dataset, self.key)
+            stages = home._serialize(include_uuids=False)
+            document.view_stages = [json_util.dumps(stage) for stage in stages]
+            document.save()
 
     def _drop_after(self, failure: BaseException) -> None:
         """Drops the collection; if even that fails, both failures are said."""
@@ -181,6 +231,7 @@ class EmbeddingIndex(SimilarityIndex):
         allow_missing: bool = True,
         warn_missing: bool = False,
         reload: bool = True,
+        force: bool = False,
     ) -> None:
         """Removes points from the index.
 
@@ -192,14 +243,44 @@ class EmbeddingIndex(SimilarityIndex):
                 are not in the index
             warn_missing (False): whether to log how many ids were missing
             reload (True): whether to refresh the current view
+            force (False): remove them also if the collection is another dataset's, as
+                that of a clone is: the vectors are then gone for that one, too
 
         Raises:
+            CollectionShared: if the collection is another dataset's, and not ``force``
             MissingIDs: if ids are missing and may not be
             ConfigError: if no ids are given
         """
+        if not force:
+            self.check_removable()
+
         self._contents.remove(sample_ids, label_ids, allow_missing, warn_missing)
         if reload:
             self.reload()
+
+    def check_removable(self) -> None:
+        """Checks that removing points takes them from nobody else.
+
+        Raises:
+            CollectionShared: if the collection is another dataset's
+        """
+        try:
+            metadata = self._collection.schema().metadata
+        except CollectionNotFound:
+            return
+
+        reason = ownership.why_not_remove(
+            self._dataset_id,
+            self._collection.connection,
+            self._collection.name,
+            metadata,
+        )
+        if reason is not None:
+            raise CollectionShared(
+                f"Nothing was removed: collection '{self._collection.name}' is not "
+                f"this dataset's alone, {reason}. Give force=True to take the vectors "
+                "from both"
+            )
 
     def get_embeddings(
         self,

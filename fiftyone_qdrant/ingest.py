@@ -15,10 +15,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import fiftyone.brain as fob
-import fiftyone.core.media as fom
 import fiftyone.core.utils as fou
 
-from . import jobs
+from . import coverage, jobs
 from .errors import (
     CollectionNotFound,
     ConfigError,
@@ -26,9 +25,9 @@ from .errors import (
     IngestCancelled,
     IngestInterrupted,
 )
-from .restriction import read_ids
 from .retries import Patience, patient, seconds_of_patience
 from .runs import check_new_key, is_unfinished, load_index
+from .samples import check_indexable
 from .similarity import QdrantSimilarityIndex
 from .sources import (
     NO_COLLECTION,
@@ -37,9 +36,14 @@ from .sources import (
     OtherIndex,
     Source,
     embed,
+    known_points,
     labels_by_sample,
     selected_samples,
+    why_not_embed,
 )
+
+INGEST_ENDS = (IngestCancelled, CollectionNotFound, IndexNotFound)
+"""What ends an ingest in words of its own."""
 
 _BATCH = 512  # samples that are embedded and written together
 
@@ -112,6 +116,8 @@ def create_index(
     """
     check_new_key(samples, brain_key)
     source = Source.parse(samples, embeddings, model, patches_field, from_brain_key)
+    samples = source.samples(samples)
+    check_indexable(samples, source.patches_field, source.embeddings_field)
     if connect:
         return _connect(samples, brain_key, source, config), Ingested()
 
@@ -120,6 +126,9 @@ def create_index(
 
     goes_on = is_unfinished(samples, brain_key)
     other = source.open(samples._root_dataset)
+    if other is not None:
+        samples = other.indexed_of(samples)
+
     if goes_on:
         index = _reopen(samples, brain_key, source)
     else:
@@ -186,6 +195,12 @@ def _connect(
             f"There is no collection '{index.collection.name}' to connect to"
         )
 
+    try:
+        known_points(index.held, index.collection)
+    except ConfigError:
+        _forget(index)
+        raise
+
     return index
 
 
@@ -200,8 +215,7 @@ def _fill(ingest: _Ingest, samples: Any, progress: Progress) -> None:
             _forget(index)
             raise
 
-        known = (IngestCancelled, CollectionNotFound, IndexNotFound)
-        if not isinstance(e, Exception) or isinstance(e, known):
+        if not isinstance(e, Exception) or isinstance(e, INGEST_ENDS):
             raise
 
         count = ingest.done.points or index.total_index_size
@@ -225,7 +239,7 @@ def add_samples(
 
     Args:
         index: the index to add to
-        samples: a dataset or view
+        samples: a dataset or view; of an index of frames or clips, also the videos
         progress (None): see above
         skip_existing (False): leave out, rather than replace, what is in the index
 
@@ -234,13 +248,36 @@ def add_samples(
         IngestCancelled: if somebody cancelled it
         CollectionNotFound: if somebody deleted the collection after the first batch
     """
+    reason = why_not_embed(index)
+    if reason is not None:
+        raise ConfigError(reason)
+
     ingest = _Ingest(index, "add", skip_existing)
-    _run(ingest, samples, progress)
+    if index.held.stands_for_parts(samples):
+        held = index.held.up_to_date(index.config.embeddings_field)
+        index.use_home(held.home)
+        _run_ids(ingest, held.wanted(samples), progress)
+    else:
+        samples = index.held.whole(samples)
+        index.use_home(index.held.following(samples).home)
+        _run(ingest, samples, progress)
+
+    note_if_finished(index)
     return ingest.done
 
 
+def note_if_finished(index: QdrantSimilarityIndex) -> None:
+    """Notes that an ingest has ended, if it had not and nothing is missing now."""
+    if index.config.unfinished and not coverage.compare(index).missing:
+        index.config.unfinished = None
+        index.save_config()
+
+
 def add_ids(
-    index: QdrantSimilarityIndex, ids: list[str], progress: Progress = None
+    index: QdrantSimilarityIndex,
+    ids: list[str],
+    progress: Progress = None,
+    done: Ingested | None = None,
 ) -> Ingested:
     """Embeds samples, or labels of an index of patches, for :mod:`.sync`.
 
@@ -250,16 +287,14 @@ def add_ids(
         index: the index to add to
         ids: their ids
         progress (None): see above
+        done (None): where to count what was done, also if it fails
 
     Raises:
         MissingIDs: if the dataset does not have some of them any more
         IngestCancelled: if somebody cancelled it
     """
-    ingest = _Ingest(index, "sync")
-    kind = "sample_ids" if index.config.patches_field is None else "label_ids"
-    _go_through(
-        ingest, ids, lambda some: selected_samples(index, **{kind: some}), progress
-    )
+    ingest = _Ingest(index, "sync", done=Ingested() if done is None else done)
+    _run_ids(ingest, ids, progress)
     return ingest.done
 
 
@@ -316,6 +351,15 @@ def _run(ingest: _Ingest, samples: Any, progress: Progress) -> None:
     _go_through(ingest, samples.values("id"), source.select, progress)
 
 
+def _run_ids(ingest: _Ingest, ids: list[str], progress: Progress) -> None:
+    index = ingest.index
+
+    def to_view(some: list[str]) -> Any:
+        return selected_samples(index, **index.held.named(some))
+
+    _go_through(ingest, ids, to_view, progress)
+
+
 def _go_through(
     ingest: _Ingest,
     ids: list[str],
@@ -364,7 +408,7 @@ def _batches_from(index: QdrantSimilarityIndex, samples: Any) -> Any:
     changes what a sample is or holds: frames, patches, group slices, filtered labels.
     """
     dataset, config = samples._root_dataset, index.config
-    plain = not samples._is_generated and dataset.media_type != fom.GROUP
+    plain = not samples._is_generated and index.held.flat(dataset) is dataset
     whole = config.patches_field is None and config.roi_field is None
     return dataset if plain and whole else samples
 
@@ -380,8 +424,12 @@ def _add_batch(ingest: _Ingest, samples: Any) -> None:
         return
 
     embeddings, sample_ids, label_ids = ingest.embed(samples)
-    done.skipped += len(set(samples.values("id")) - set(map(str, sample_ids)))
     ids = [str(i) for i in (sample_ids if label_ids is None else label_ids)]
+    if index.held.in_parts(samples):
+        done.skipped += len(set(index.held.ids(samples)).difference(ids))
+    else:
+        done.skipped += len(set(samples.values("id")).difference(map(str, sample_ids)))
+
     if ids:
         replaced = len(_present(index, ids))
         index.add_to_index(
@@ -403,7 +451,7 @@ def _without_existing(index: QdrantSimilarityIndex, samples: Any) -> Any:
         present = _whole(index, ids)
         return samples.select([i for i in ids if i not in present])
 
-    present = _whole(index, read_ids(samples, field))
+    present = _whole(index, index.held.ids(samples))
     return samples.select(
         [
             sample_id

@@ -225,18 +225,18 @@ def _tags_path(index: QdrantSimilarityIndex) -> str:
 
 
 def _view(index: QdrantSimilarityIndex, hits: Hits) -> Any:
-    samples, field = index.restriction().samples, index.config.patches_field
-    in_parts = samples._is_patches or samples._is_clips
-    if field is None and not in_parts:
+    held, field = index.held, index.config.patches_field
+    samples = index.restriction().samples
+    if field is None and not held.in_parts(samples):
         return samples.select(hits.ids, ordered=True)
 
-    if field is None:  # patches or clips of samples that were found: show the samples
-        return samples._root_dataset.select(hits.ids, ordered=True)
+    if field is None:  # parts of samples that were found: show the samples
+        return held.flat(held.home).select(hits.ids, ordered=True)
 
     if isinstance(samples, fop.PatchesView) and samples.patches_field == field:
         return samples.select(hits.ids, ordered=True)
 
-    if in_parts:  # those that show what was found
+    if held.in_parts(samples):  # those that show what was found
         return samples.select(_holders(samples, field, hits), ordered=True)
 
     label_type, _ = samples._get_label_field_path(field)

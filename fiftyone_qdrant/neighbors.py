@@ -27,11 +27,6 @@ from .search import Search
 class NeighborIndex(EmbeddingIndex, DuplicatesMixin):
     """An index that answers queries, on one that holds embeddings."""
 
-    @property
-    def _in_parts(self) -> bool:
-        """Whether the current view shows patches or clips of samples."""
-        return bool(self.view._is_patches or self.view._is_clips)
-
     def search(
         self,
         query: Any = None,
@@ -181,7 +176,13 @@ class NeighborIndex(EmbeddingIndex, DuplicatesMixin):
 
     def distance_field(self, name: str) -> DistanceField:
         """Returns where the distances of hits would be stored under a name."""
-        return DistanceField(self.view, name, self.config.patches_field)
+        held, view, field = self.held, self.view, self.config.patches_field
+        if field is None and held.in_parts(view):
+            view = held.flat(held.home)
+        elif field is not None and held.home._is_frames:
+            field = f"frames.{field}"
+
+        return DistanceField(view, name, field)
 
     def store_distances(
         self, hits: Hits, dist_field: str, overwrite: bool = False
@@ -203,7 +204,7 @@ class NeighborIndex(EmbeddingIndex, DuplicatesMixin):
 
     def restriction(self) -> Restriction:
         """Returns what hits must be in: the current view."""
-        return Restriction(self.view, self.config.patches_field, not self.has_view)
+        return Restriction(self.view, self.held, not self.has_view)
 
     def _kneighbors(
         self,
@@ -299,9 +300,13 @@ class NeighborIndex(EmbeddingIndex, DuplicatesMixin):
 
         Unlike the base class it never counts points whose sample or label is gone.
         """
+        held, view = self.held, self.restriction().samples
+        if held.in_parts(view) and not self._patches:
+            view = held.flat(held.home).select(held.ids(view))
+
         sample_ids, label_ids = self._contents.ids()
         self._curr_sample_ids, self._curr_label_ids, keep, good = fbu.filter_ids(
-            self.restriction().samples,
+            view,
             sample_ids,
             label_ids,
             patches_field=self.config.patches_field,

@@ -166,3 +166,38 @@ def why_not_delete(
         return f"it belongs to dataset '{metadata.get('dataset_name')}'"
 
     return None
+
+
+def why_not_remove(
+    dataset_id: str,
+    connection: Connection,
+    collection_name: str,
+    metadata: dict[str, Any],
+) -> str | None:
+    """Returns why removing points would take them from another dataset, or ``None``.
+
+    From a collection that was made for a dataset, that one may always remove.
+
+    Args:
+        dataset_id: the dataset on whose behalf they would be removed
+        connection: where the collection is
+        collection_name: its name
+        metadata: its metadata
+    """
+    ours = metadata.get("owner") == OWNER
+    if ours and metadata.get("dataset_id") == dataset_id:
+        return None
+
+    found = users(connection, collection_name)
+    others = [u for u in found if u.dataset_id != dataset_id]
+    if others:
+        return f"it is also used by {', '.join(map(str, others))}"
+
+    gone = (
+        metadata.get("database_id") == database_id()
+        and metadata.get("dataset_id") not in dataset_names()
+    )
+    if ours and not gone:
+        return f"it belongs to dataset '{metadata.get('dataset_name')}'"
+
+    return None

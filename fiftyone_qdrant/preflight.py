@@ -6,6 +6,7 @@ Qdrant waits for a second or two at most.
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,12 +29,15 @@ from .parameter_table import PARAMETERS
 from .parameters import CollectionParameters
 from .points import DEFAULT_METRIC, check_metric
 from .runs import as_ours, check_new_key, is_builtin, is_unfinished, load_index
+from .samples import Held, check_indexable, home_of
 from .similarity import QdrantSimilarityConfig
-from .sources import NO_COLLECTION, NO_SOURCE, Source
+from .sources import NO_COLLECTION, NO_SOURCE, Source, known_points
 from .status import engine_status, impatient
 
 _COUNTED = 20_000  # samples whose labels are counted one by one
 _PROBED = 1_000  # samples of which more are estimated
+_LOOKED_AT = 50  # samples whose embeddings are looked at, at most
+_MOSTLY = 0.9  # of a collection's points the dataset should have
 
 
 def preflight(
@@ -69,8 +73,12 @@ def preflight(
     source = Source()
     with found.noting("from_brain_key" if from_brain_key else None):
         source = Source.parse(samples, embeddings, model, patches_field, from_brain_key)
+        samples = source.samples(samples)
         if not source.given and not connect:
             raise ConfigError(NO_SOURCE)
+
+    with found.noting("patches_field"):
+        check_indexable(samples, source.patches_field, source.embeddings_field)
 
     if model:
         with found.noting("model"):
@@ -149,19 +157,58 @@ def _check_model(name: str) -> None:
 
 def _count(found: Preflight, wanted: _Wanted) -> None:
     """Counts the vectors, and finds their size in the field."""
-    source = wanted.source
+    source, held = wanted.source, Held(wanted.samples, wanted.source.patches_field)
     with found.noting("embeddings"):
-        labels = source.patches_field
-        found.vectors, found.about = _count_vectors(wanted.samples, labels)
-        if source.embeddings_field is None:
-            return
+        labels, field = source.patches_field, source.embeddings_field
+        total, found.about = _count_vectors(wanted.samples, labels)
+        found.vectors = total
+        if not total:
+            what = "samples" if labels is None else f"'{labels}' labels"
+            raise ConfigError(f"Nothing to index: there are no {what} here")
 
-        found.size = _first_size(wanted.samples, source.embeddings_field, labels)
-        if found.size is None and source.origin is None:
-            raise ConfigError(
-                f"Nothing to index: field '{source.embeddings_field}' gave no "
-                "embeddings"
+        if field is not None:
+            _look_at_field(found, wanted, held)
+
+        _say_which_slices(found, wanted.samples)
+
+
+def _look_at_field(found: Preflight, wanted: _Wanted, held: Held) -> None:
+    source, total = wanted.source, found.vectors or 0
+    field = str(source.embeddings_field)
+    found.size = _first_size(wanted.samples, held, field)
+    if source.origin is not None:
+        return
+
+    if found.size is not None:
+        having = wanted.samples
+        if total > _COUNTED:
+            having = having.limit(_PROBED)
+            found.about = True
+
+        share = held.number(having, field) / max(1, held.number(having))
+        if share < 1:
+            found.vectors = round(total * share)
+            about = "about " if found.about else ""
+            found.notes.append(
+                f"{about}{found.vectors:,} of {total:,} {held} have a value in "
+                f"'{field}': the others are left out"
             )
+    elif source.model is None:
+        raise ConfigError(f"Nothing to index: field '{field}' gave no embeddings")
+    else:
+        found.notes.append(f"The embeddings are stored in field '{field}' as well")
+
+
+def _say_which_slices(found: Preflight, samples: Any) -> None:
+    if samples.media_type != fom.GROUP or samples._is_dynamic_groups:
+        return
+
+    every = samples.select_group_slices(_allow_mixed=True).count()
+    found.notes.append(
+        f"Only the active slice '{samples.group_slice}': {samples.count():,} of "
+        f"{every:,} samples. Open a view of more slices (select_group_slices) to index "
+        "these as well"
+    )
 
 
 def _count_vectors(samples: Any, labels: str | None) -> tuple[int, bool]:
@@ -170,23 +217,28 @@ def _count_vectors(samples: Any, labels: str | None) -> tuple[int, bool]:
     if labels is None:
         return count, False
 
-    _, path = samples._get_label_field_path(labels)
+    held = Held(samples, labels)
     if count <= _COUNTED:
-        return samples.count(path), False
+        return held.number(samples), False
 
-    mean = samples.limit(_PROBED).count(path) / _PROBED
+    mean = held.number(samples.limit(_PROBED)) / _PROBED
     return round(count * mean), True
 
 
-def _first_size(samples: Any, field_name: str, labels: str | None) -> int | None:
+def _first_size(samples: Any, held: Held, field_name: str) -> int | None:
+    labels = held.patches_field
     there: dict[str, Any] = {"$ne": None}
     path = field_name
     if labels is not None:
         _, path = samples._get_label_field_path(labels, field_name)
         there = {"$exists": True}  # in one label of the list
 
-    found = samples.match({path: there}).limit(10)
-    vectors = found.values(path, unwind=labels is not None)
+    found = samples.match({path: there}).limit(_LOOKED_AT).values(path)
+    vectors = itertools.chain.from_iterable(
+        value if held.in_lists(samples) else [value]
+        for value in found
+        if value is not None
+    )
     return next((len(v) for v in vectors if v is not None), None)
 
 
@@ -282,12 +334,25 @@ def _describe(
     elif wanted.connect:
         does = "it is used as it is"
         found.vectors, found.size = count, schema.size
+        _look_up(found, wanted, collection)
 
     found.collection = f"Collection '{name}' has {count:,} points ({whose}): {does}"
     if found.size is not None:
         index_collection.check_size(collection, found.size)
 
     found.size = schema.size
+
+
+def _look_up(found: Preflight, wanted: _Wanted, collection: Collection) -> None:
+    """Says how many points of a collection are of this dataset."""
+    held = Held(home_of(wanted.samples), wanted.source.patches_field)
+    looked_at, known = known_points(held, collection)
+    if looked_at and known < looked_at:
+        found.notes.append(
+            f"{known:,} of {looked_at:,} points looked up are {held} of this dataset"
+        )
+        if known < _MOSTLY * looked_at:
+            found.warnings.append("What is not of this dataset is never found in it")
 
 
 def _estimate(

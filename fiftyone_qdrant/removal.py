@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import fiftyone.core.utils as fou
 
@@ -31,6 +32,7 @@ def remove(
     index: QdrantSimilarityIndex,
     sample_ids: Sequence[str] | None = None,
     label_ids: Sequence[str] | None = None,
+    force: bool = False,
 ) -> Removed:
     """Removes samples or labels from an index; the dataset keeps them.
 
@@ -38,10 +40,15 @@ def remove(
         index: the index
         sample_ids (None): ids of samples; of an index of patches, all their labels
         label_ids (None): ids of labels, for an index of patches
+        force (False): remove them also if the collection is another dataset's
 
     Raises:
-        MissingIDs: if an id is no FiftyOne id
+        MissingIDs: if an id is no FiftyOne id; then none was removed
+        CollectionShared: if the collection is another dataset's, and not ``force``
     """
+    if not force:
+        index.check_removable()
+
     by_sample = label_ids is None and index.config.patches_field is not None
     given = sample_ids if label_ids is None else label_ids
     wanted = list(dict.fromkeys(given or ()))
@@ -52,10 +59,9 @@ def remove(
         count, found = _held(index, ids, by_sample)
         result.removed += count
         result.missing += len(ids) - found
-        if label_ids is None:
-            index.remove_from_index(sample_ids=ids, reload=False)
-        else:
-            index.remove_from_index(label_ids=ids, reload=False)
+        kind = "sample_ids" if label_ids is None else "label_ids"
+        chosen: dict[str, Any] = {kind: ids}
+        index.remove_from_index(**chosen, reload=False, force=True)
 
     index.reload()
     return result

@@ -12,13 +12,12 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
 
-import fiftyone.core.media as fom
 import fiftyone.core.patches as fop
 import fiftyone.core.stages as fos
 from bson import ObjectId
 
-from .errors import ConfigError
 from .hits import Hits
+from .samples import Held
 
 _FEW_IDS = 2_000  # a view known to be so small is searched by its ids at once
 _VIEWS_REMEMBERED = 100
@@ -29,21 +28,23 @@ class Restriction:
 
     Args:
         samples: a :class:`fiftyone.core.collections.SampleCollection`
-        patches_field: the label field, when the hits are labels
+        held: what the index holds
         whole: whether ``samples`` is everything that was indexed
 
     Attributes:
         samples: the flat collection that hits must be in
         whole: as given
+
+    Raises:
+        ConfigError: if ``samples`` does not show what the index holds
     """
 
-    def __init__(self, samples: Any, patches_field: str | None, whole: bool) -> None:
-        if samples.media_type == fom.GROUP:
-            samples = samples.select_group_slices(_allow_mixed=True)
-
+    def __init__(self, samples: Any, held: Held, whole: bool) -> None:
+        held.check(samples)
         self.whole = whole
-        self.samples = samples
-        self._patches_field = patches_field
+        self.samples = held.flat(samples)
+        self._kind = held
+        self._patches_field = held.patches_field
         self._ids: list[str] | None = None
         self._asked: set[str] = set()
         self._held: set[str] = set()
@@ -83,7 +84,11 @@ class Restriction:
     def ids(self) -> list[str]:
         """Returns all its sample ids, or label ids when the hits are labels."""
         if self._ids is None:
-            self._ids = read_ids(self.samples, self._patches_field)
+            if self._made_before:
+                self._ids = sorted(self._kind.existing())
+            else:
+                self._ids = self._kind.ids(self.samples)
+
             self._held = set(self._ids)
             if self.few:
                 self._experience.hits_per_held = math.inf
@@ -100,7 +105,19 @@ class Restriction:
 
         return [h.among(self._held) for h in hits]
 
+    @property
+    def _made_before(self) -> bool:
+        """Whether ``samples`` are copies, which the dataset may have outgrown."""
+        return self.whole and self._kind.remakes
+
     def _ask(self, hits: Sequence[Hits]) -> None:
+        if self._made_before:
+            for h in hits:
+                self._held |= self._kind.still_there(h.ids, h.sample_ids)
+                self._asked.update(h.ids)
+
+            return
+
         documents = self._documents(hits)
         if documents is None:
             self.ids()
@@ -108,7 +125,7 @@ class Restriction:
 
         asked = {i for h in hits for i in h.ids}
         among = [{"$match": {"_id": {"$in": [ObjectId(i) for i in documents]}}}]
-        self._held.update(read_ids(self.samples.mongo(among), self._patches_field))
+        self._held.update(self._kind.ids(self.samples.mongo(among)))
         self._asked |= asked
         if not self.whole:
             per_held = len(asked) / max(1, len(asked & self._held))
@@ -117,19 +134,16 @@ class Restriction:
     def _documents(self, hits: Sequence[Hits]) -> set[str] | None:
         """The ids of the documents in which the hits are, if that is known."""
         samples, field = self.samples, self._patches_field
-        if samples._is_clips:
-            return None
-
-        if field is None and not samples._is_patches:
-            return {i for h in hits for i in h.ids}
-
         if isinstance(samples, fop.PatchesView) and samples.patches_field == field:
             return {i for h in hits for i in h.ids}
 
-        if not samples._is_patches:
-            return {i for h in hits for i in h.sample_ids or ()}
+        if self._kind.in_parts(samples):
+            return None
 
-        return None
+        if field is None:
+            return {i for h in hits for i in h.ids}
+
+        return {i for h in hits for i in h.sample_ids or ()}
 
     @cached_property
     def _experience(self) -> _Experience:
@@ -148,27 +162,3 @@ class _Experience:
 @lru_cache(_VIEWS_REMEMBERED)
 def _experience_of(dataset: str, stages: int, patches_field: str | None) -> _Experience:
     return _Experience()
-
-
-def read_ids(samples: Any, patches_field: str | None) -> list[str]:
-    """Returns the ids of samples, or of their labels; of groups the active slice's.
-
-    Raises:
-        ConfigError: if the samples do not have the field
-    """
-    if patches_field is None:
-        if samples._is_patches or samples._is_clips:
-            return list(samples.values("sample_id"))
-
-        # as values("id"), whose making of 100,000 ObjectIds takes most of its time
-        ids_only = {"$project": {"_id": False, "id": {"$toString": "$_id"}}}
-        return [d["id"] for d in samples._aggregate(post_pipeline=[ids_only])]
-
-    if not samples.has_field(patches_field):
-        raise ConfigError(
-            f"This index holds patches of '{patches_field}', which the view "
-            "does not have. Query a view of samples, or of those patches"
-        )
-
-    _, path = samples._get_label_field_path(patches_field, "id")
-    return [i for i in samples.values(path, unwind=True) if i is not None]

@@ -19,6 +19,7 @@ from fiftyone.brain.similarity import (
 )
 
 from . import index_collection, ownership, points, urls
+from . import samples as kinds
 from .clients import check_there
 from .collection import Collection
 from .configured import KEYWORDS, given
@@ -66,6 +67,8 @@ class QdrantSimilarityConfig(SimilarityConfig):
         timeout (None): seconds a call may take
         engine (None): set by the index itself: ``"embedded"`` or ``"server"``
         unfinished (None): set by a streaming ingest: True until it has ended
+        stores_embeddings (None): set by the index itself: True if the embeddings that
+            its model makes go to the embeddings field as well
         **kwargs: the parameters of the collection, declared and documented in
             :mod:`fiftyone_qdrant.parameter_table`, and the arguments of
             :class:`fiftyone.brain.similarity.SimilarityConfig`
@@ -87,6 +90,7 @@ class QdrantSimilarityConfig(SimilarityConfig):
         timeout: float | None = None,
         engine: str | None = None,
         unfinished: bool | None = None,
+        stores_embeddings: bool | None = None,
         **kwargs: Any,
     ) -> None:
         parameters = CollectionParameters.parse(
@@ -109,6 +113,7 @@ class QdrantSimilarityConfig(SimilarityConfig):
         self.metric = metric
         self.vector_name = vector_name
         self.unfinished = unfinished
+        self.stores_embeddings = stores_embeddings
         self._set_parameters(parameters)
 
         # Where the run was made. A path without an engine is the caller's keyword
@@ -245,15 +250,25 @@ class QdrantSimilarity(Similarity):
     ) -> None:
         """Registers the run if it is new, and saves its results."""
         if key is not None and key not in cls.list_runs(samples):
-            Similarity.register_run(run_results.backend, samples, key, overwrite=False)
+            home = run_results.samples
+            Similarity.register_run(run_results.backend, home, key, overwrite=False)
 
         super().save_run_results(
             samples, key, run_results, overwrite=overwrite, cache=cache
         )
 
     def initialize(self, samples: Any, brain_key: str | None) -> QdrantSimilarityIndex:
-        """Returns a new index, after checking that its place can be used."""
-        index = QdrantSimilarityIndex(samples, self.config, brain_key, backend=self)
+        """Returns a new index, after checking what it is of, and its place.
+
+        Raises:
+            ConfigError: if it cannot be of what FiftyOne was asked to index
+        """
+        given, config = kinds.given_to_compute_similarity(samples), self.config
+        kinds.check_indexable(given, config.patches_field, config.embeddings_field)
+        index = QdrantSimilarityIndex(given, config, brain_key, backend=self)
+        if config.model is not None and config.embeddings_field is not None:
+            config.stores_embeddings = not index.held.has_any(config.embeddings_field)
+
         index.check()
         return index
 
@@ -277,7 +292,8 @@ class QdrantSimilarityIndex(NeighborIndex):
         brain_key: str | None,
         backend: QdrantSimilarity | None = None,
     ) -> None:
-        SimilarityIndex.__init__(self, samples, config, brain_key, backend=backend)
+        home = kinds.home_of(samples)
+        SimilarityIndex.__init__(self, home, config, brain_key, backend=backend)
         DuplicatesMixin.__init__(self)
         self._dataset_id = str(samples._root_dataset._doc.id)  # even if it is deleted
         connection = config.connection()

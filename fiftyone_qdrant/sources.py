@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
+import fiftyone as fo
 import fiftyone.brain.internal.core.utils as fbu
-import fiftyone.core.media as fom
 import numpy as np
+from fiftyone import ViewField as F
 
 from . import points
-from .errors import ConfigError, MissingIDs, QdrantPluginError
-from .restriction import read_ids
+from .collection import Collection
+from .errors import ConfigError, QdrantPluginError
 from .runs import as_ours, is_builtin, list_indexes, load_index
+from .samples import TIMES, Held, home_of, listed
 from .similarity import QdrantSimilarityIndex
 
 NO_SOURCE = (
@@ -20,6 +23,8 @@ NO_SOURCE = (
     "similarity run to take vectors from"
 )
 NO_COLLECTION = "Give the collection_name of the collection to connect to"
+
+_SOME = 1_000  # ids that tell what another index is of
 
 Embedded = tuple[Any, Any, Any]  # embeddings, sample ids and, of patches, label ids
 
@@ -137,6 +142,9 @@ class Source:
         Raises:
             ConfigError: if the run does not exist, or is of something else
         """
+        if embeddings and patches_field and samples.has_field(patches_field):
+            embeddings = _of_label(samples, patches_field, embeddings)
+
         if from_brain_key is None:
             return cls(embeddings, model, patches_field)
 
@@ -170,6 +178,21 @@ class Source:
         """The model, unless the run that had it told whether it embeds text."""
         return self.model if self.origin is None or not self.origin.model else None
 
+    def samples(self, given: Any) -> Any:
+        """Returns what to index: what is given, of frames if the other run is.
+
+        Args:
+            given: the dataset or view
+        """
+        if self.origin is None or given._is_generated:
+            return given
+
+        view = given._root_dataset.load_brain_view(self.origin.brain_key)
+        if not view._is_generated:
+            return given
+
+        return Held(home_of(view), self.patches_field).of(given)
+
     def open(self, dataset: Any) -> OtherIndex | None:
         """Opens the other run, if there is one.
 
@@ -177,6 +200,38 @@ class Source:
             ConfigError: if it cannot be opened
         """
         return None if self.origin is None else OtherIndex(dataset, self.origin)
+
+
+def _of_label(samples: Any, patches_field: str, path: str) -> str:
+    """A field of labels by its name, however much of its path is given."""
+    _, root = samples._get_label_field_path(patches_field)
+    for prefix in (f"{root}.", f"{patches_field}."):
+        if path.startswith(prefix):
+            return path.removeprefix(prefix)
+
+    return path
+
+
+def known_points(held: Held, collection: Collection) -> tuple[int, int]:
+    """Looks up some points of a collection in the dataset.
+
+    Returns:
+        how many were looked up, and how many of them the dataset has
+
+    Raises:
+        ConfigError: if that is none
+    """
+    page = next(iter(collection.scroll(payload=False)), [])[:_SOME]
+    ids = [points.from_point_id(record.id) for record in page]
+    known = len(held.still_there(ids))
+    if ids and not known:
+        raise ConfigError(
+            f"Collection '{collection.name}' is of something else: none of the "
+            f"{len(ids):,} points looked up is one of the {held} of dataset "
+            f"'{held.home._root_dataset.name}'"
+        )
+
+    return len(ids), known
 
 
 class OtherIndex:
@@ -222,6 +277,39 @@ class OtherIndex:
         of_patches = self._origin.patches_field is not None
         ids = self._index.label_ids if of_patches else self._index.sample_ids
         return None if ids is None else set(map(str, ids))
+
+    def indexed_of(self, samples: Any) -> Any:
+        """Returns the samples, or those of the dataset that it has if it has others.
+
+        From the dataset an index is not seen to be of another group slice, or of clips.
+
+        Raises:
+            ConfigError: if it has nothing of the dataset
+        """
+        known = self._present
+        if known is None or not known or not isinstance(samples, fo.Dataset):
+            return samples
+
+        held = Held(samples, self._origin.patches_field)
+        if not known.isdisjoint(held.ids(samples)):
+            return samples
+
+        some = list(known)[:_SOME]
+        slices = held.as_indexed(samples, some)
+        if slices is not samples:
+            return slices
+
+        times = samples.get_field_schema(embedded_doc_type=TIMES)
+        for field in times:
+            clips = samples.values(samples._get_label_field_path(field, "id")[1])
+            if not known.isdisjoint(itertools.chain.from_iterable(map(listed, clips))):
+                return samples.to_clips(field)
+
+        raise ConfigError(
+            f"Nothing to index: similarity run '{self._origin.brain_key}' is of "
+            f"nothing that dataset '{samples.name}' shows. Open the view that it was "
+            "made of, and create the index from that"
+        )
 
     def embed(self, samples: Any) -> Embedded:
         """Returns what it has of samples.
@@ -269,29 +357,105 @@ class OtherIndex:
         )
 
 
+def why_not_embed(index: QdrantSimilarityIndex) -> str | None:
+    """Returns why an index cannot embed samples that are new, or ``None`` if it can."""
+    field, model = index.config.embeddings_field, index.config.model
+    if field is not None and not (model and index.config.stores_embeddings):
+        if index.held.has_field(field):
+            return None
+
+        return (
+            f"The embeddings of index '{index.key}' came from field '{field}', which "
+            "is gone, so it cannot embed. Make the field again, or another index"
+        )
+
+    if model is not None:
+        return None
+
+    return (
+        f"Index '{index.key}' was made from given vectors, so it cannot embed new "
+        f"{index.held}. Add them with index.add_to_index(embeddings, sample_ids)"
+    )
+
+
 def embed(index: QdrantSimilarityIndex, samples: Any) -> Embedded:
     """Returns embeddings, sample ids and label ids from the index's own source.
+
+    What its embeddings field has nothing for is embedded by its model, if that was
+    made to fill the field.
 
     Raises:
         ConfigError: if the index knows neither an embeddings field nor a model
     """
+    reason = why_not_embed(index)
+    if reason is not None:
+        raise ConfigError(reason)
+
+    field = index.config.embeddings_field
+    if field is None:
+        computed: Embedded = index.compute_embeddings(samples, progress=False)
+        return computed
+
+    stored = from_field(index, samples)
+    if not index.config.stores_embeddings:
+        return stored
+
+    there = {str(i) for i in (stored[1] if stored[2] is None else stored[2])}
+    rest = _without(index, samples, there)
+    if not len(rest):
+        return stored
+
+    computed = index.compute_embeddings(rest, progress=False)
+    return _joined(stored, computed) if there else computed
+
+
+def from_field(index: QdrantSimilarityIndex, samples: Any) -> Embedded:
+    """Returns what the index's embeddings field has of samples, as :func:`embed`."""
     config = index.config
-    if config.embeddings_field is not None:
-        found: Embedded = fbu.get_embeddings(
-            samples,
-            patches_field=config.patches_field,
-            embeddings_field=config.embeddings_field,
-        )
-        return found
+    if config.stores_embeddings and not index.held.has_any(config.embeddings_field):
+        return np.empty((0, 0)), [], None if config.patches_field is None else []
 
-    if config.model is None:
-        raise ConfigError(
-            f"Index '{index.key}' was made from given vectors, so it cannot embed new "
-            "samples. Add them with index.add_to_index(embeddings, sample_ids)"
-        )
+    if config.patches_field is not None and not index.held.in_lists(samples):
+        return _from_single_labels(index, samples)
 
-    computed: Embedded = index.compute_embeddings(samples, progress=False)
-    return computed
+    found: Embedded = fbu.get_embeddings(
+        samples,
+        patches_field=config.patches_field,
+        embeddings_field=config.embeddings_field,
+    )
+    return found
+
+
+def _from_single_labels(index: QdrantSimilarityIndex, samples: Any) -> Embedded:
+    """The same of labels that are no list, which FiftyOne 1.22 mistakes for lists."""
+    held, config = index.held, index.config
+    _, path = samples._get_label_field_path(
+        config.patches_field, config.embeddings_field
+    )
+    there = samples.match(F(path) != None)  # noqa: E711
+    sample_ids = there.values("sample_id" if there._is_patches else "id")
+    field = None if there.has_field(path) else fo.VectorField()
+    return there.values(path, _field=field), sample_ids, held.ids(there)
+
+
+def _without(index: QdrantSimilarityIndex, samples: Any, ids: set[str]) -> Any:
+    if index.config.patches_field is None:
+        return samples.select([i for i in samples.values("id") if i not in ids])
+
+    rest = [i for i in index.held.ids(samples) if i not in ids]
+    return samples.select_labels(ids=rest, fields=index.config.patches_field)
+
+
+def _joined(first: Embedded, second: Embedded) -> Embedded:
+    if not len(second[1]):
+        return first
+
+    vectors, samples, labels = zip(first, second, strict=True)
+    return (
+        np.concatenate([np.asarray(v) for v in vectors]),
+        [*samples[0], *samples[1]],
+        None if labels[0] is None else [*labels[0], *labels[1]],
+    )
 
 
 def labels_by_sample(samples: Any, field: str) -> list[tuple[str, list[str]]]:
@@ -313,34 +477,23 @@ def selected_samples(
     Raises:
         MissingIDs: if the dataset does not have some of them
     """
-    field = index.config.patches_field
-    dataset = index.samples
-    if dataset.media_type == fom.GROUP:
-        dataset = dataset.select_group_slices(_allow_mixed=True)
+    wanted = (sample_ids if label_ids is None else label_ids) or []
+    points.to_point_ids(wanted)
+    held = index.held
+    if label_ids is None and held.patches_field is not None:  # samples of patches
+        held = Held(held.home, None)
 
-    wanted = sample_ids if label_ids is None else label_ids
-    points.to_point_ids(wanted or ())
-    if label_ids is not None:
-        view = dataset.select_labels(ids=label_ids, fields=field)
-    else:
-        view = dataset.select(sample_ids)
-
-    found = read_ids(view, None if label_ids is None else field)
-    missing = sorted(set(wanted or ()) - set(found))
-    if missing:
-        raise MissingIDs(
-            f"{len(missing)} of the selected ids (such as {missing[0]}) are not in "
-            f"dataset '{dataset.name}'"
-        )
-
-    return view
+    index.use_home(held.renewed(wanted))
+    return Held(index.samples, held.patches_field).select(wanted)
 
 
 def ids_in(index: QdrantSimilarityIndex, samples: Any) -> dict[str, list[str]]:
     """Returns what samples hold that an index can: ``sample_ids`` or ``label_ids``.
 
-    Of groups that is the active slice, as everywhere, unless the view has others.
+    Of groups that is the active slice, as everywhere, unless the view has others. Of
+    videos it is their frames or clips, if the index holds these.
+
+    Raises:
+        ConfigError: if it is a view of something else
     """
-    field = index.config.patches_field
-    kind = "sample_ids" if field is None else "label_ids"
-    return {kind: read_ids(samples, field)}
+    return index.held.named(index.held.wanted(samples))

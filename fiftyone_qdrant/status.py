@@ -318,5 +318,6 @@ class _Reader:
 
     def _shared(self, index: QdrantSimilarityIndex) -> Any:
         """What indexes of the same samples or labels have in common."""
-        own = index.key if index.samples._is_frames else None
-        return (own, index.config.patches_field)
+        whole = index.held.flat(index.samples) is index.samples
+        own = None if whole and not index.samples._is_generated else index.key
+        return (own, index.config.patches_field, coverage.source_field(index))

@@ -7,19 +7,20 @@ from typing import Any
 
 import fiftyone.core.utils as fou
 import numpy as np
-from fiftyone import ViewField as F
 
-from .ingest import Ingested, Progress, add_ids
-from .restriction import Restriction, read_ids
+from . import coverage
+from .errors import CollectionNotFound, ConfigError, IngestInterrupted
+from .ingest import INGEST_ENDS, Ingested, Progress, add_ids, note_if_finished
+from .samples import Held
 from .similarity import QdrantSimilarityIndex
-from .sources import embed, selected_samples
+from .sources import from_field, why_not_embed
 
 _BATCH = 2048
 
 
 @dataclass(frozen=True)
 class Drift:
-    """How an index and its dataset differ, in sample ids, or label ids of patches.
+    """How an index and its dataset differ, in ids of what the index holds.
 
     Attributes:
         missing: in the dataset, not in the index
@@ -31,6 +32,7 @@ class Drift:
         behind: in both, but missing or different on one of several replicas
         shared: why points of others are left alone, so that there are no orphans, or
             ``None``
+        obstacle: why it cannot be mended, or ``None``
     """
 
     missing: list[str]
@@ -39,6 +41,7 @@ class Drift:
     shared: str | None = None
     compared: bool = True
     behind: list[str] = field(default_factory=list)
+    obstacle: str | None = None
 
     @property
     def summary(self) -> str:
@@ -64,31 +67,38 @@ def find_drift(index: QdrantSimilarityIndex, samples: Any) -> Drift:
 
     Args:
         index: the index
-        samples: the dataset or view that should be indexed; an index of frames is
-            compared with the frames it was made for. Orphans are what the whole
+        samples: the dataset or view that should be indexed. For an index of frames or
+            clips, their videos mean these as they are now. Orphans are what the whole
             dataset no longer has, whatever the view, if the collection is its alone.
             Of groups, the active slice should be, unless the view has others
-    """
-    if index.samples._is_frames:
-        samples = index.samples
 
-    embedded = index.config.embeddings_field
+    Raises:
+        ConfigError: if the view is of something else than the index holds
+    """
+    held = index.held.following(samples)
     shared = index.why_not_delete() if index.collection.exists() else None
-    sample_ids, label_ids = index.all_ids()  # first: what is added now is no orphan
-    indexed = set((sample_ids if label_ids is None else label_ids).tolist())
-    patches = index.config.patches_field
-    existing = set(Restriction(index.samples, patches, whole=True).ids())
-    indexable = samples if embedded is None else _with_embedding(index, samples)
-    wanted = read_ids(indexable, patches)
+    indexed = _indexed(index)  # first: what is added now is no orphan
+    existing = held.existing()
+    samples = held.as_indexed(samples, list(indexed)[: coverage.SOME])
+    found = held.wanted(samples, coverage.source_field(index))
+    wanted = held.among(existing, found)
+    missing = [i for i in wanted if i not in indexed]
     behind = _behind(index, wanted, indexed)
-    skipped = set(behind)  # they are written again in any case
+    from_field = index.config.embeddings_field is not None
+    changed: list[str] = []
+    obstacle = why_not_embed(index)
+    if from_field and obstacle is None:
+        rest = indexed.difference(behind)  # they are written again in any case
+        changed = _changed(index, samples, [i for i in wanted if i in rest])
+
     return Drift(
-        missing=[i for i in wanted if i not in indexed],
-        orphans=[] if shared else sorted(indexed - existing),
-        changed=[] if embedded is None else _changed(index, wanted, indexed - skipped),
+        missing=missing,
+        orphans=[] if shared else sorted(indexed - existing.union(wanted)),
+        changed=changed,
         shared=shared,
-        compared=embedded is not None,
+        compared=from_field,
         behind=behind,
+        obstacle=obstacle if missing or behind else None,
     )
 
 
@@ -98,7 +108,7 @@ def sync(
     drift: Drift | None = None,
     progress: Progress = None,
 ) -> tuple[Drift, Ingested]:
-    """Adds what is missing, removes orphans, and writes changed embeddings again.
+    """Adds what is missing, writes changed embeddings again, then removes orphans.
 
     Args:
         index: the index
@@ -108,32 +118,50 @@ def sync(
 
     Returns:
         what had drifted, and what was written
+
+    Raises:
+        ConfigError: if it cannot be mended; then nothing was changed
+        IngestInterrupted: if adding failed on the way; then nothing was removed
     """
     drift = drift or find_drift(index, samples)
-    if drift.orphans:
-        index.remove_from_index(**_by_kind(index, drift.orphans), reload=False)
+    if drift.obstacle is not None:
+        raise ConfigError(
+            f"Nothing was changed: {len(drift.missing):,} are missing. {drift.obstacle}"
+        )
 
-    outdated = drift.missing + drift.changed + drift.behind
     ingested = Ingested()
+    outdated = drift.missing + drift.changed + drift.behind
     if outdated:
-        ingested = add_ids(index, outdated, progress)
+        index.use_home(_up_to_date(index, samples).home)
+        _write(index, outdated, progress, ingested)
+
+    if drift.orphans:
+        index.remove_from_index(**index.held.named(drift.orphans), reload=False)
 
     index.reload()
+    note_if_finished(index)
     return drift, ingested
 
 
-def _by_kind(index: QdrantSimilarityIndex, ids: list[str]) -> dict[str, Any]:
-    kind = "sample_ids" if index.config.patches_field is None else "label_ids"
-    return {kind: ids}
+def _write(
+    index: QdrantSimilarityIndex, ids: list[str], progress: Progress, done: Ingested
+) -> None:
+    try:
+        add_ids(index, ids, progress, done)
+    except INGEST_ENDS:
+        raise
+    except Exception as e:
+        if not done.points:
+            raise
+
+        raise IngestInterrupted(
+            f"{done.points:,} of {len(ids):,} were written to index '{index.key}' and "
+            f"nothing was removed, then this happened: {e}. Do the same again to go on"
+        ) from e
 
 
-def _with_embedding(index: QdrantSimilarityIndex, samples: Any) -> Any:
-    """Leaves out what the embeddings field has nothing for."""
-    field, patches = index.config.embeddings_field, index.config.patches_field
-    if patches is None:
-        return samples.exists(field)
-
-    return samples.filter_labels(patches, F(field) != None)  # noqa: E711
+def _up_to_date(index: QdrantSimilarityIndex, samples: Any) -> Held:
+    return index.held.following(samples).up_to_date(index.config.embeddings_field)
 
 
 def _behind(
@@ -147,19 +175,37 @@ def _behind(
     return [] if whole is None else [i for i in both if i not in whole]
 
 
-def _changed(
-    index: QdrantSimilarityIndex, wanted: list[str], indexed: set[str]
-) -> list[str]:
+def _indexed(index: QdrantSimilarityIndex) -> set[str]:
+    try:
+        return index.point_ids()
+    except CollectionNotFound:
+        return set()
+
+
+def _changed(index: QdrantSimilarityIndex, samples: Any, both: list[str]) -> list[str]:
+    if not both:
+        return []
+
+    held = _up_to_date(index, samples)
     changed: list[str] = []
-    both = [i for i in wanted if i in indexed]
-    for ids in fou.iter_batches(both, _BATCH):
-        view = selected_samples(index, **_by_kind(index, list(ids)))
-        now, sample_ids, label_ids = embed(index, view)
-        found = [str(i) for i in (sample_ids if label_ids is None else label_ids)]
-        then = index.get_embeddings(**_by_kind(index, found))[0]
-        now = np.asarray(now, np.float32)
-        close = np.isclose(now, then, rtol=1e-5, atol=1e-6)
-        same: Any = close.all(axis=1)  # numpy's types make it one bool
-        changed.extend(i for i, is_same in zip(found, same, strict=True) if not is_same)
+    try:
+        for ids in fou.iter_batches(both, _BATCH):
+            changed.extend(_changed_of(index, held.select(list(ids))))
+    finally:
+        if held.home._is_frames:
+            held.home._dataset.delete()  # made for this alone
 
     return changed
+
+
+def _changed_of(index: QdrantSimilarityIndex, view: Any) -> list[str]:
+    now, sample_ids, label_ids = from_field(index, view)
+    found = [str(i) for i in (sample_ids if label_ids is None else label_ids)]
+    if not found:
+        return []
+
+    then = index.get_embeddings(**index.held.named(found))[0]
+    now = np.asarray(now, np.float32)
+    close = np.isclose(now, then, rtol=1e-5, atol=1e-6)
+    same: Any = close.all(axis=1)  # numpy's types make it one bool
+    return [i for i, is_same in zip(found, same, strict=True) if not is_same]

@@ -9,6 +9,7 @@ from fiftyone_qdrant.errors import ConfigError
 from fiftyone_qdrant.parameter_table import CLUSTER, GROUPS, PARAMETERS, STORAGE
 from fiftyone_qdrant.points import DISTANCES
 from fiftyone_qdrant.preflight import preflight
+from fiftyone_qdrant.samples import vector_fields
 from fiftyone_qdrant.sources import (
     NO_COLLECTION,
     NO_SOURCE,
@@ -128,8 +129,10 @@ def _source(ctx):
     if params.get("embeddings"):
         return "embeddings"
 
-    has_field = ctx.dataset.get_field_schema(ftype=fo.VectorField)
-    return "model" if params.get("model") or not has_field else "embeddings"
+    if params.get("model"):
+        return "model"
+
+    return "embeddings" if vector_fields(ctx.target_view()) else "model"
 
 
 def _hidden(source):
@@ -205,8 +208,8 @@ def _run_input(ctx, inputs):
 
 
 def _patches_input(ctx, inputs):
-    fields = _label_fields(ctx.dataset)
-    if not fields and not ctx.params.get("patches_field"):
+    fields = _with_given(ctx, "patches_field", _label_fields(ctx.target_view()))
+    if not fields:
         return
 
     inputs.enum(
@@ -219,7 +222,8 @@ def _patches_input(ctx, inputs):
 
 
 def _field_input(ctx, inputs):
-    fields = _vector_fields(ctx.dataset, ctx.params.get("patches_field"))
+    found = vector_fields(ctx.target_view(), ctx.params.get("patches_field"))
+    fields = _with_given(ctx, "embeddings", found)
     inputs.enum(
         "embeddings",
         fields,
@@ -310,16 +314,12 @@ def _refuse(inputs, problems):
     return types.Error(label=". ".join(elsewhere))
 
 
-def _label_fields(dataset):
-    schema = dataset.get_field_schema(ftype=fo.EmbeddedDocumentField)
+def _with_given(ctx, name, choices):
+    """Adds a path that Python gives: it may be longer, or of a field not declared."""
+    given = ctx.params.get(name)
+    return choices if given in (None, "", *choices) else [*choices, given]
+
+
+def _label_fields(samples):
+    schema = samples.get_field_schema(ftype=fo.EmbeddedDocumentField)
     return [n for n, f in schema.items() if issubclass(f.document_type, _PATCHES)]
-
-
-def _vector_fields(dataset, patches_field):
-    if patches_field in _label_fields(dataset):
-        _, root = dataset._get_label_field_path(patches_field)
-        schema = dataset.get_field_schema(flat=True, ftype=fo.VectorField)
-        prefix = f"{root}."
-        return [n[len(prefix) :] for n in schema if n.startswith(prefix)]
-
-    return list(dataset.get_field_schema(ftype=fo.VectorField))

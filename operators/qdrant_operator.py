@@ -8,6 +8,7 @@ from fiftyone_qdrant.connection import ENVIRONMENT, KEYWORDS, belonging, keys_ke
 from fiftyone_qdrant.errors import ConfigError
 from fiftyone_qdrant.jobs import Pace, progress_label
 from fiftyone_qdrant.runs import list_indexes, load_index
+from fiftyone_qdrant.sources import ids_in
 
 from .forms import mark_invalid
 
@@ -117,7 +118,8 @@ def selected_ids(ctx, index, target=None):
     """Returns what is selected, as ``sample_ids`` or ``label_ids`` of an index.
 
     For an index of patches, selected labels count, and selected samples stand for
-    all their labels. In a patches view, what is selected are labels.
+    all their labels. In a patches view, what is selected are labels; for an index of
+    frames or clips, selected videos stand for theirs.
 
     Args:
         ctx: the execution context
@@ -131,27 +133,23 @@ def selected_ids(ctx, index, target=None):
     field = index.config.patches_field
     samples = [] if target == "SELECTED_LABELS" else list(ctx.selected or [])
     labels = [] if target == "SELECTED_SAMPLES" else ctx.selected_labels or []
-    in_patches = ctx.view is not None and ctx.view._is_patches
     if field is not None:
         ids = [i["label_id"] for i in labels if i.get("field", field) == field]
-        if not ids and in_patches:
-            ids = samples
-
         if ids:
             return {"label_ids": ids}
 
     if not samples:
         if field is None and labels:
             raise ConfigError(
-                f"Labels are selected, but index '{index.key}' holds samples. Select "
-                "samples first"
+                f"Labels are selected, but index '{index.key}' holds {index.held}. "
+                f"Select {index.held} first"
             )
 
         what = "samples" if field is None else f"samples or '{field}' labels"
         raise ConfigError(f"Nothing is selected. Select {what} first")
 
-    if in_patches:
-        samples = ctx.view.select(samples).values("sample_id")
-        return {"sample_ids": list(dict.fromkeys(samples))}
+    view = ctx.dataset if ctx.view is None else ctx.view
+    if index.held.in_parts(view) or index.held.stands_for_parts(view):
+        return ids_in(index, view.select(samples))
 
     return {"sample_ids": samples}

@@ -7,9 +7,11 @@ import fiftyone.operators.types as types
 from fiftyone.core.collections import SampleCollection
 from fiftyone.operators.executor import ExecutionResult
 
+from fiftyone_qdrant.errors import CollectionShared, QdrantPluginError
 from fiftyone_qdrant.removal import remove
+from fiftyone_qdrant.runs import load_index
 
-from .forms import brain_key_input
+from .forms import brain_key_input, mark_invalid
 from .qdrant_operator import ICONS, QdrantOperator, chosen_index
 from .targets import target_ids, target_inputs
 
@@ -32,10 +34,13 @@ class RemoveSelected(QdrantOperator):
     def form(self, ctx, inputs):
         key = brain_key_input(ctx, inputs)
         target_inputs(ctx, inputs, key)
+        if key is not None:
+            _shared_input(ctx, inputs, key)
 
     def execute(self, ctx):
         index = chosen_index(ctx)
-        done = remove(index, **target_ids(ctx, index))
+        force = ctx.params.get("force") is True
+        done = remove(index, **target_ids(ctx, index), force=force)
         return {
             "removed": done.removed,
             "missing": done.missing,
@@ -56,6 +61,7 @@ class RemoveSelected(QdrantOperator):
         selected: Sequence[str] | None = None,
         labels: Sequence[str] | None = None,
         confirm: bool = False,
+        force: bool = False,
         delegate: bool = False,
     ) -> ExecutionResult:
         """Removes samples or labels from an index; the dataset keeps them.
@@ -66,11 +72,30 @@ class RemoveSelected(QdrantOperator):
             selected (None): the ids of the samples to remove
             labels (None): the ids of the labels to remove, for an index of patches
             confirm (False): remove the whole dataset, if nothing else is given
+            force (False): remove them also if the collection is another dataset's, as
+                that of a clone is
             delegate (False): run it in a delegated worker
 
         Returns:
             a :class:`fiftyone.operators.executor.ExecutionResult` with the numbers
             of removed points and of samples or labels that had none
         """
-        params = {"brain_key": brain_key, "confirm": confirm}
+        params = {"brain_key": brain_key, "confirm": confirm, "force": force}
         return self._run(samples, params, delegate, selected, labels)
+
+
+def _shared_input(ctx, inputs, key):
+    """Asks once more where the vectors are another dataset's, too."""
+    try:
+        load_index(ctx.dataset, key).check_removable()
+    except CollectionShared as e:
+        inputs.bool(
+            "force",
+            default=False,
+            label="Take them from the other dataset as well",
+            description=str(e),
+        )
+        if not ctx.params.get("force"):
+            mark_invalid(inputs, "force", str(e))
+    except QdrantPluginError as e:
+        inputs.view("unreachable", types.Warning(label=str(e)))

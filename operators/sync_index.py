@@ -9,7 +9,7 @@ from fiftyone_qdrant.errors import QdrantPluginError
 from fiftyone_qdrant.runs import load_index
 from fiftyone_qdrant.sync import find_drift, sync
 
-from .forms import brain_key_input
+from .forms import brain_key_input, mark_invalid
 from .qdrant_operator import ICONS, QdrantOperator, chosen_index, progress
 
 _CHANGED_MEDIA = (
@@ -40,13 +40,23 @@ class SyncIndex(QdrantOperator):
             return
 
         try:
-            drift = find_drift(load_index(ctx.dataset, key), samples)
+            index = load_index(ctx.dataset, key)
+            drift = find_drift(index, samples)
         except QdrantPluginError as e:
             inputs.view("failure", types.Error(label=str(e)))
-        else:
-            about = "" if drift.compared else _CHANGED_MEDIA
-            notice = types.Notice(label=drift.summary, description=about)
-            inputs.view("drift", notice)
+            return
+
+        if drift.obstacle is not None:
+            warning = types.Warning(label=drift.summary, description=drift.obstacle)
+            inputs.str("drift", view=warning)
+            if not ctx.params.get("dry_run"):
+                mark_invalid(inputs, "drift", drift.obstacle)
+
+            return
+
+        about = "" if drift.compared or not index.config.model else _CHANGED_MEDIA
+        notice = types.Notice(label=drift.summary, description=about)
+        inputs.view("drift", notice)
 
     def execute(self, ctx):
         index = chosen_index(ctx)

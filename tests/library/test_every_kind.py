@@ -1,0 +1,189 @@
+"""Whatever can be created can be queried, counted, synced, added to and removed from.
+
+Each kind that FiftyOne has, through both doors: Python's, with given vectors, and the
+operators', with those of a field.
+"""
+
+import fiftyone.brain as fob
+import fiftyone.operators as foo
+import numpy as np
+import pytest
+
+from fiftyone_qdrant.coverage import of_view
+from fiftyone_qdrant.errors import ConfigError
+from fiftyone_qdrant.matches import find_similar
+from fiftyone_qdrant.runs import list_indexes, load_index
+from fiftyone_qdrant.status import index_status
+from fiftyone_qdrant.sync import find_drift, sync
+from tests.library import kinds
+
+
+def run(name, samples, **params):
+    operator = foo.get_operator(f"@community/qdrant/{name}")
+    return operator(samples, "index", **params).result
+
+
+def by_api(world, view):
+    """Vectors are given: the index knows no source to embed from."""
+    vectors = [world.vectors[i] for i in world.ids(view)]
+    if world.patches_field is None:
+        fob.compute_similarity(
+            view,
+            embeddings=np.array(vectors),
+            brain_key="index",
+            backend="qdrant",
+            metric="euclidean",
+        )
+        return
+
+    index = fob.compute_similarity(
+        view,
+        patches_field=world.patches_field,
+        embeddings=False,
+        brain_key="index",
+        backend="qdrant",
+        metric="euclidean",
+    )
+    if view._is_patches:
+        parents = view.values("sample_id")
+    else:
+        _, path = view._get_label_field_path(world.patches_field, "id")
+        parents = [
+            sample
+            for sample, labels in zip(*view.values(["id", path]), strict=True)
+            for _ in (labels if isinstance(labels, list) else [labels])
+        ]
+
+    index.add_to_index(np.array(vectors), parents, world.ids(view))
+
+
+def by_operator(world, view):
+    run(
+        "create_qdrant_index",
+        view,
+        embeddings="vector",
+        patches_field=world.patches_field,
+        metric="euclidean",
+    )
+
+
+@pytest.fixture(params=kinds.KINDS)
+def world(request, rng):
+    made = kinds.KINDS[request.param]()
+    made.filled = made.fill(rng)
+    yield made
+    made.dataset.reload()
+    for key in list_indexes(made.dataset):
+        load_index(made.dataset, key).collection.drop()
+
+    made.dataset.delete()
+
+
+@pytest.fixture(params=[by_api, by_operator], ids=["api", "operator"])
+def indexed(request, world):
+    request.param(world, world.filled)
+    world.dataset.reload()
+    return world
+
+
+def index_of(world):
+    world.dataset.reload()
+    return load_index(world.dataset, "index")
+
+
+def test_it_is_found_by_its_ids_everywhere_and_within_a_part(indexed):
+    view = indexed.filled
+    ids = indexed.ids(view)
+    query = ids[1]
+    found = view.sort_by_similarity(query, k=3, brain_key="index")
+    assert shown(indexed, found) == set(indexed.nearest(query, 3))
+
+    part = indexed.part(view)
+    inside = indexed.ids(part)
+    assert 0 < len(inside) < len(ids)
+    index = index_of(indexed).use_view(part)
+    (hits,) = index.search(query, k=2)
+    assert hits.ids == indexed.nearest(query, 2, inside)
+    assert index.index_size == len(inside)
+
+    whole = find_similar(index_of(indexed), query, k=3)
+    assert whole.ids == indexed.nearest(query, 3)
+    assert shown(indexed, whole.view) == set(whole.ids)
+
+
+def shown(world, view):
+    return set(world.ids(view))
+
+
+def test_it_is_counted_and_in_step(indexed):
+    number = len(indexed.vectors)
+    index = index_of(indexed)
+    status = index_status(indexed.dataset, "index")
+    assert index.total_index_size == index.index_size == number
+    assert (status.points, status.total, status.missing) == (number, number, 0)
+    assert (status.orphans, status.state) == (0, "ready")
+    assert of_view(index, indexed.filled) == (number, number)
+    for samples in (indexed.filled, *indexed.wholes()):
+        drift = find_drift(index, samples)
+        assert (drift.missing, drift.orphans, drift.changed) == ([], [], [])
+
+    assert len(index.find_unique(2) or index.unique_ids) == 2
+
+
+def test_drift_is_seen_and_mended(indexed, rng):
+    before = set(indexed.vectors)
+    indexed.shrink()
+    indexed.grow()
+    indexed.dataset.reload()
+    view = indexed.fill(rng, indexed.again())
+    after = set(indexed.ids(view))
+    given = index_of(indexed).config.embeddings_field is None
+    # A field of clips is in the documents of that view alone
+    wholes = indexed.wholes() if given or not view._is_clips else []
+    for samples in (view, *wholes):
+        drift = find_drift(index_of(indexed), samples)
+        assert set(drift.orphans) == before - after
+        assert set(drift.missing) == after - before
+
+    assert index_status(indexed.dataset, "index").orphans == len(before - after)
+    planned = run("sync_index", view, dry_run=True)
+    assert planned["missing"] == len(after - before)
+    assert index_of(indexed).point_ids() == before
+    if given:
+        with pytest.raises(ConfigError, match=r"Nothing was changed.*given vectors"):
+            sync(index_of(indexed), view)
+
+        assert index_of(indexed).point_ids() == before
+        return
+
+    done = run("sync_index", view)
+    assert (done["added"], done["removed"]) == tuple(
+        map(len, (after - before, before - after))
+    )
+    index = index_of(indexed)
+    assert index.point_ids() == after
+    query = (after - before).pop()
+    assert find_similar(index, query, k=3).ids == indexed.nearest(query, 3, after)
+
+
+def test_what_is_removed_is_missing_and_comes_back(indexed):
+    ids = indexed.ids(indexed.filled)
+    chosen = ids[:2]
+    labels = chosen if indexed.patches_field is not None else None
+    selected = None if labels else chosen
+    view = indexed.filled
+    done = run("remove_selected", view, selected=selected, labels=labels)
+    assert (done["removed"], done["missing"]) == (2, 0)
+    for samples in (view, *indexed.wholes()):
+        assert set(find_drift(index_of(indexed), samples).missing) == set(chosen)
+
+    if index_of(indexed).config.embeddings_field is not None:
+        added = run("add_selected_to_index", view, selected=selected, labels=labels)
+        assert added["new"] == 2
+        assert index_of(indexed).point_ids() == set(ids)
+
+    collection = index_of(indexed).collection
+    run("cleanup_collection", indexed.dataset, confirm=collection.name)
+    assert not collection.exists()
+    indexed.dataset.reload()
+    assert list_indexes(indexed.dataset) == []
