@@ -78,8 +78,14 @@ def check_indexable(
         _check_no_patches(samples)
         return
 
+    if isinstance(samples, fop.PatchesView) and patches_field != samples.patches_field:
+        raise ConfigError(
+            f"This view shows patches of '{samples.patches_field}', not "
+            f"'{patches_field}'. Give patches_field='{samples.patches_field}'"
+        )
+
     field = samples.get_field(patches_field)
-    if not _is_label(field):
+    if not is_label(field):
         raise ConfigError(
             f"'{patches_field}' is no label field of '{samples._root_dataset.name}'. "
             "Give the label field whose patches to index as patches_field="
@@ -95,12 +101,6 @@ def check_indexable(
         raise ConfigError(
             "Videos have no patches. Index a view of frames: dataset.to_frames(), with "
             "a label field of the frames as patches_field"
-        )
-
-    if isinstance(samples, fop.PatchesView) and patches_field != samples.patches_field:
-        raise ConfigError(
-            f"This view shows patches of '{samples.patches_field}', not "
-            f"'{patches_field}'. Give patches_field='{samples.patches_field}'"
         )
 
 
@@ -129,7 +129,7 @@ def vector_fields(samples: Any, patches_field: str | None = None) -> list[str]:
     """
     prefix = ""
     if patches_field is not None:
-        if not samples.has_field(patches_field):
+        if not is_label(samples.get_field(patches_field)):
             return []
 
         _, root = samples._get_label_field_path(patches_field)
@@ -609,11 +609,12 @@ def _in_list(schema: Any, path: str, prefix: str) -> bool:
 
     above = [prefix + ".".join(parents[: n + 1]) for n in range(len(parents))]
     return any(
-        isinstance(schema[p], fof.ListField) or _is_label(schema[p]) for p in above
+        isinstance(schema[p], fof.ListField) or is_label(schema[p]) for p in above
     )
 
 
-def _is_label(field: Any) -> bool:
+def is_label(field: Any) -> bool:
+    """Whether a field, if there is one, is of labels."""
     kind = getattr(field, "document_type", None)
     return kind is not None and issubclass(kind, fol.Label)
 

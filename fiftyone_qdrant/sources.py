@@ -15,7 +15,7 @@ from . import points
 from .collection import Collection
 from .errors import ConfigError, QdrantPluginError
 from .runs import as_ours, is_builtin, list_indexes, load_index
-from .samples import TIMES, Held, home_of, listed
+from .samples import TIMES, Held, home_of, is_label, listed
 from .similarity import QdrantSimilarityIndex
 
 NO_SOURCE = (
@@ -142,7 +142,7 @@ class Source:
         Raises:
             ConfigError: if the run does not exist, or is of something else
         """
-        if embeddings and patches_field and samples.has_field(patches_field):
+        if embeddings and patches_field and is_label(samples.get_field(patches_field)):
             embeddings = _of_label(samples, patches_field, embeddings)
 
         if from_brain_key is None:
