@@ -58,13 +58,14 @@ def pytest_report_header(config):
     ]
 
 
+def pytest_itemcollected(item):
+    if _is_quick(item):
+        item.add_marker(pytest.mark.quick)
+
+
 def pytest_collection_modifyitems(config, items):
     """Quick ones first; leave out what cannot run here, and keep count of it."""
     items.sort(key=_slowness)
-    for item in items:
-        if _is_quick(item):
-            item.add_marker(pytest.mark.quick)
-
     reasons = {}
     if any(i.get_closest_marker("mount") for i in items) and not _mounts():
         reasons["mount"] = "no disk can be mounted here (root, or sudo -n, can)"
@@ -98,10 +99,10 @@ def _slowness(item):
 def _is_quick(item):
     """Most of what a change breaks is seen without the App, and on one engine."""
     folder, *_ = item.path.relative_to(isolation.REPO / "tests").parts
-    engines = {"stand-in", "server", "server-grpc"}  # see tests/library/conftest.py
-    params = getattr(item, "callspec", None)
-    twice = params is not None and params.params.get("place") in engines
-    return folder in _QUICK_FOLDERS and not twice
+    params = item.callspec.params if hasattr(item, "callspec") else {}
+    engine = params.get("place", "embedded")  # see tests/library/conftest.py
+    slow = item.get_closest_marker("slow") is not None
+    return folder in _QUICK_FOLDERS and engine == "embedded" and not slow
 
 
 def _mounts():

@@ -225,9 +225,15 @@ class Form:
         expect(self.execute_button).to_have_count(0, timeout=60_000)
 
     def expect_refused(self, sentence: str | re.Pattern) -> None:
-        """Wait until the form shows why it cannot be sent."""
+        """Wait until the form shows why it cannot be sent, and stays so.
+
+        The button is disabled for a moment whenever the form is resolved, so it
+        counts only once that is over.
+        """
         expect(self.box.get_by_text(sentence)).to_be_visible()
-        expect(self.execute_button).to_be_disabled()
+        for _ in range(2):
+            self.page.wait_for_load_state("networkidle")
+            expect(self.execute_button).to_be_disabled()
 
     def result(self, title: str) -> dict[str, str]:
         """Wait for the result; returns its lines as ``{label: value}``."""

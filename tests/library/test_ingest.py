@@ -213,6 +213,7 @@ def ingest_in_child(name, model, path, log):
     create_index(dataset, "index", model=model, path=path)
 
 
+@pytest.mark.slow
 def test_a_killed_ingest_goes_on_and_embeds_at_most_one_batch_twice(
     make_dataset, digits_model, rng, tmp_path
 ):

@@ -25,6 +25,7 @@ def resident():
     return pages * resource.getpagesize()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads Linux's /proc")
 def test_memory_stays_flat_while_a_model_streams(rng, digits_model, monkeypatch):
     dataset = fo.Dataset()

@@ -5,9 +5,12 @@ import io
 import re
 from pathlib import Path
 
+import pytest
+
 README = Path(__file__).resolve().parents[2] / "README.md"
 
 
+@pytest.mark.slow
 def test_ten_lines_of_python_print_what_the_readme_says(make_dataset, digits_model):
     section = README.read_text().partition("## Ten lines of Python")[2]
     code = re.search(r"```python\n(.*?)```", section, re.DOTALL)[1]

@@ -83,7 +83,12 @@ def test_risk_rises_with_what_can_be_lost(registered):
         for op in registered
         if not is_panel(op)
     }
-    assert risks["cleanup_collection"] == max(risks.values())
+    assert risks["cleanup_collection"] == order.index(types.RiskLevel.DANGEROUS)
+    assert all(
+        risk < risks["cleanup_collection"]
+        for name, risk in risks.items()
+        if name != "cleanup_collection"
+    )
     assert risks["query_similar"] == min(risks.values())
     assert risks["remove_selected"] > risks["add_selected_to_index"]
 

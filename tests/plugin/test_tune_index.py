@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fiftyone.brain as fob
 import pytest
+from fiftyone.operators.executor import ExecutionError
 
 from fiftyone_qdrant.runs import load_index
 from fiftyone_qdrant.tuning import in_force
@@ -110,3 +111,23 @@ def test_the_form_marks_a_wrong_value(indexed):
 
     assert fields["brain_key"].invalid
     assert "hnsw_config.m must be between" in fields["brain_key"].error_message
+
+
+def test_an_unknown_parameter_is_refused(indexed):
+    with pytest.raises(ExecutionError, match="Unknown parameter 'hnsw'"):
+        call("tune_index", indexed, brain_key="index", hnsw={"m": 8})
+
+
+def test_another_quantization_replaces_the_one_before(indexed):
+    for kind in (INT8, {"binary": {"always_ram": True}}):
+        operator("tune_index")(indexed, "index", quantization_config=kind)
+    assert list(load_index(indexed, "index").config.quantization_config) == ["binary"]
+
+
+def test_what_is_as_asked_is_no_change(indexed):
+    """Nor is ``False`` where nothing was said: it is what holds then."""
+    settings = {"on_disk": True, "hnsw_config": {"m": 8, "on_disk": False}}
+    told = operator("tune_index")(indexed, "index", **settings).result
+    assert told["changes"]
+    again = operator("tune_index")(indexed, "index", **settings).result
+    assert not again["changes"]

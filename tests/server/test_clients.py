@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -54,14 +55,21 @@ def test_threads_share_a_client(index, server):
     assert len(set(used)) == 1
 
 
-def test_threads_that_connect_at_once_end_with_one_client(server):
-    place = resolve({"url": server.url})
+def test_threads_that_connect_at_once_end_with_one_client(server, monkeypatch):
+    place, opened = resolve({"url": server.url}), []
+    given, together = clients._open, threading.Barrier(8)
+
+    def open_with_others(connection):
+        together.wait(10)  # all find that there is none yet
+        opened.append(given(connection))
+        return opened[-1]
+
+    monkeypatch.setattr(clients, "_open", open_with_others)
     with ThreadPoolExecutor(8) as threads:
-        made = set(threads.map(lambda _: clients.connect(place), range(8)))
+        returned = set(threads.map(lambda _: clients.connect(place), range(8)))
     (kept,) = clients._clients.values()
-    assert kept in made
-    assert not kept._client.closed
-    assert all(c._client.closed for c in made - {kept})
+    assert (returned, len(opened)) == ({kept}, 8)
+    assert [c for c in opened if not c._client.closed] == [kept]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")

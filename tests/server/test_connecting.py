@@ -57,6 +57,7 @@ def test_refused(fails):
     fails("refused", url, ConnectionFailed, saying="nothing listens there")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("grpc", [False, True])
 def test_silent(grpc, fails, monkeypatch):
     """As an unroutable address: packets go, nothing comes back."""
@@ -84,6 +85,7 @@ def test_silent(grpc, fails, monkeypatch):
             s.close()
 
 
+@pytest.mark.slow
 def test_accepts_but_never_answers(server, fails):
     server.faults = [Fault(stall=True)]
     fails(
