@@ -5,6 +5,7 @@ What is known of the collection is read once, and forgotten when asked to.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -88,8 +89,13 @@ class CollectionCalls:
         """The ``QdrantClient`` or ``EmbeddedClient`` that serves the collection."""
         return connect(self.connection)
 
-    def call(self, method: str, *args: Any, **kwargs: Any) -> Any:
+    def call(self, method: str | Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Calls a method of the client for this collection, again where it helps.
+
+        Args:
+            method: its name, or a function that takes the client in its place
+            *args: its arguments after the collection's name
+            **kwargs: its keyword arguments
 
         Raises:
             QdrantPluginError: whatever went wrong, in words
@@ -99,6 +105,9 @@ class CollectionCalls:
 
         def call() -> Any:
             with translated(place, self.name):
+                if callable(method):
+                    return method(client, self.name, *args, **kwargs)
+
                 return getattr(client, method)(self.name, *args, **kwargs)
 
         try:

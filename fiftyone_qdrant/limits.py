@@ -6,11 +6,14 @@ collection's description; what is met unawares is learned from the refusal.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextvars import copy_context
 from dataclasses import dataclass, fields, replace
 from typing import Any, TypeVar
 
-from .errors import LimitExceeded, RequestTooLarge
+from .errors import LimitExceeded, QdrantPluginError, RequestTooLarge
 
 T = TypeVar("T")
 
@@ -103,7 +106,11 @@ class Bounds:
                     raise
 
     def in_parts(
-        self, count: int, size: Callable[[Limits], int], call: Callable[[int, int], T]
+        self,
+        count: int,
+        size: Callable[[Limits], int],
+        call: Callable[[int, int], T],
+        at_once: int = 1,
     ) -> Iterator[T]:
         """Yields what ``call`` returns for one part after the other of something.
 
@@ -111,24 +118,65 @@ class Bounds:
             count: how much there is of it
             size: how much of it a call may be about
             call: from where to where; what proves too much is divided
+            at_once (1): how many calls may be under way; when one fails, those that
+                are have ended, and none follows
 
         Raises:
             RequestTooLarge: if even one is too large
         """
-        start, largest = 0, max(1, count)
-        while start < count:
-            end = min(start + max(1, min(largest, size(self.limits))), count)
-            try:
-                result = call(start, end)
-            except LimitExceeded as e:
-                self.learn(e)
-                if size(self.limits) >= end - start:
-                    raise
-            except RequestTooLarge:
-                if end - start == 1:
-                    raise
+        largest, next_start = max(1, count), 0
+        under_way: deque[tuple[int, int, Future[T]]] = deque()
+        with _Threads(at_once) as threads:
+            while under_way or next_start < count:
+                while next_start < count and len(under_way) < at_once:
+                    step = max(1, min(largest, size(self.limits)))
+                    end = min(next_start + step, count)
+                    begun = threads.begin(call, next_start, end)
+                    under_way.append((next_start, end, begun))
+                    next_start = end
 
-                largest = (end - start) // 2
-            else:
-                yield result
-                start = end
+                start, end, answer = under_way.popleft()
+                try:
+                    result = answer.result()
+                except (LimitExceeded, RequestTooLarge) as e:
+                    if isinstance(e, LimitExceeded):
+                        self.learn(e)
+                        hopeless = size(self.limits) >= end - start
+                    else:
+                        hopeless = end - start == 1
+                        largest = max(1, (end - start) // 2)
+
+                    if hopeless:
+                        raise
+
+                    wait([answer for _, _, answer in under_way])
+                    under_way.clear()
+                    next_start = start
+                else:
+                    yield result
+
+
+class _Threads:
+    """Calls in threads, or at once where there is only one at a time."""
+
+    def __init__(self, number: int) -> None:
+        self._pool = ThreadPoolExecutor(number) if number > 1 else None
+
+    def __enter__(self) -> _Threads:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def begin(self, call: Callable[[int, int], T], start: int, end: int) -> Future[T]:
+        if self._pool is not None:  # with what is set for the job that it is part of
+            return self._pool.submit(copy_context().run, call, start, end)
+
+        answer: Future[T] = Future()
+        try:
+            answer.set_result(call(start, end))
+        except QdrantPluginError as e:
+            answer.set_exception(e)
+
+        return answer

@@ -17,6 +17,7 @@ from .points import Matrix
 _MAX_BYTES = 8 * 2**20
 _MAX_POINTS = 1000
 _BYTES_PER_FLOAT = 22
+_WRITES_AT_ONCE = 2  # while one message is waited for, the next is made
 _BYTES_PER_POINT = 200
 _SEEN_AFTER = (0, 0.2, 1)  # seconds: an acknowledged write may reach a replica later
 
@@ -44,9 +45,10 @@ def write(
         _upload(collection, ids, vectors, payloads)
         return
 
-    step, done = _batch_size(vectors.shape[1]), 0
+    step = _batch_size(vectors.shape[1])
+    written: list[int] = []  # by several threads, in no order
 
-    def upsert(start: int, end: int) -> int:
+    def upsert(start: int, end: int) -> None:
         try:
             _upsert(collection, ids[start:end], vectors[start:end], payloads[start:end])
         except RequestTooLarge as e:
@@ -57,18 +59,18 @@ def write(
                 f"{sentence(e)} It held only the point of {ids[start]}"
             ) from e
 
-        return end
+        written.append(end - start)
 
     try:
-        for end in collection.bounds.in_parts(
-            len(ids), lambda known: known.writes(step), upsert
+        for _ in collection.bounds.in_parts(
+            len(ids), lambda known: known.writes(step), upsert, _WRITES_AT_ONCE
         ):
-            done = end
+            pass
     except RequestTooLarge:
         raise
     except (ConnectionFailed, EngineError) as e:
         raise type(e)(
-            f"{sentence(e)} {done} of {len(ids)} points are known to be "
+            f"{sentence(e)} {sum(written)} of {len(ids)} points are known to be "
             "written. Do it again to write all: those that are there are "
             "replaced"
         ) from e

@@ -58,8 +58,9 @@ def server():
 
 @pytest.fixture
 def samples(make_dataset, monkeypatch):
-    """60 samples, written in batches of 20."""
+    """60 samples, written in batches of 20, one at a time: it is known which fails."""
     monkeypatch.setattr(writing, "_MAX_POINTS", 20)
+    monkeypatch.setattr(writing, "_WRITES_AT_ONCE", 1)
     return make_dataset(60)
 
 
