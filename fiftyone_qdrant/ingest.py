@@ -126,9 +126,6 @@ def create_index(
 
     goes_on = is_unfinished(samples, brain_key)
     other = source.open(samples._root_dataset)
-    if other is not None:
-        samples = other.indexed_of(samples)
-
     if goes_on:
         index = _reopen(samples, brain_key, source)
     else:
@@ -382,7 +379,9 @@ def _go_through(
             if done < len(ids) and job.cancelled:
                 raise ingest.cancelled
 
-    index.collection.flush()
+    if ingest.done.new or ingest.done.replaced:
+        index.collection.flush()
+
     index.reload()
 
 

@@ -202,23 +202,32 @@ class Held:
 
         return view
 
-    def as_indexed(self, samples: Any, ids: Sequence[str]) -> Any:
-        """Returns a dataset of groups as those slices of it that an index is of.
-
-        Args:
-            samples: the dataset or view; only a dataset's slice is not what is meant
-            ids: some ids of the index
-        """
-        if not isinstance(samples, fod.Dataset) or self.flat(samples) is samples:
-            return samples
+    def slices(self, dataset: Any, ids: Sequence[str]) -> list[str]:
+        """Returns the group slices of a dataset that have some of the ids, if any."""
+        if self.flat(dataset) is dataset:
+            return []
 
         path = "_id"
         if self.patches_field is not None:
-            path = self._label_path(samples, "_id")
+            path = self._label_path(dataset, "_id")
 
         query = {path: {"$in": [ObjectId(i) for i in ids]}}
-        name = f"{samples.group_field}.name"
-        slices = samples._sample_collection.distinct(name, query)
+        name = f"{dataset.group_field}.name"
+        found: list[str] = dataset._sample_collection.distinct(name, query)
+        return found
+
+    def as_indexed(self, samples: Any, ids: Sequence[str]) -> Any:
+        """Returns a dataset of groups as the slices that an index is of.
+
+        Args:
+            samples: the dataset or view; a dataset stands for its active slice, unless
+                the index has others only
+            ids: some ids of the index
+        """
+        if not isinstance(samples, fod.Dataset):
+            return samples
+
+        slices = self.slices(samples, ids)
         if not slices or samples.group_slice in slices:
             return samples
 
@@ -595,7 +604,7 @@ class Held:
 
 
 def _is_vector(field: Any) -> bool:
-    if isinstance(field, fof.ListField):
+    if type(field) is fof.ListField:
         return type(field.field) in (type(None), fof.FloatField, fof.IntField)
 
     return isinstance(field, (fof.VectorField, fof.ArrayField))

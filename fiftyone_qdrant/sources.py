@@ -8,6 +8,7 @@ from typing import Any
 
 import fiftyone as fo
 import fiftyone.brain.internal.core.utils as fbu
+import fiftyone.core.media as fom
 import numpy as np
 from fiftyone import ViewField as F
 
@@ -179,19 +180,26 @@ class Source:
         return self.model if self.origin is None or not self.origin.model else None
 
     def samples(self, given: Any) -> Any:
-        """Returns what to index: what is given, of frames if the other run is.
+        """Returns what to index: what is given, or what the other run is of.
 
         Args:
-            given: the dataset or view
+            given: the dataset or view. A dataset does not show that the other run is of
+                its frames, its clips or another group slice
+
+        Raises:
+            ConfigError: if the run has nothing of the dataset
         """
         if self.origin is None or given._is_generated:
             return given
 
         view = given._root_dataset.load_brain_view(self.origin.brain_key)
-        if not view._is_generated:
+        if view._is_generated:
+            return Held(home_of(view), self.patches_field).of(given)
+
+        if given.media_type not in (fom.VIDEO, fom.GROUP):
             return given
 
-        return Held(home_of(view), self.patches_field).of(given)
+        return OtherIndex(given._root_dataset, self.origin).indexed_of(given)
 
     def open(self, dataset: Any) -> OtherIndex | None:
         """Opens the other run, if there is one.
@@ -291,13 +299,12 @@ class OtherIndex:
             return samples
 
         held = Held(samples, self._origin.patches_field)
+        slices = held.slices(samples, list(known)[:_SOME])
+        if set(slices) - {samples.group_slice}:
+            return samples.select_group_slices(slices, _allow_mixed=True)
+
         if not known.isdisjoint(held.ids(samples)):
             return samples
-
-        some = list(known)[:_SOME]
-        slices = held.as_indexed(samples, some)
-        if slices is not samples:
-            return slices
 
         times = samples.get_field_schema(embedded_doc_type=TIMES)
         for field in times:
