@@ -22,11 +22,17 @@ if TYPE_CHECKING:
 
     from .clients import Client
 
+OWNER = "fiftyone"
+"""In the metadata of collections made here: who made them."""
+
 _WRITES = {
+    "batch_update_points",
     "create_collection",
     "create_payload_index",
     "delete",
     "delete_collection",
+    "delete_payload",
+    "delete_vectors",
     "update_collection",
     "upsert",
 }
@@ -47,6 +53,7 @@ class Schema:
         filterable: whether filters on the sample id are indexed
         num_points: about how many points it has
         replicas: copies of each point that there should be
+        other_vectors: the names of what other vectors points may have
     """
 
     size: int
@@ -56,6 +63,12 @@ class Schema:
     filterable: bool = True
     num_points: int = 0
     replicas: int = 1
+    other_vectors: tuple[str, ...] = ()
+
+    @property
+    def ours(self) -> bool:
+        """Whether it was made here: no one else's data are in its points."""
+        return self.metadata.get("owner") == OWNER
 
     @property
     def needs_float64(self) -> bool:
@@ -146,7 +159,10 @@ class CollectionCalls:
         schema = self._schema
         if schema is None:
             info = self.info()
-            name, vectors = self._choose_vectors(info.config.params.vectors)
+            params = info.config.params
+            sparse = sorted(getattr(params, "sparse_vectors", None) or {})
+            name, vectors = self._choose_vectors(params.vectors, sparse)
+            named = params.vectors if isinstance(params.vectors, dict) else {}
             metadata = dict(getattr(info.config, "metadata", None) or {})
             self.bounds.limits = Limits.of(info.config)
             schema = self._schema = Schema(
@@ -156,29 +172,49 @@ class CollectionCalls:
                 name,
                 points.SAMPLE_ID in info.payload_schema,
                 info.points_count or 0,
-                info.config.params.replication_factor or 1,
+                params.replication_factor or 1,
+                tuple(n for n in (*named, *sparse) if n != name),
             )
 
         return schema
 
-    def _choose_vectors(self, vectors: Any) -> tuple[str | None, models.VectorParams]:
-        name = self._vector_name
-        if not isinstance(vectors, dict):
+    def _choose_vectors(
+        self, vectors: Any, sparse: list[str]
+    ) -> tuple[str | None, models.VectorParams]:
+        name, own = self._vector_name, f"Collection '{self.name}'"
+        if vectors and not isinstance(vectors, dict):
             if name is not None:
                 raise CollectionMismatch(
                     f"The vectors of collection '{self.name}' have no name: leave out "
                     f"vector_name='{name}'"
                 )
 
-            return None, vectors
+            vectors = {None: vectors}
 
-        if name is None and len(vectors) == 1:
-            (name,) = vectors
-
-        if name not in vectors:
+        usable = {
+            n: v for n, v in (vectors or {}).items() if v.multivector_config is None
+        }
+        if not usable:
+            kind = "multivectors" if vectors else "sparse vectors"
             raise CollectionMismatch(
-                f"Collection '{self.name}' has several vectors per point. Choose one "
-                f"with vector_name: {', '.join(sorted(vectors))}"
+                f"{own} has only {kind if vectors or sparse else 'payload'}. An index "
+                "needs one dense vector per point: use another collection_name"
             )
 
-        return name, vectors[name]
+        if name is None and len(usable) == 1:
+            (name,) = usable
+
+        if name not in usable:
+            listed = ", ".join(sorted(map(str, usable)))
+            if name in sparse or name in (vectors or {}):
+                raise CollectionMismatch(
+                    f"'{name}' of {own[0].lower()}{own[1:]} is no dense vector. Choose "
+                    f"one with vector_name: {listed}"
+                )
+
+            raise CollectionMismatch(
+                f"{own} has several vectors per point. Choose one with vector_name: "
+                f"{listed}"
+            )
+
+        return name, usable[name]

@@ -7,11 +7,12 @@ from functools import cached_property
 from typing import Any
 
 from . import ownership
+from .calls import OWNER
 from .collection import Collection, list_collections
 from .connection import Connection
 from .errors import CollectionNotFound, QdrantPluginError
 from .footprint import disk_bytes, vector_bytes
-from .ownership import OWNER, User
+from .ownership import User
 
 MINE = "this dataset"
 OTHERS = "other dataset"

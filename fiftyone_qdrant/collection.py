@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_IDS_TO_CHECK = 10
 _CREATION = "creation"  # in a collection's metadata: which call made it
 
 
@@ -74,14 +75,14 @@ class Collection(CollectionReads):
         )
 
     def check_ids(self) -> None:
-        """Looks at one point to see whether ids are FiftyOne's.
+        """Looks at some points to see whether ids are FiftyOne's.
 
         Raises:
-            CollectionMismatch: if they are not
+            CollectionMismatch: if none of them is
         """
-        found, _ = self.call("scroll", limit=1, with_payload=False)
-        for record in found:
-            points.from_point_id(record.id)
+        found, _ = self.call("scroll", limit=_IDS_TO_CHECK, with_payload=False)
+        if found and not any(points.is_fiftyones(r.id) for r in found):
+            points.from_point_id(found[0].id)
 
     def create(
         self,

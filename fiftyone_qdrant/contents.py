@@ -17,6 +17,7 @@ from bson import ObjectId
 from . import points, writing
 from .collection import Collection
 from .errors import CollectionNotFound, ConfigError, MissingIDs
+from .matrices import Name, to_matrix
 from .points import Matrix
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class Batch:
 
         samples = to_list(sample_ids)
         labels = None if label_ids is None else to_list(label_ids)
-        vectors = points.to_matrix(embeddings, name=_namer(samples, labels))
+        vectors = to_matrix(embeddings, name=_namer(samples, labels))
         if patches and labels is None and samples:
             raise ConfigError("This index holds patches: give label_ids as well")
 
@@ -220,7 +221,7 @@ class Contents:
             missing.extend(i for i in ids if i not in found)
             self._tell_missing(missing, allow_missing, warn_missing)
 
-        self._collection.delete(ids)
+        writing.remove(self._collection, ids)
 
     def embeddings(
         self,
@@ -354,7 +355,7 @@ def to_list(ids: Any) -> list[str]:
     return [str(ids)] if isinstance(ids, (str, ObjectId)) else [str(i) for i in ids]
 
 
-def _namer(samples: list[str], labels: list[str] | None) -> points.Name:
+def _namer(samples: list[str], labels: list[str] | None) -> Name:
     """Returns what gives a vector its name in errors: that of its sample."""
 
     def name(row: int) -> str:

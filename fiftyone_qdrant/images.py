@@ -14,8 +14,8 @@ import fiftyone.core.models as fom
 import fiftyone.utils.image as foui
 from PIL import Image
 
-from . import points
 from .errors import ConfigError
+from .matrices import to_matrix
 from .points import Matrix
 
 
@@ -42,7 +42,7 @@ def embed(image: Any, model: Any) -> Matrix:
         picture = _read(path, model)
 
     with model:
-        return points.to_matrix(model.embed(picture))
+        return to_matrix(model.embed(picture))
 
 
 def _read(path: str, model: Any) -> Any:

@@ -56,7 +56,7 @@ def described_names(connection: Connection) -> dict[str, str]:
 def check(collection: Collection, config: Any) -> bool:
     """Checks an existing collection before it is used; returns whether it exists.
 
-    ``config.metric`` becomes the collection's.
+    ``config.metric`` and ``config.vector_name`` become the collection's.
 
     Raises:
         CollectionMismatch: if it has another metric than the config asks for, or
@@ -67,7 +67,7 @@ def check(collection: Collection, config: Any) -> bool:
     if schema is None:
         return False
 
-    config.metric = schema.metric
+    config.metric, config.vector_name = schema.metric, schema.vector_name
     if config.patches_field is not None and not schema.filterable:
         collection.make_filterable()
 

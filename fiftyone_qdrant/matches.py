@@ -9,9 +9,9 @@ from typing import Any
 import fiftyone.core.labels as fol
 import fiftyone.core.patches as fop
 
-from . import points
 from .errors import MissingIDs, VectorError
 from .hits import Hits
+from .matrices import to_matrix
 from .similarity import QdrantSimilarityIndex
 
 
@@ -211,7 +211,7 @@ def parse_vector(index: QdrantSimilarityIndex, text: str) -> list[float]:
     if not numbers:
         raise VectorError("Give the numbers of a vector")
 
-    (vector,) = points.to_matrix(numbers, index.collection.schema().size).tolist()
+    (vector,) = to_matrix(numbers, index.collection.schema().size).tolist()
     return list(vector)
 
 

@@ -96,8 +96,9 @@ def nearest_to_point(
     from qdrant_client import models
 
     (point_id,) = points.to_point_ids([point])
-    if collection.schema().needs_float64:
-        return _scan_for_point(collection, point, k, options, ids, with_samples)
+    schema = collection.schema()
+    if schema.needs_float64 or schema.vector_name is not None:  # it may have none
+        return _nearest_to_stored(collection, point, k, options, ids, with_samples)
 
     itself = models.QueryRequest.model_construct(
         filter=among([point] if ids is None or point in ids else []),
@@ -118,7 +119,7 @@ def nearest_to_point(
     return nearby.after(hits).within(options.max_distance).first(k)
 
 
-def _scan_for_point(
+def _nearest_to_stored(
     collection: Collection,
     point: str,
     k: int,
@@ -131,7 +132,7 @@ def _scan_for_point(
         raise MissingIDs(f"{point} is not in the index")
 
     query = collection.to_vectors(records)
-    (nearby,) = scan.rank(collection, query, k + 1, ids=ids, with_samples=with_samples)
+    (nearby,) = nearest(collection, query, k + 1, options, ids, with_samples)
     asked = records if ids is None or point in ids else []
     hits = _to_itself(collection, asked, with_samples)
     others = nearby.without([point])
@@ -282,7 +283,10 @@ def _search_params(
 
 def _to_hits(answer: Answer, with_samples: bool, reverse: bool, metric: str) -> Hits:
     found = answer.points
-    ids = [points.from_point_id(p.id) for p in found]
+    ids = [
+        points.from_point_id(p.id) if points.is_fiftyones(p.id) else points.NOBODY
+        for p in found
+    ]
     samples = [_sample_id(p) for p in found] if with_samples else None
     scores = np.array([p.score for p in found], dtype=np.float64)
     to_distances = points.from_farthest_scores if reverse else points.to_distances
@@ -301,4 +305,4 @@ def _farthest(query: list[float] | str) -> models.RecommendQuery:
 
 
 def _sample_id(point: models.ScoredPoint | models.Record) -> str:
-    return str((point.payload or {}).get(points.SAMPLE_ID))
+    return str((point.payload or {}).get(points.SAMPLE_ID, points.NOBODY))

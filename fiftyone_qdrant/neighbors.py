@@ -18,6 +18,7 @@ from .distance_field import DistanceField, check_field_name
 from .embeddings import EmbeddingIndex
 from .errors import CollectionNotFound, ConfigError, MissingIDs
 from .hits import Hits
+from .matrices import to_matrix
 from .options import POST_AGGREGATIONS, QueryOptions
 from .points import Matrix
 from .restriction import Restriction
@@ -336,7 +337,7 @@ class NeighborIndex(EmbeddingIndex, DuplicatesMixin):
 
         array = np.asarray(parsed)
         if np.issubdtype(array.dtype, np.number):
-            return points.to_matrix(array, self._collection.schema().size)
+            return to_matrix(array, self._collection.schema().size)
 
         return to_list(parsed)
 
@@ -351,7 +352,7 @@ def _by_id(hits: Hits) -> dict[str, float]:
 def _to_array(query: Any) -> Any:
     """A list of vectors, the only form that JSON has, as FiftyOne expects them."""
     nested = isinstance(query, (list, tuple)) and len(query) and np.ndim(query[0]) == 1
-    return points.to_matrix(query) if nested else query
+    return to_matrix(query) if nested else query
 
 
 def _is_nothing(query: Any) -> bool:

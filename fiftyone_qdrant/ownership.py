@@ -14,9 +14,8 @@ from typing import Any
 
 import fiftyone.core.odm as foo
 
+from .calls import OWNER
 from .connection import EMBEDDED, Connection
-
-OWNER = "fiftyone"
 
 
 @dataclass(frozen=True)

@@ -17,14 +17,13 @@ import fiftyone.core.media as fom
 import fiftyone.zoo as foz
 
 from . import index_collection, ownership
-from .calls import Schema
+from .calls import OWNER, Schema
 from .collection import Collection
 from .connection import EMBEDDED, Connection
 from .embedded.launcher import is_store
 from .errors import CollectionNotFound, ConfigError
 from .estimates import estimate, in_words
 from .forecast import Preflight, Problem
-from .ownership import OWNER
 from .parameter_table import PARAMETERS
 from .parameters import CollectionParameters
 from .points import DEFAULT_METRIC, check_metric

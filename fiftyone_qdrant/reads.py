@@ -1,6 +1,8 @@
 """What is read of one Qdrant collection: counts, ids, points and their vectors.
 
-Within the limits of its strict mode, and on servers several pages at once.
+Within the limits of its strict mode, and on servers several pages at once. Points that
+were not made from FiftyOne ids are skipped, and so are those that lack the vectors that
+are used: in a collection of others points may have just some vectors.
 """
 
 from __future__ import annotations
@@ -35,7 +37,7 @@ class CollectionReads(CollectionCalls):
     """One collection, as far as it is read."""
 
     def count(self) -> int:
-        """Returns the exact number of points; where no count is, ids are counted.
+        """Returns the exact number of points with the vectors that are used.
 
         Raises:
             CollectionNotFound: if the collection does not exist
@@ -43,7 +45,8 @@ class CollectionReads(CollectionCalls):
 
         def count(limits: Limits) -> int:
             if limits.search_allow_exact:
-                return int(self.call("count", exact=True).count)
+                holding = self._holding()
+                return int(self.call("count", holding, exact=True).count)
 
             return sum(len(page) for page in self.scroll(payload=False))
 
@@ -51,6 +54,15 @@ class CollectionReads(CollectionCalls):
 
     def present(self, ids: Sequence[str]) -> set[str]:
         """Returns those of the given sample or label ids that are in it."""
+        if self._used_name() is None:
+            return self.existing(ids)
+
+        vectors = self.with_vectors()
+        pages = self._retrieved(ids, self._page_size(), payload=False, vectors=vectors)
+        return {points.from_point_id(r.id) for page in pages for r in self._held(page)}
+
+    def existing(self, ids: Sequence[str]) -> set[str]:
+        """Returns those of the given ids of which there are points, of any vectors."""
         pages = self._retrieved(ids, IDS_PER_CALL, payload=False, vectors=False)
         return {points.from_point_id(r.id) for page in pages for r in page}
 
@@ -74,17 +86,18 @@ class CollectionReads(CollectionCalls):
         if self.schema().replicas < 2:
             return self.present(ids)
 
-        most = self._page_size() if alike else IDS_PER_CALL
+        look = alike or self._used_name() is not None
         pages = self._retrieved(
             ids,
-            most,
+            self._page_size() if look else IDS_PER_CALL,
             models.ReadConsistencyType.ALL,
             payload=alike,
-            vectors=alike and self.with_vectors(),
+            vectors=look and self.with_vectors(),
         )
+        held = (r for page in pages for r in self._held(page))
         try:
             with patient(None):  # a node that is down is not waited for
-                return {points.from_point_id(r.id) for page in pages for r in page}
+                return {points.from_point_id(r.id) for r in held}
         except ReplicasMissing as e:
             logger.info("The replicas cannot be compared: %s", e)
             return None
@@ -134,6 +147,7 @@ class CollectionReads(CollectionCalls):
     ) -> Iterator[list[models.Record]]:
         most = self._page_size() if vectors else IDS_PER_CALL
         chosen = vectors and self.with_vectors()
+        condition = self._holding(condition)
         method: Any = reading.scroll if vectors and self._over_grpc else "scroll"
 
         def read(offset: Any) -> Any:
@@ -149,11 +163,14 @@ class CollectionReads(CollectionCalls):
             )
 
         if not vectors or not self._remote:
-            yield from _pages(read)
+            for page in _pages(read):
+                yield self._without_foreign(page)
+
             return
 
         with ThreadPoolExecutor(1) as thread:  # reads one page ahead
-            yield from _pages(lambda offset: thread.submit(read, offset))
+            for page in _pages(lambda offset: thread.submit(read, offset)):
+                yield self._without_foreign(page)
 
     def _picked(
         self, sample_ids: set[str], vectors: bool
@@ -169,7 +186,8 @@ class CollectionReads(CollectionCalls):
     def retrieve(self, ids: Sequence[str]) -> Iterator[list[models.Record]]:
         """Yields the points with the given ids page by page, in the order given."""
         vectors = self.with_vectors()
-        return self._retrieved(ids, self._page_size(), vectors=vectors)
+        for page in self._retrieved(ids, self._page_size(), vectors=vectors):
+            yield self._held(page)
 
     def _retrieved(
         self,
@@ -202,6 +220,41 @@ class CollectionReads(CollectionCalls):
             retrieve,
             at_once=_READS_AT_ONCE if self._remote else 1,
         )
+
+    def _used_name(self) -> str | None:
+        known = self._schema  # the run knows it as well, without a question
+        return self._vector_name if known is None else known.vector_name
+
+    def _holding(self, condition: models.Filter | None = None) -> models.Filter | None:
+        """A filter for points that have the vectors that are used, if some may not."""
+        from qdrant_client import models
+
+        name = self._used_name()
+        if name is None:
+            return condition
+
+        has_vector: list[Any] = [models.HasVectorCondition(has_vector=name)]
+        return models.Filter(must=has_vector + ([condition] if condition else []))
+
+    def _held(self, records: list[models.Record]) -> list[models.Record]:
+        """Those of records, read with vectors, that have the vectors that are used."""
+        name = self._used_name()
+        return records if name is None else [r for r in records if name in _named(r)]
+
+    def _without_foreign(self, records: list[models.Record]) -> list[models.Record]:
+        kept = [r for r in records if points.is_fiftyones(r.id)]
+        if len(kept) < len(records):
+            foreign = next(r.id for r in records if not points.is_fiftyones(r.id))
+            logger.warning(
+                "Skipping %d points of collection '%s' (such as '%s') that were not "
+                "made from FiftyOne ids. They are never found; delete them if nobody "
+                "needs them",
+                len(records) - len(kept),
+                self.name,
+                foreign,
+            )
+
+        return kept
 
     @property
     def _remote(self) -> bool:
@@ -256,3 +309,7 @@ def _pages(read: Callable[[Any], Any]) -> Iterator[list[Any]]:
 
         if not later and offset is not None:
             answer = read(offset)
+
+
+def _named(record: models.Record) -> dict[str, Any]:
+    return record.vector if isinstance(record.vector, dict) else {}

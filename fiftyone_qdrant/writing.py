@@ -30,6 +30,9 @@ def write(
 ) -> None:
     """Writes points, replacing those with the same ids, and waits for it.
 
+    Of points that are in a collection that others made, other vectors and other payload
+    stay as they are.
+
     Args:
         collection: where to
         ids: sample or label ids, ``num_points`` of them
@@ -42,6 +45,7 @@ def write(
         RequestTooLarge: if even a single point is too large
     """
     if collection.connection.engine == EMBEDDED:
+        payloads = _with_theirs(collection, ids, payloads)
         _upload(collection, ids, vectors, payloads)
         return
 
@@ -50,7 +54,7 @@ def write(
 
     def upsert(start: int, end: int) -> None:
         try:
-            _upsert(collection, ids[start:end], vectors[start:end], payloads[start:end])
+            _put(collection, ids[start:end], vectors[start:end], payloads[start:end])
         except RequestTooLarge as e:
             if end - start > 1:
                 raise
@@ -92,6 +96,101 @@ def _upload(
         batch_size=_batch_size(vectors.shape[1]),
         wait=True,
     )
+
+
+def _with_theirs(
+    collection: Collection, ids: Sequence[str], payloads: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Payloads with what others have put into those of the same points."""
+    if collection.schema().ours:
+        return payloads
+
+    theirs = {
+        points.from_point_id(r.id): r.payload or {}
+        for page in collection.retrieve(ids)
+        for r in page
+    }
+    return [
+        {**theirs.get(i.lower(), {}), **payload}
+        for i, payload in zip(ids, payloads, strict=True)
+    ]
+
+
+def _put(
+    collection: Collection,
+    ids: Sequence[str],
+    vectors: Matrix,
+    payloads: list[dict[str, Any]],
+) -> None:
+    if collection.schema().ours:
+        _upsert(collection, ids, vectors, payloads)
+        return
+
+    there = collection.existing(ids)
+    for write, rows in (
+        (_upsert, [row for row, i in enumerate(ids) if i.lower() not in there]),
+        (_update, [row for row, i in enumerate(ids) if i.lower() in there]),
+    ):
+        if rows:
+            some = [ids[row] for row in rows]
+            write(collection, some, vectors[rows], [payloads[row] for row in rows])
+
+
+def _update(
+    collection: Collection,
+    ids: Sequence[str],
+    vectors: Matrix,
+    payloads: list[dict[str, Any]],
+) -> None:
+    """Replaces just our vectors and fields of points that are there."""
+    from qdrant_client import models
+
+    point_ids = points.to_point_ids(ids)
+    changed = [
+        models.PointVectors(id=i, vector=_named(collection, v))
+        for i, v in zip(point_ids, vectors.tolist(), strict=True)
+    ]
+    update = models.UpdateVectorsOperation(
+        update_vectors=models.UpdateVectors(points=changed)
+    )
+    fields = [
+        models.SetPayloadOperation(
+            set_payload=models.SetPayload(payload=payload, points=[i])
+        )
+        for i, payload in zip(point_ids, payloads, strict=True)
+    ]
+    operations = [update, *fields]
+    collection.call("batch_update_points", update_operations=operations, wait=True)
+
+
+def remove(collection: Collection, ids: Sequence[str]) -> None:
+    """Removes points, or of those that have vectors of others only ours.
+
+    Args:
+        collection: where from
+        ids: sample or label ids; missing ones are no error
+    """
+    schema = collection.schema()
+    if schema.ours or not schema.other_vectors:
+        collection.delete(ids)
+        return
+
+    from qdrant_client import models
+
+    for start in range(0, len(ids), _MAX_POINTS):
+        some = points.to_point_ids(ids[start : start + _MAX_POINTS])
+        among: Any = models.HasIdCondition(has_id=list(some))
+        others: list[Any] = [
+            models.HasVectorCondition(has_vector=name) for name in schema.other_vectors
+        ]
+        alone = models.Filter(must=[among], must_not=others)
+        shared = models.Filter(must=[among])
+        collection.call("delete", points_selector=alone, wait=True)
+        name = [schema.vector_name or ""]
+        collection.call("delete_vectors", vectors=name, points=shared, wait=True)
+        if schema.metric == "cosine":
+            key = [points.norm_key(schema.vector_name)]
+            collection.call("delete_payload", keys=key, points=shared, wait=True)
 
 
 def _upsert(
@@ -146,7 +245,7 @@ def _check_written(
         rows = sorted(row[i] for i in missing)
         for start in range(0, len(rows), _MAX_POINTS):
             some = rows[start : start + _MAX_POINTS]
-            _upsert(
+            _put(
                 collection,
                 [ids[r] for r in some],
                 vectors[some],

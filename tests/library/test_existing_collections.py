@@ -93,16 +93,6 @@ def test_a_foreign_collection_is_not_deleted_unless_forced(
     assert not client.collection_exists(foreign)
 
 
-def test_a_collection_with_other_ids_is_refused(make_index, samples, client, foreign):
-    client.upsert(
-        foreign, [models.PointStruct(id=7, vector=[0.0] * SIZE, payload={})], wait=True
-    )
-    with pytest.raises(CollectionMismatch, match="not made from a FiftyOne id"):
-        connect(make_index, samples, foreign)
-
-    assert samples.list_brain_runs() == []
-
-
 def test_a_patches_index_on_a_foreign_collection_can_filter_by_sample(
     make_index, samples, foreign, client
 ):

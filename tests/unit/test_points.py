@@ -14,6 +14,7 @@ from fiftyone_qdrant.errors import (
     MissingIDs,
     VectorError,
 )
+from fiftyone_qdrant.matrices import to_matrix
 
 OBJECT_IDS = st.integers(0, 16**24 - 1).map(lambda i: f"{i:024x}")
 
@@ -44,13 +45,13 @@ def test_points_of_other_makers_are_recognized(foreign):
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, int])
 def test_any_numbers_become_float32(dtype):
-    matrix = points.to_matrix(np.array([[1, 2], [3, 4]], dtype=dtype))
+    matrix = to_matrix(np.array([[1, 2], [3, 4]], dtype=dtype))
     assert matrix.dtype == np.float32
     np.testing.assert_array_equal(matrix, [[1, 2], [3, 4]])
 
 
 def test_one_vector_becomes_a_matrix_of_one_row():
-    assert points.to_matrix([1.0, 2.0, 3.0]).shape == (1, 3)
+    assert to_matrix([1.0, 2.0, 3.0]).shape == (1, 3)
 
 
 @pytest.mark.parametrize(
@@ -72,26 +73,26 @@ def test_one_vector_becomes_a_matrix_of_one_row():
 )
 def test_vectors_that_cannot_be_stored_are_refused(bad, words):
     with pytest.raises(VectorError, match=words):
-        points.to_matrix(bad)
+        to_matrix(bad)
 
 
 def test_vectors_of_another_size_are_refused():
     with pytest.raises(VectorError, match="3 dimensions but the index has 4"):
-        points.to_matrix(np.ones((1, 3)), size=4)
+        to_matrix(np.ones((1, 3)), size=4)
 
 
 @pytest.mark.parametrize("values", [[True, False], [2**40, 1], [Decimal("0.5"), 1]])
 def test_other_real_numbers_are_taken(values):
     expected = np.array([values], dtype=np.float32)
-    np.testing.assert_array_equal(points.to_matrix([values]), expected)
+    np.testing.assert_array_equal(to_matrix([values]), expected)
     several = np.empty(2, dtype=object)
     several[:] = [np.array(values), values]
-    np.testing.assert_array_equal(points.to_matrix(several), [*expected, *expected])
+    np.testing.assert_array_equal(to_matrix(several), [*expected, *expected])
 
 
 @pytest.mark.parametrize("scale", [1e-30, 30, 1e30])
 def test_cosine_vectors_come_back_as_they_were_put_in(rng, scale):
-    vectors = points.to_matrix(rng.normal(scale=scale, size=(20, 8)))
+    vectors = to_matrix(rng.normal(scale=scale, size=(20, 8)))
     vectors[3] = 0
     lengths = points.norms(vectors)
     unit = points.to_unit(vectors, lengths)
@@ -105,8 +106,8 @@ def test_cosine_vectors_come_back_as_they_were_put_in(rng, scale):
 def test_pairwise_distances_are_those_of_scipy(rng, metric):
     from scipy.spatial.distance import cdist
 
-    query, vectors = points.to_matrix(rng.normal(size=(1, 8))), rng.normal(size=(9, 8))
-    matrix = points.to_matrix(vectors)
+    query, vectors = to_matrix(rng.normal(size=(1, 8))), rng.normal(size=(9, 8))
+    matrix = to_matrix(vectors)
     names = {"manhattan": "cityblock"}
     expected = (
         -(matrix @ query[0])
