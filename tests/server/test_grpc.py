@@ -63,7 +63,7 @@ def points(monkeypatch):
 
 
 class _Schema:
-    vector_name, replicas = None, 1
+    vector_name, replicas, ours = None, 1, True
 
 
 @pytest.mark.parametrize("code", CODES)
@@ -141,6 +141,29 @@ def test_what_is_written(named, fast, points, monkeypatch):
     assert [p.payload for p in read] == payloads
     vectors = [p.vector[named] if named else p.vector for p in read]
     np.testing.assert_array_equal(np.array(vectors, np.float32), VECTORS)
+
+
+@pytest.mark.parametrize("named", [None, "image"])
+def test_points_of_others_get_only_our_vectors_and_fields(named, points, monkeypatch):
+    with GrpcStandIn() as server:
+        collection = points(server)
+        monkeypatch.setattr(_Schema, "vector_name", named)
+        monkeypatch.setattr(_Schema, "ours", False)
+        monkeypatch.setattr(collection, "existing", lambda ids: set(IDS[:20]))
+        payloads = [{"sample_id": i, "norm": 0.5} for i in IDS]
+        writing.write(collection, IDS, VECTORS, payloads)
+        kept, made = server.messages[-1], server.messages[-2]
+    assert server.calls[-2:] == ["/qdrant.Points/Upsert", "/qdrant.Points/UpdateBatch"]
+    new = messages.UpsertPoints.FromString(made).points
+    assert [p.id.uuid for p in new] == to_point_ids(IDS[20:])
+    vectors, *fields = messages.UpdateBatchPoints.FromString(kept).operations
+    changed = vectors.update_vectors.points
+    assert [p.id.uuid for p in changed] == to_point_ids(IDS[:20])
+    read = [GrpcToRest.convert_vectors(p.vectors) for p in changed]
+    read = [v[named] if named else v for v in read]
+    np.testing.assert_array_equal(np.array(read, np.float32), VECTORS[:20])
+    read = [GrpcToRest.convert_payload(f.set_payload.payload) for f in fields]
+    assert read == payloads[:20]
 
 
 def test_rest_is_not_needed():
