@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -146,8 +147,10 @@ class QueryOptions:
 
 
 def _is_number(value: Any) -> bool:
-    number = isinstance(value, (Real, np.number)) and not isinstance(value, bool)
-    return number and bool(np.isfinite(value))
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return False
+
+    return isinstance(value, Integral) or math.isfinite(value)
 
 
 def _is_count(value: Any) -> bool:

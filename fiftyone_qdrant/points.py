@@ -146,6 +146,13 @@ def needs_float64(lengths: Scores, metric: str) -> bool:
     return bool(outside.any())
 
 
+def same(vectors: Matrix, others: Matrix) -> npt.NDArray[np.bool_]:
+    """Returns which vectors are others but for the rounding of float32."""
+    slack = 1e-6 * norms(others)[:, np.newaxis] + 1e-5 * np.abs(others)
+    off = np.abs(vectors.astype(np.float64) - others)
+    return np.asarray((off <= slack).all(axis=1))
+
+
 def norm_key(vector_name: str | None) -> str:
     """Returns the payload field that holds the norms of a collection's vectors."""
     return f"{NORM}_{vector_name}" if vector_name else NORM

@@ -36,6 +36,7 @@ _READ_PER_ASKED = 5  # ids MongoDB reads in the time to look one up
 _MAX_ID_FILTER = 20_000  # ids sent to Qdrant at most; more are filtered here
 _MAX_IDS_PER_CALL = 200_000  # of all queries together: 8 MB to a server
 _QUERIES_PER_CALL = 128
+_MANY = 1_000_000  # hits, for more of which it is worth to count the points
 _FEWEST_CANDIDATES = 100  # that diverse hits are chosen from, or
 _CANDIDATES_PER_HIT = 4  # of them, whichever is more
 
@@ -60,6 +61,9 @@ class Search:
         without: Container[str] = (),
     ) -> None:
         self.k = None if options.k is None else int(options.k)
+        if self.k is not None and self.k > _MANY:  # more than an engine can count to
+            self.k = min(self.k, max(1, collection.count()))
+
         self._collection = collection
         self._restriction = restriction
         self._options = options

@@ -425,12 +425,31 @@ def from_field(index: QdrantSimilarityIndex, samples: Any) -> Embedded:
     if config.patches_field is not None and not index.held.in_lists(samples):
         return _from_single_labels(index, samples)
 
-    found: Embedded = fbu.get_embeddings(
-        samples,
-        patches_field=config.patches_field,
-        embeddings_field=config.embeddings_field,
-    )
+    try:
+        found: Embedded = fbu.get_embeddings(
+            samples,
+            patches_field=config.patches_field,
+            embeddings_field=config.embeddings_field,
+        )
+    except ValueError:  # numpy's, of vectors of several sizes
+        return _one_by_one(index, samples)
+
     return found
+
+
+def _one_by_one(index: QdrantSimilarityIndex, samples: Any) -> Embedded:
+    """The same as a list, so that an error can say which vectors are the odd ones."""
+    held, config = index.held, index.config
+    patches, field = config.patches_field, config.embeddings_field
+    if patches is None:
+        there = samples.match(F(field) != None)  # noqa: E711
+        return there.values(field), held.ids(there), None
+
+    there = samples.filter_labels(patches, F(field) != None)  # noqa: E711
+    _, path = there._get_label_field_path(patches, field)
+    values, sample_ids = there.values([path, "id"])
+    of = [i for i, found in zip(sample_ids, values, strict=True) for _ in found or ()]
+    return [v for found in values for v in found or ()], of, held.ids(there)
 
 
 def _from_single_labels(index: QdrantSimilarityIndex, samples: Any) -> Embedded:

@@ -8,7 +8,7 @@ from typing import Any
 import fiftyone.core.utils as fou
 import numpy as np
 
-from . import coverage
+from . import coverage, points
 from .errors import CollectionNotFound, ConfigError, IngestInterrupted
 from .ingest import INGEST_ENDS, Ingested, Progress, add_ids, note_if_finished
 from .samples import Held
@@ -205,7 +205,5 @@ def _changed_of(index: QdrantSimilarityIndex, view: Any) -> list[str]:
         return []
 
     then = index.get_embeddings(**index.held.named(found))[0]
-    now = np.asarray(now, np.float32)
-    close = np.isclose(now, then, rtol=1e-5, atol=1e-6)
-    same: Any = close.all(axis=1)  # numpy's types make it one bool
+    same = points.same(np.asarray(now, np.float32), then)
     return [i for i, is_same in zip(found, same, strict=True) if not is_same]

@@ -13,6 +13,7 @@ from fiftyone_qdrant import all_pairs, points
 from fiftyone_qdrant.errors import VectorError
 from fiftyone_qdrant.ingest import create_index
 from fiftyone_qdrant.points import pairwise_distances
+from fiftyone_qdrant.sync import find_drift
 
 N, SIZE, K = 14, 5, 4
 EVERY = (1e-30, 1e-12, 1.0, 1e12, 1e30)
@@ -319,6 +320,41 @@ def test_a_bad_vector_leaves_no_run(make_index, samples, ids):
         make_index(samples, embeddings=vectors)
 
     assert not samples.has_brain_run("index")
+
+
+def test_a_bad_vector_of_a_field_is_named_by_its_sample(place, samples, ids):
+    for value, words in (([1, np.nan], "NaN"), ([1, 2, 3], "another size than 2")):
+        field = f"field{len(value)}"
+        samples.set_values(field, [[1.0, 2.0]] * 6 + [value] + [None] * 7)
+        said = f"1 of 7 vectors have {words}.*: sample {ids[6]}. None of the 7 was"
+        with pytest.raises(VectorError, match=said):
+            create_index(samples, "bad", embeddings=field, **place)
+
+        assert not samples.has_brain_run("bad")
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1, 1e30])
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+def test_a_changed_vector_of_any_length_is_seen(
+    place, samples, ids, rng, metric, scale
+):
+    vectors = (rng.normal(size=(N, SIZE)) * scale).astype(np.float32)
+    samples.set_values("field", list(vectors))
+    index, _ = create_index(
+        samples, "index", embeddings="field", metric=metric, **place
+    )
+    assert find_drift(index, samples).changed == []
+    vectors[3] *= 1.001
+    samples.set_values("field", list(vectors))
+    assert find_drift(index, samples).changed == [ids[3]]
+    index.collection.drop()
+
+
+def test_more_hits_than_can_be_counted_are_all(make_index, samples, ids):
+    index = make_index(samples, embeddings=np.eye(N, SIZE) + 1)
+    for k in (10**7, 2**64):
+        (hits,) = index.search(ids[0], k=k)
+        assert len(hits.ids) == N
 
 
 def test_of_an_id_given_twice_the_last_counts_or_the_first_is_kept(
