@@ -25,19 +25,17 @@ from .errors import (
     IngestCancelled,
     IngestInterrupted,
 )
+from .indexable import check_indexable
+from .origins import Embedded, OtherIndex, labels_by_sample
 from .retries import Patience, patient, seconds_of_patience
 from .runs import check_new_key, is_unfinished, load_index
-from .samples import check_indexable
 from .similarity import QdrantSimilarityIndex
 from .sources import (
     NO_COLLECTION,
     NO_SOURCE,
-    Embedded,
-    OtherIndex,
     Source,
     embed,
     known_points,
-    labels_by_sample,
     selected_samples,
     why_not_embed,
 )

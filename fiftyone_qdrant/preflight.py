@@ -24,11 +24,12 @@ from .embedded.launcher import is_store
 from .errors import CollectionNotFound, ConfigError
 from .estimates import estimate, in_words
 from .forecast import Preflight, Problem
+from .indexable import check_indexable, home_of
 from .parameter_table import PARAMETERS
 from .parameters import CollectionParameters
 from .points import DEFAULT_METRIC, check_metric
 from .runs import as_ours, check_new_key, is_builtin, is_unfinished, load_index
-from .samples import Held, check_indexable, home_of
+from .samples import Held
 from .similarity import QdrantSimilarityConfig
 from .sources import NO_COLLECTION, NO_SOURCE, Source, known_points
 from .status import engine_status, impatient

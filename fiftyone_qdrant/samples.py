@@ -1,175 +1,24 @@
-"""What an index holds, in FiftyOne's terms: samples, patches, frames or clips.
-
-The one place that asks of a view which kind it is. A *home* is the collection of
-samples that the ids of an index are of: the dataset; or, as FiftyOne makes documents
-of their own for frames and clips, the view of these that the index was made of.
-"""
+"""What an index holds, in FiftyOne's terms: samples, patches, frames or clips."""
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import fiftyone.core.collections as foc
 import fiftyone.core.dataset as fod
-import fiftyone.core.fields as fof
-import fiftyone.core.labels as fol
 import fiftyone.core.media as fom
-import fiftyone.core.patches as fop
 from bson import ObjectId
 from fiftyone import ViewField as F
 
-from .errors import ConfigError, MissingIDs
-
-_OF_LABELS = ("bounding_box", "mask", "points", "filled", "closed", "tags")
-TIMES = (fol.TemporalDetection, fol.TemporalDetections)
-
-
-def home_of(samples: Any) -> Any:
-    """Returns the home of an index of ``samples``."""
-    if samples._is_frames:
-        frames = samples._source_collection if samples._is_patches else samples
-        return frames._base_view
-
-    return samples._base_view if samples._is_clips else samples._root_dataset
-
-
-def given_to_compute_similarity(home: Any) -> Any:
-    """Returns the view that ``fob.compute_similarity()`` was called with.
-
-    It hands a backend no more than the dataset. Of what kind the view is decides what
-    the ids are, though, so that the caller is asked; if it is another one, the home.
-    """
-    frame = inspect.currentframe()
-    while frame is not None:
-        given = frame.f_locals.get("samples")
-        if frame.f_code.co_name == "compute_similarity":
-            return given if isinstance(given, foc.SampleCollection) else home
-
-        frame = frame.f_back
-
-    return home
-
-
-def check_indexable(
-    samples: Any, patches_field: str | None = None, embeddings: Any = None
-) -> None:
-    """Checks that samples can be indexed.
-
-    Args:
-        samples: the dataset or view to index
-        patches_field (None): the label field whose patches to index
-        embeddings (None): the field that holds the embeddings, if one does
-
-    Raises:
-        ConfigError: if not, with what can be instead
-    """
-    for name, path in (("embeddings", embeddings), ("patches_field", patches_field)):
-        if isinstance(path, str) and path.startswith("frames."):
-            rest = path.removeprefix("frames.")
-            raise ConfigError(
-                f"'{path}' is in the frames of videos. Index a view of frames: "
-                f"dataset.to_frames(), with {name}='{rest}'"
-            )
-
-    if patches_field is None:
-        _check_no_patches(samples)
-        return
-
-    if isinstance(samples, fop.PatchesView) and patches_field != samples.patches_field:
-        raise ConfigError(
-            f"This view shows patches of '{samples.patches_field}', not "
-            f"'{patches_field}'. Give patches_field='{samples.patches_field}'"
-        )
-
-    field = samples.get_field(patches_field)
-    if not is_label(field):
-        raise ConfigError(
-            f"'{patches_field}' is no label field of '{samples._root_dataset.name}'. "
-            "Give the label field whose patches to index as patches_field="
-        )
-
-    if issubclass(field.document_type, TIMES):
-        raise ConfigError(
-            f"'{patches_field}' holds clips of videos, not patches. Index a view of "
-            f"them: dataset.to_clips('{patches_field}'), without patches_field"
-        )
-
-    if samples.media_type == fom.VIDEO:
-        raise ConfigError(
-            "Videos have no patches. Index a view of frames: dataset.to_frames(), with "
-            "a label field of the frames as patches_field"
-        )
-
-
-def _check_no_patches(samples: Any) -> None:
-    if not samples._is_patches:
-        return
-
-    fields = [
-        getattr(samples, name)
-        for name in ("patches_field", "gt_field", "pred_field")
-        if getattr(samples, name, None) is not None
-    ]
-    ways = " or ".join(f"patches_field='{field}'" for field in fields)
-    raise ConfigError(
-        f"This is a view of patches. Give {ways} to index these, or index the dataset "
-        "to have its samples"
-    )
-
-
-def vector_fields(samples: Any, patches_field: str | None = None) -> list[str]:
-    """Returns the declared fields that may hold embeddings of samples, or of labels.
-
-    Args:
-        samples: the dataset or view
-        patches_field (None): the label field whose labels are meant
-    """
-    prefix = ""
-    if patches_field is not None:
-        if not is_label(samples.get_field(patches_field)):
-            return []
-
-        _, root = samples._get_label_field_path(patches_field)
-        prefix = f"{root}."
-
-    schema = samples.get_field_schema(flat=True)
-    paths = [p for p, f in schema.items() if p.startswith(prefix) and _is_vector(f)]
-    return [p.removeprefix(prefix) for p in paths if not _in_list(schema, p, prefix)]
+from .errors import MissingIDs
+from .indexable import home_of
+from .terms import Terms, present
 
 
 @dataclass(frozen=True)
-class Held:
-    """What one index holds.
-
-    Attributes:
-        home: the collection that its ids are of; see :func:`home_of`
-        patches_field: the label field, if its ids are those of labels
-    """
-
-    home: Any
-    patches_field: str | None
-
-    def __str__(self) -> str:
-        if self.home._is_frames:
-            what = "frames"
-        elif self.home._is_clips:
-            what = "clips"
-        else:
-            what = "samples"
-
-        if self.patches_field is None:
-            return what
-
-        return f"patches of '{self.patches_field}'" + (
-            " in frames" if self.home._is_frames else ""
-        )
-
-    def named(self, ids: list[str]) -> dict[str, Any]:
-        """Returns ids of the index as the argument that they are for its methods."""
-        return {"sample_ids" if self.patches_field is None else "label_ids": ids}
+class Held(Terms):
+    """What one index holds, as the dataset has it now."""
 
     def following(self, view: Any) -> Held:
         """Returns the same of a view, if that is of clips.
@@ -187,126 +36,6 @@ class Held:
             return Held(self.made_again(), self.patches_field)
 
         return self
-
-    def whole(self, view: Any) -> Any:
-        """Returns what a view shows, of which ids are to be read, embedded, written.
-
-        That is the view, unless it shows parts of samples that are indexed whole.
-
-        Raises:
-            ConfigError: if it is a view of something else
-        """
-        self.check(view)
-        if self.patches_field is None and self.in_parts(view):
-            return self.flat(self.home).select(self.ids(view))
-
-        return view
-
-    def slices(self, dataset: Any, ids: Sequence[str]) -> list[str]:
-        """Returns the group slices of a dataset that have some of the ids, if any."""
-        if self.flat(dataset) is dataset:
-            return []
-
-        path = "_id"
-        if self.patches_field is not None:
-            path = self._label_path(dataset, "_id")
-
-        query = {path: {"$in": [ObjectId(i) for i in ids]}}
-        name = f"{dataset.group_field}.name"
-        found: list[str] = dataset._sample_collection.distinct(name, query)
-        return found
-
-    def as_indexed(self, samples: Any, ids: Sequence[str]) -> Any:
-        """Returns a dataset of groups as the slices that an index is of.
-
-        Args:
-            samples: the dataset or view; a dataset stands for its active slice, unless
-                the index has others only
-            ids: some ids of the index
-        """
-        if not isinstance(samples, fod.Dataset):
-            return samples
-
-        slices = self.slices(samples, ids)
-        if not slices or samples.group_slice in slices:
-            return samples
-
-        return samples.select_group_slices(slices, _allow_mixed=True)
-
-    def check(self, view: Any) -> None:
-        """Checks that a view can be told in ids of the index.
-
-        Raises:
-            ConfigError: if it is a view of something else
-        """
-        reason = self._why_not(view)
-        if reason is not None:
-            raise ConfigError(reason)
-
-    def _why_not(self, view: Any) -> str | None:
-        field, home = self.patches_field, self.home
-        for what in ("frames", "clips"):
-            kind = f"_is_{what}"
-            if getattr(home, kind) and not getattr(view, kind):
-                return (
-                    f"This index holds {self}, which the view does not show. Use a "
-                    f"view of {what}, such as that which dataset.load_brain_view() "
-                    "gives for its brain key"
-                )
-
-        if home._is_clips and not self._times and view._dataset != home._dataset:
-            return (
-                "This index holds clips that FiftyOne gives new ids each time it makes "
-                "them, and this view shows later ones. Use that which "
-                "dataset.load_brain_view() gives for its brain key"
-            )
-
-        if field is not None and not view.has_field(field):
-            return (
-                f"This index holds {self}, which the view does not have. Query a view "
-                "of samples, or of those patches"
-            )
-
-        return None
-
-    def in_parts(self, view: Any) -> bool:
-        """Whether a view shows parts of what the index holds, as a patches view does.
-
-        Then what it shows has ids of its own, and the index's are ``sample_id`` (or
-        ``frame_id``).
-        """
-        home = self.home
-        return bool(
-            view._is_patches
-            or (view._is_clips and not home._is_clips)
-            or (view._is_frames and not home._is_frames)
-        )
-
-    def flat(self, view: Any) -> Any:
-        """Returns what a view holds as one collection; of groups, all slices."""
-        if view.media_type != fom.GROUP or view._is_dynamic_groups:
-            return view
-
-        return view.select_group_slices(_allow_mixed=True)
-
-    def ids(self, view: Any) -> list[str]:
-        """Returns what a view shows, in ids of the index; of groups the active slice.
-
-        Raises:
-            ConfigError: if it is a view of something else
-        """
-        self.check(view)
-        if self.patches_field is not None:
-            _, path = view._get_label_field_path(self.patches_field, "id")
-            return _present(view.values(path, unwind=True))
-
-        if self.in_parts(view):
-            parent = "frame_id" if self.home._is_frames else "sample_id"
-            return list(dict.fromkeys(view.values(parent)))
-
-        # as values("id"), whose making of 100,000 ObjectIds takes most of its time
-        ids_only = {"$project": {"_id": False, "id": {"$toString": "$_id"}}}
-        return [d["id"] for d in view._aggregate(post_pipeline=[ids_only])]
 
     def existing(self) -> set[str]:
         """Returns the ids of all that the dataset has now, whatever the view."""
@@ -368,14 +97,6 @@ class Held:
 
         return int(view.count(self._label_path(view, "id")))
 
-    def in_lists(self, view: Any) -> bool:
-        """Whether what is held are labels, of which a sample of a view has a list."""
-        if self.patches_field is None:
-            return False
-
-        kind, _ = view._get_label_field_path(self.patches_field)
-        return bool(issubclass(kind, fol._LABEL_LIST_FIELDS))
-
     def wanted(self, samples: Any, having: str | None = None) -> list[str]:
         """Returns the ids of what should be indexed of samples.
 
@@ -434,12 +155,6 @@ class Held:
             )
 
         return view
-
-    def _selected(self, home: Any, ids: list[str]) -> Any:
-        if self.patches_field is None:
-            return home.select(ids)
-
-        return home.select_labels(ids=ids, fields=self.patches_field)
 
     @property
     def remakes(self) -> bool:
@@ -532,12 +247,6 @@ class Held:
             for label, s in zip(label_ids, sample_ids, strict=True)
         ]
 
-    def stands_for_parts(self, samples: Any) -> bool:
-        """Whether samples are the videos of an index of frames or clips."""
-        home = self.home
-        plain = not (samples._is_frames or samples._is_clips or samples._is_patches)
-        return plain and bool(home._is_frames or home._is_clips)
-
     def _source(self, samples: Any) -> Any:
         """What the home is made of, as far as it is among samples."""
         source = self.home._source_collection
@@ -553,7 +262,7 @@ class Held:
             path = f"frames.{self.patches_field}"
             videos = videos.filter_labels(path, F(having) != None)  # noqa: E711
 
-        return _present(videos.values(self._frames_path, unwind=True))
+        return present(videos.values(self._frames_path, unwind=True))
 
     @property
     def _sampled(self) -> bool:
@@ -567,26 +276,14 @@ class Held:
 
         return "frames." + self._label_path(self.home, "id")
 
-    @property
-    def _times(self) -> str | None:
-        """The field whose labels' ids the clips have, if they are such clips."""
-        if not self.home._is_clips:
-            return None
-
-        field: str | None = self.home._classification_field
-        return field
-
     def _clips_of(self, videos: Any) -> list[str] | None:
         if self._times is None:
             return None
 
-        return _present(videos.values(self._clips_path(videos), unwind=True))
+        return present(videos.values(self._clips_path(videos), unwind=True))
 
     def _clips_path(self, videos: Any) -> str:
         return str(videos._get_label_field_path(self._times, "id")[1])
-
-    def _label_path(self, samples: Any, name: str) -> str:
-        return str(samples._get_label_field_path(self.patches_field, name)[1])
 
     def _having(self, samples: Any, field: str | None) -> Any:
         """Leaves out what a field has nothing for."""
@@ -603,40 +300,11 @@ class Held:
         return self.whole(samples).exists(field)
 
 
-def _is_vector(field: Any) -> bool:
-    if type(field) is fof.ListField:
-        return type(field.field) in (type(None), fof.FloatField, fof.IntField)
-
-    return isinstance(field, (fof.VectorField, fof.ArrayField))
-
-
-def _in_list(schema: Any, path: str, prefix: str) -> bool:
-    """Whether a path is of a label, or within a list, below a prefix."""
-    parents = path.removeprefix(prefix).split(".")[:-1]
-    if not parents:
-        return path.removeprefix(prefix) in _OF_LABELS if prefix else False
-
-    above = [prefix + ".".join(parents[: n + 1]) for n in range(len(parents))]
-    return any(
-        isinstance(schema[p], fof.ListField) or is_label(schema[p]) for p in above
-    )
-
-
-def is_label(field: Any) -> bool:
-    """Whether a field, if there is one, is of labels."""
-    kind = getattr(field, "document_type", None)
-    return kind is not None and issubclass(kind, fol.Label)
-
-
 def _videos(dataset: Any) -> Any:
     if dataset.media_type != fom.GROUP:
         return dataset
 
     return dataset.select_group_slices(media_type=fom.VIDEO)
-
-
-def _present(ids: list[Any]) -> list[str]:
-    return [i for i in ids if i is not None]
 
 
 def listed(labels: Any) -> list[str]:

@@ -19,12 +19,12 @@ from fiftyone.brain.similarity import (
 )
 
 from . import index_collection, ownership, points, urls
-from . import samples as kinds
 from .clients import check_there
 from .collection import Collection
 from .configured import KEYWORDS, given
 from .connection import EMBEDDED, SERVER, Connection, resolve
 from .errors import CollectionNotFound, CollectionShared, ConfigError
+from .indexable import check_indexable, given_to_compute_similarity, home_of
 from .neighbors import NeighborIndex
 from .options import POST_AGGREGATIONS
 from .parameter_table import PARAMETERS
@@ -263,8 +263,8 @@ class QdrantSimilarity(Similarity):
         Raises:
             ConfigError: if it cannot be of what FiftyOne was asked to index
         """
-        given, config = kinds.given_to_compute_similarity(samples), self.config
-        kinds.check_indexable(given, config.patches_field, config.embeddings_field)
+        given, config = given_to_compute_similarity(samples), self.config
+        check_indexable(given, config.patches_field, config.embeddings_field)
         index = QdrantSimilarityIndex(given, config, brain_key, backend=self)
         if config.model is not None and config.embeddings_field is not None:
             config.stores_embeddings = not index.held.has_any(config.embeddings_field)
@@ -292,7 +292,7 @@ class QdrantSimilarityIndex(NeighborIndex):
         brain_key: str | None,
         backend: QdrantSimilarity | None = None,
     ) -> None:
-        home = kinds.home_of(samples)
+        home = home_of(samples)
         SimilarityIndex.__init__(self, home, config, brain_key, backend=backend)
         DuplicatesMixin.__init__(self)
         self._dataset_id = str(samples._root_dataset._doc.id)  # even if it is deleted

@@ -8,8 +8,8 @@ from fiftyone.core.collections import SampleCollection
 from fiftyone.operators.executor import ExecutionResult
 
 from fiftyone_qdrant.ingest import create_index
+from fiftyone_qdrant.origins import find_origin
 from fiftyone_qdrant.preflight import preflight
-from fiftyone_qdrant.sources import find_origin
 
 from .create_form import create_inputs, creation_arguments
 from .qdrant_operator import ICONS, QdrantOperator, progress

@@ -6,10 +6,10 @@ import fiftyone.operators as foo
 import numpy as np
 import pytest
 
+from fiftyone_qdrant.indexable import vector_fields
 from fiftyone_qdrant.ingest import add_samples, create_index
 from fiftyone_qdrant.preflight import preflight
 from fiftyone_qdrant.runs import list_indexes, load_index
-from fiftyone_qdrant.samples import vector_fields
 from fiftyone_qdrant.sync import find_drift, sync
 from tests.library import kinds
 from tests.plugin.calls import delegate

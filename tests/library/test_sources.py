@@ -9,7 +9,7 @@ import pytest
 from fiftyone_qdrant import ingest
 from fiftyone_qdrant.errors import ConfigError, IngestInterrupted, QdrantPluginError
 from fiftyone_qdrant.ingest import create_index
-from fiftyone_qdrant.sources import find_origin, similarity_runs
+from fiftyone_qdrant.origins import find_origin, similarity_runs
 from fiftyone_qdrant.sync import find_drift
 
 N, BATCH = 30, 7
