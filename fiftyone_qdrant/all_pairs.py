@@ -1,7 +1,7 @@
 """Neighbors of every point of an index at once: exact, by blocks of matrices.
 
 A query for each of many points costs a scan each; as matrix products the same
-comparisons are many times faster. Two blocks of vectors and one tile of distances
+comparisons are many times faster. Three blocks of vectors and one tile of distances
 are in memory at a time, however large the index is; of ``b`` blocks more than two, each
 is read up to ``b`` times.
 

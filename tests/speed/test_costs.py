@@ -20,7 +20,7 @@ import qdrant_edge as qe
 
 import fiftyone_qdrant  # noqa: F401  (registers the backend)
 from benchmarks import bare
-from fiftyone_qdrant import restriction
+from fiftyone_qdrant import all_pairs, reads, restriction
 from fiftyone_qdrant.embedded import session
 
 N, SIZE, K = 3000, 64, 25
@@ -104,6 +104,25 @@ def test_comparing_all_with_all_reads_the_vectors_once(index, calls):
     index.find_duplicates(thresh=1e-6)
     assert calls["query"] == 0
     assert calls["scroll"] + calls["retrieve"] <= 2 * (N // 1000 + 1)
+
+
+@pytest.mark.parametrize(("blocks", "neighbors", "unique"), [(2, 2, 2), (4, 16, 10)])
+def test_of_more_than_two_blocks_each_is_read_for_each(
+    index, calls, monkeypatch, blocks, neighbors, unique
+):
+    """Each is read by one call, so calls are blocks."""
+    monkeypatch.setattr(all_pairs, "_TILE_ROWS", N // blocks)
+    monkeypatch.setattr(all_pairs, "_BLOCK_BYTES", 0)
+    monkeypatch.setattr(reads, "_READ_POINTS", N)
+    monkeypatch.setattr(reads, "_READS_AT_ONCE", 1)
+    for compare, most in (
+        (lambda: index._kneighbors(k=1), neighbors),
+        (lambda: index._radius_neighbors(thresh=1e-6), neighbors),
+        (lambda: index.find_duplicates(thresh=1e-6), unique),
+    ):
+        calls.clear()
+        compare()
+        assert blocks <= calls["retrieve"] <= most
 
 
 def test_a_query_in_a_view_sends_no_more_than_one_in_the_dataset(index, calls):
