@@ -11,7 +11,9 @@ import pytest
 
 from fiftyone_qdrant.coverage import of_view
 from fiftyone_qdrant.errors import ConfigError
+from fiftyone_qdrant.ingest import add_samples
 from fiftyone_qdrant.matches import find_similar
+from fiftyone_qdrant.removal import remove
 from fiftyone_qdrant.runs import list_indexes, load_index
 from fiftyone_qdrant.status import index_status
 from fiftyone_qdrant.sync import find_drift, sync
@@ -187,3 +189,28 @@ def test_what_is_removed_is_missing_and_comes_back(indexed):
     assert not collection.exists()
     indexed.dataset.reload()
     assert list_indexes(indexed.dataset) == []
+
+
+@pytest.mark.parametrize("place", ["stand-in"], indirect=True)
+@pytest.mark.parametrize("kind", ["frame_patches_view", "clips", "all_slices"])
+@pytest.mark.filterwarnings("ignore:Payload indexes have no effect")
+@pytest.mark.filterwarnings("ignore:Local mode performs exact")
+def test_on_a_server_it_is_the_same(make_index, rng, kind):
+    world = kinds.KINDS[kind]()
+    view = world.fill(rng)
+    index = make_index(
+        view,
+        patches_field=world.patches_field,
+        embeddings=False,
+        embeddings_field="vector",
+        metric="euclidean",
+    )
+    add_samples(index, view)
+    ids = world.ids(view)
+    (hits,) = index.search(ids[1], k=3)
+    assert hits.ids == world.nearest(ids[1], 3)
+    remove(index, **index.held.named(ids[:2]))
+    assert set(find_drift(index, view).missing) == set(ids[:2])
+    sync(index, view)
+    assert index.point_ids() == set(ids)
+    world.dataset.delete()
