@@ -264,3 +264,11 @@ def test_a_collection_of_other_samples_is_not_connected_to(samples, new_dataset,
     found = preflight(samples, "theirs", connect=True, collection_name=name)
     assert any("3 of 9 points looked up" in line for line in found.lines)
     assert found.warnings
+
+
+def test_what_the_dataset_does_not_have_cannot_be_added(samples):
+    create_index(samples, "index", embeddings="vector")
+    gone = samples.first().id
+    samples.delete_samples(gone)
+    with pytest.raises(ExecutionError, match=f"such as {gone}.*not in dataset"):
+        run("add_selected_to_index", samples, selected=[gone, samples.first().id])
