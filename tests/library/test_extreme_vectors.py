@@ -17,10 +17,12 @@ from fiftyone_qdrant.sync import find_drift
 
 N, SIZE, K = 14, 5, 4
 EVERY = (1e-30, 1e-12, 1.0, 1e12, 1e30)
+FLOAT32 = (1.1e-8, 1.0, 0.9e15)  # what the engines compare, of all lengths
 SCALES = {
-    **{f"{scale:g}": (scale,) for scale in EVERY if scale != 1},
+    **{f"{scale:g}": (scale,) for scale in (1e-30, 1e-20, 1e20, 1e30)},
     "all": EVERY,
-    "edges": (0.9e-8, 1.1e-8, 0.9e15, 1.1e15),
+    "float32": FLOAT32,
+    "beyond": (0.9e-8, 1.0, 1.1e15),
     "components": EVERY,
 }
 CASES = [(metric, scale) for metric in points.DISTANCES for scale in SCALES]
