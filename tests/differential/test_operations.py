@@ -181,9 +181,10 @@ class Operations(RuleBasedStateMachine):
             return
 
         self.index.add_to_index(vectors, **self.arguments(ids), **how)
-        new = dict(zip(ids, vectors, strict=True))  # the last of repeated ones
+        given = list(zip(ids, vectors, strict=True))
+        new = dict(given)  # the last of repeated ones, or what is there first
         if not overwrite:
-            new = {i: v for i, v in new.items() if i not in model}
+            new = {i: v for i, v in dict(given[::-1]).items() if i not in model}
 
         if ids:
             self.model = {**model, **new}
