@@ -31,7 +31,12 @@ SERVER = {
     "grpc_port": 6334,
     "prefer_grpc": False,
     "timeout": connection.DEFAULT_TIMEOUT,
+    "withheld": None,
+    "existing": False,
 }
+ROOT_PAGE = json.dumps(
+    {"title": "qdrant - vector search engine", "version": "1.18.3", "commit": "0"}
+).encode()
 INDEX = """
 import numpy as np
 import fiftyone.brain as fob
@@ -112,8 +117,9 @@ def local_server(monkeypatch):
     class Page(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
             self.send_response(200)
+            self.send_header("content-length", str(len(ROOT_PAGE)))
             self.end_headers()
-            self.wfile.write(json.dumps({"title": "qdrant - vector"}).encode())
+            self.wfile.write(ROOT_PAGE)
 
         def log_message(self, *args):
             pass

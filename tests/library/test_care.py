@@ -78,7 +78,11 @@ def test_a_collection_of_another_database_is_not_deleted(
     monkeypatch.setattr(
         ownership,
         "to_metadata",
-        lambda *args: {**given(*args), "dataset_id": str(ObjectId())},
+        lambda *args: {
+            **given(*args),
+            "dataset_id": str(ObjectId()),
+            "database_id": str(ObjectId()),
+        },
     )
     index = make_index(samples, embeddings=vectors)
     with pytest.raises(CollectionShared, match="belongs to dataset"):

@@ -158,7 +158,9 @@ def test_a_view_found_to_be_small_is_searched_by_its_ids(index, calls):
         (again,) = index.search(some, k=K)
 
     assert again.ids == first.ids
-    assert (calls["query"], calls["mongodb"], calls["hits"]) == (1, 1, K + 1)
+    assert (calls["query"], calls["mongodb"]) == (1, 1)
+    # of two queries, the id's own point and the rest: one more, for equals at the cut
+    assert calls["hits"] == (K + 1) + 2
 
 
 def test_opening_an_index_reads_none_of_its_points(index, calls):

@@ -40,6 +40,7 @@ def locked_server(request):
 @pytest.mark.filterwarnings("ignore:Api key is used with an insecure connection")
 def test_wrong_api_key(door, indexed, nothing_lost, locked_server, monkeypatch):
     monkeypatch.setenv("FIFTYONE_BRAIN_SIMILARITY_QDRANT_API_KEY", KEY)
+    monkeypatch.setenv("FIFTYONE_BRAIN_SIMILARITY_QDRANT_URL", locked_server)
     saying = "refused the API key.*_QDRANT_API_KEY"
     with refused(door, errors.AuthenticationFailed, saying) as caught:
         create(door, indexed, url=locked_server)

@@ -30,7 +30,7 @@ ADDS = {
         errors.VectorError,
         "NaN or infinite",
     ),
-    "text": ([["a"] * 64] * 2, ids_of_2, errors.VectorError, "must be numbers"),
+    "text": ([["a"] * 64] * 2, ids_of_2, errors.VectorError, "must be real numbers"),
     "three-dimensional": (
         np.ones((2, 8, 8)),
         ids_of_2,
