@@ -23,6 +23,7 @@ class GrpcStandIn:
         tls: the files of a key and a certificate, to speak TLS
         calls: the methods that were called
         messages: what they were called with, serialized
+        patience: the seconds that each caller would still wait
     """
 
     def __init__(
@@ -32,6 +33,7 @@ class GrpcStandIn:
         self.times, self.stall, self.tls = times, stall, tls
         self.calls: list[str] = []
         self.messages: list[bytes] = []
+        self.patience: list[float] = []
         self._over = threading.Event()
 
     def __enter__(self) -> GrpcStandIn:
@@ -57,6 +59,7 @@ class GrpcStandIn:
     ) -> bytes:
         self.calls.append(method)
         self.messages.append(message)
+        self.patience.append(context.time_remaining())
         if self.stall:
             self._over.wait()
         if method != HEALTH and self.times != 0 and self.code != "OK":

@@ -42,6 +42,19 @@ def test_another_place_or_key_has_another_client(other, server):
     assert clients.connect(resolve(given)) is one
 
 
+@pytest.mark.parametrize("timeout", [0.5, 1.5, 2, 60])
+def test_a_call_may_take_a_fraction_of_a_second(server, timeout):
+    """``QdrantClient`` itself rounds up to whole seconds."""
+    client = clients.connect(resolve({"url": server.url, "timeout": timeout}))
+    asked = []
+    hooks = client._client.openapi_client.client._client.event_hooks["request"]
+    hooks.append(lambda request: asked.append(request.extensions["timeout"]))
+    client.get_collections()
+    (limits,) = asked
+    assert limits["read"] == limits["write"] == limits["pool"] == timeout
+    assert limits["connect"] == min(timeout, 5)
+
+
 def test_threads_share_a_client(index, server):
     place = index.collection.connection
 

@@ -114,6 +114,14 @@ def test_never_answers(fault):
             clients.connect(place)
 
 
+@pytest.mark.parametrize("timeout", [0.5, 1.5])
+def test_a_timeout_of_a_fraction_of_a_second(timeout):
+    with GrpcStandIn() as server:
+        client = clients.connect(open_at(server.port, timeout=timeout))
+        client.get_collections()
+        assert max(server.patience) < timeout + 0.25  # as the server reckons
+
+
 @pytest.mark.parametrize("code", ["UNAUTHENTICATED", "PERMISSION_DENIED"])
 def test_a_wrong_key(code, fault):
     with GrpcStandIn(code, "Invalid API key or JWT") as server:
