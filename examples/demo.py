@@ -1,7 +1,8 @@
 """Search 1,797 handwritten digits with Qdrant, then look at them in the App.
 
 Run it with ``make demo``. Environment: ``APP=0`` ends after the printed part,
-``PORT`` is the App's port (5151).
+``PORT`` is the App's port (5151), ``ADDRESS`` where it listens (localhost; in a
+container ``0.0.0.0`` lets others in: whoever reaches the App may do all it can).
 """
 
 from __future__ import annotations
@@ -191,6 +192,8 @@ def agreement(dataset: fo.Dataset, index: Any) -> None:
 def serve(dataset: fo.Dataset) -> None:
     """Open the App on the dataset, with the plugin, until Ctrl-C."""
     port = int(os.environ.get("PORT", "5151"))
+    # FiftyOne's own default in a container is all interfaces, and it has no login
+    address = os.environ.get("ADDRESS", "localhost")
     folder = None
     if PLUGIN not in {plugin.name for plugin in fop.list_plugins()}:
         folder = Path(tempfile.mkdtemp(prefix="fiftyone-plugins-"))
@@ -198,7 +201,7 @@ def serve(dataset: fo.Dataset) -> None:
         fo.config.plugins_dir = os.environ["FIFTYONE_PLUGINS_DIR"] = str(folder)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
     try:
-        session = fo.launch_app(dataset, port=port, auto=False)
+        session = fo.launch_app(dataset, port=port, address=address, auto=False)
         title("The App")
         print(f"  Open   http://localhost:{session.server_port}")
         print("  Then   select an image and click the magnifier above the grid: its")

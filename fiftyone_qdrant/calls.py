@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from . import points
 from .clients import connect
-from .connection import Connection
-from .errors import CollectionMismatch, CollectionNotFound
+from .connection import EMBEDDED, Connection
+from .errors import CollectionMismatch, CollectionNotFound, StoreUnavailable
 from .faults import translated
 from .limits import Bounds, Limits
 from .retries import READ_PAUSES, WRITE_PAUSES, persistently
@@ -86,6 +86,7 @@ class CollectionCalls:
 
     Attributes:
         bounds: what one call may ask for
+        when_lost: what is called if its embedded store cannot be opened
     """
 
     def __init__(
@@ -96,11 +97,18 @@ class CollectionCalls:
         self._vector_name = vector_name
         self._schema: Schema | None = None
         self.bounds = Bounds()
+        self.when_lost: Callable[[], None] | None = None
 
     @property
     def client(self) -> Client:
         """The ``QdrantClient`` or ``EmbeddedClient`` that serves the collection."""
-        return connect(self.connection)
+        try:
+            return connect(self.connection)
+        except StoreUnavailable:
+            if self.when_lost is not None:
+                self.when_lost()
+
+            raise
 
     def call(self, method: str | Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Calls a method of the client for this collection, again where it helps.
@@ -127,9 +135,14 @@ class CollectionCalls:
             pauses = WRITE_PAUSES if method in _WRITES else READ_PAUSES
             return persistently(call, pauses)
         except CollectionNotFound as e:
+            moved = ""
+            if self.connection.engine == EMBEDDED:
+                moved = "If its store was moved, say once where it is now: "
+                moved += "dataset.load_brain_results(brain_key, path='...'). "
+
             raise CollectionNotFound(
-                f"There is no collection '{self.name}' at {place}. If it was deleted, "
-                "delete the brain run as well and create the index again"
+                f"There is no collection '{self.name}' at {place}. {moved}If it was "
+                "deleted, delete the brain run as well and create the index again"
             ) from e
 
     def exists(self) -> bool:

@@ -85,8 +85,8 @@ def check_there(connection: Connection) -> None:
     raise StoreUnavailable(
         f"There is no embedded store at {connection.path}, where this index is. If it "
         "was moved, say once where it is now: dataset.load_brain_results(brain_key, "
-        f"{hint}), after dataset.clear_cache() if the index was open. Is it gone for "
-        "good, dataset.delete_brain_run(brain_key) forgets the index"
+        f"{hint}). If it is gone for good, dataset.delete_brain_run(brain_key) forgets "
+        "the index"
     )
 
 
@@ -101,7 +101,11 @@ def _open(connection: Connection) -> Client:
     if connection.engine == EMBEDDED:
         from .embedded import EmbeddedClient
 
-        return EmbeddedClient(str(connection.path), timeout=connection.timeout)
+        return EmbeddedClient(
+            str(connection.path),
+            timeout=connection.timeout,
+            make=not connection.existing,
+        )
 
     return _open_server(connection)
 

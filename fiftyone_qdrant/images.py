@@ -18,6 +18,12 @@ from .errors import ConfigError
 from .matrices import to_matrix
 from .points import Matrix
 
+# One sentence whatever is wrong: nobody learns from it which files there are
+_NO_IMAGE = (
+    "This is no image that can be read: not the path of a file such as a PNG or JPEG, "
+    "nor the bytes of one, in base64 if you like, or it has far too many pixels"
+)
+
 
 def embed(image: Any, model: Any) -> Matrix:
     """Embeds one picture with a model's own transforms.
@@ -54,10 +60,7 @@ def _read(path: str, model: Any) -> Any:
 
         return foui.read(path)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as e:
-        raise ConfigError(
-            "The file is no image that can be read, or one of far too many pixels. "
-            "Give one such as a PNG or JPEG"
-        ) from e
+        raise ConfigError(_NO_IMAGE) from e
 
 
 @contextmanager
@@ -71,9 +74,7 @@ def _file_of(image: Any) -> Iterator[str]:
         content = _decoded(content)
 
     if not isinstance(content, bytes) or not content:
-        raise ConfigError(
-            "image is the path of a file, or the bytes of one, in base64 if you like"
-        )
+        raise ConfigError(_NO_IMAGE)
 
     with tempfile.NamedTemporaryFile() as file:
         file.write(content)
@@ -92,6 +93,4 @@ def _decoded(text: str) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as e:
-        raise ConfigError(
-            f"There is no file '{text[:100]}', and it is no image in base64 either"
-        ) from e
+        raise ConfigError(_NO_IMAGE) from e

@@ -23,6 +23,8 @@ from .parameters import CollectionParameters
 
 logger = logging.getLogger(__name__)
 
+_LONGEST_BASE = 200  # of the 255 that a name may have: what makes it unique comes last
+
 
 def choose_name(samples: Any, connection: Connection) -> str:
     """Returns a name made from the dataset's that no collection or run has."""
@@ -32,7 +34,8 @@ def choose_name(samples: Any, connection: Connection) -> str:
 
 def base_name(samples: Any) -> str:
     """Returns the name that a dataset's first collection gets."""
-    return "fiftyone-" + str(fou.to_slug(samples._root_dataset.name))
+    slug = str(fou.to_slug(samples._root_dataset.name))
+    return f"fiftyone-{slug}"[:_LONGEST_BASE]
 
 
 def described_names(connection: Connection) -> dict[str, str]:

@@ -82,7 +82,7 @@ def preflight(
 
     if model:
         with found.noting("model"):
-            _check_model(model)
+            foz.get_zoo_model(model)  # raises, as loading it would
 
     origin = source.origin
     found.metric = config.get("metric") or (origin.metric if origin else None)
@@ -148,11 +148,6 @@ class _Wanted:
             return self.started().name
 
         return self.config.get("collection_name") or None
-
-
-def _check_model(name: str) -> None:
-    if "/" not in name:  # else a remote source, which only loading it looks at
-        foz.get_zoo_model(name)
 
 
 def _count(found: Preflight, wanted: _Wanted) -> None:

@@ -19,7 +19,6 @@ from fiftyone.brain.similarity import (
 )
 
 from . import index_collection, ownership, points, urls
-from .clients import check_there
 from .collection import Collection
 from .configured import KEYWORDS, given
 from .connection import EMBEDDED, SERVER, Connection, resolve
@@ -314,6 +313,19 @@ class QdrantSimilarityIndex(NeighborIndex):
         if not index_collection.check(self._collection, self.config):
             self._warn_of_ignored()
 
+    def _bind(self, collection: Collection) -> None:
+        super()._bind(collection)
+        collection.when_lost = self._leave_cache
+
+    def _leave_cache(self) -> None:
+        """Has FiftyOne open the index anew, which may then be told where its store is.
+
+        It would return this object, whatever path is given.
+        """
+        cache = self.samples._root_dataset._brain_cache
+        if cache.get(self.key) is self:
+            del cache[self.key]
+
     @property
     def ignored_parameters(self) -> list[str]:
         """The given parameters that this index's engine does not have."""
@@ -393,14 +405,12 @@ class QdrantSimilarityIndex(NeighborIndex):
         return index
 
     def _settle(self) -> None:
-        """Looks for the store before FiftyOne keeps the index; notes a new path.
+        """Stores with the run the path that it was opened with, if that is a new one.
 
         Raises:
-            StoreUnavailable: if the store is not there
-            CollectionNotFound: if it was said to be another store, which has no such
-                collection
+            StoreUnavailable: if there is no store
+            CollectionNotFound: if that store has no such collection
         """
-        check_there(self._collection.connection)
         if not self.config.moved:
             return
 

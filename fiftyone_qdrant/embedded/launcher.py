@@ -242,22 +242,26 @@ def is_store(path: str) -> bool:
     """
     if not os.path.exists(path):
         return False
-    if not os.path.isdir(path):
-        raise errors.StoreUnavailable(
-            f"{path} is a file: the path of an embedded store is a directory"
-        )
-    found = set(os.listdir(path))
+    try:
+        found = set(os.listdir(path))
+    except OSError as e:
+        raise _no_place(path) from e
     if "store.json" in found or {"collections", "owner.lock"} <= found:
         return True
     foreign = [
         name for name in found if not name.startswith(".") and name not in _OWN_FILES
     ]
     if foreign:
-        raise errors.StoreUnavailable(
-            f"{path} is no embedded store and has other files in it (such as "
-            f"{sorted(foreign)[0]}): use a new or an empty directory"
-        )
+        raise _no_place(path)
     return False
+
+
+def _no_place(path: str) -> errors.StoreUnavailable:
+    """One sentence whatever is there: a form asks before anybody may look."""
+    return errors.StoreUnavailable(
+        f"{path} can be no embedded store: it is no directory of yours, or has other "
+        "files in it. Use a new or an empty directory"
+    )
 
 
 def _prepare(path: str, make: bool) -> None:

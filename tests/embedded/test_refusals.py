@@ -32,7 +32,7 @@ def name(shared_client):
 def test_a_file_is_no_store(store):
     store.write_text("hello")
 
-    with pytest.raises(errors.StoreUnavailable, match="is a file"):
+    with pytest.raises(errors.StoreUnavailable, match="other files in it"):
         EmbeddedClient(store)
 
 

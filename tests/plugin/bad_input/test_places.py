@@ -72,7 +72,7 @@ def test_store_that_cannot_be_written(door, indexed, nothing_lost, unwritable):
 def test_store_path_that_is_a_file(door, indexed, nothing_lost, tmp_path):
     path = tmp_path / "file"
     path.write_text("precious")
-    with refused(door, errors.StoreUnavailable, "file is a file") as caught:
+    with refused(door, errors.StoreUnavailable, "other files in it") as caught:
         create(door, indexed, path=str(path))
     check_sentence(caught.value)
     assert path.read_text() == "precious"
