@@ -8,6 +8,7 @@ from .connection import SERVER
 from .errors import ConfigError, IndexNotFound
 from .similarity import QdrantSimilarityConfig, QdrantSimilarityIndex
 
+_COMPARED = 1000  # samples whose labels tell whether a field was renamed
 BUILTIN = "fiftyone.brain.internal.core.qdrant.QdrantSimilarityConfig"
 
 
@@ -114,6 +115,63 @@ def rename_index(dataset: Any, brain_key: str, new_brain_key: str) -> None:
         )
 
     dataset.rename_brain_run(brain_key, check_new_key(dataset, new_brain_key))
+
+
+def follow_rename(
+    dataset: Any,
+    brain_key: str,
+    patches_field: str | None = None,
+    embeddings_field: str | None = None,
+) -> QdrantSimilarityIndex:
+    """Tells an index the new names of the fields that it is about.
+
+    Nothing is embedded or written again: labels keep their ids when their field is
+    renamed.
+
+    Args:
+        dataset: the dataset
+        brain_key: the run's key
+        patches_field (None): the new name of its label field
+        embeddings_field (None): the new name of the field its embeddings come from
+
+    Returns:
+        the index, as it is now
+
+    Raises:
+        IndexNotFound: if there is no such index
+        ConfigError: if there is no such field, or the index holds none of its labels
+    """
+    index = load_index(dataset, brain_key)
+    config, was = index.config, index.config.patches_field
+    if (patches_field is None) != (was is None) and patches_field is not None:
+        raise ConfigError(
+            f"Index '{brain_key}' holds samples, so it has no label field to rename"
+        )
+
+    config.patches_field = patches_field or was
+    config.embeddings_field = embeddings_field or config.embeddings_field
+    index = QdrantSimilarityIndex(index.samples, config, brain_key)
+    _check_fields(index, patches_field, embeddings_field)
+    index.save_config()
+    dataset._root_dataset._brain_cache.pop(brain_key, None)
+    return index
+
+
+def _check_fields(
+    index: QdrantSimilarityIndex, patches_field: str | None, embeddings: str | None
+) -> None:
+    home = index.samples
+    if patches_field is not None:
+        index.held.check(home)
+        ids = index.held.ids(home.exists(patches_field).limit(_COMPARED))
+        if not index.collection.present(ids):
+            raise ConfigError(
+                f"Index '{index.key}' holds none of the labels of '{patches_field}', "
+                "so its label field was not renamed to that"
+            )
+
+    if embeddings is not None and not index.held.has_field(embeddings):
+        raise ConfigError(f"There is no field '{embeddings}' to take embeddings from")
 
 
 def check_new_key(samples: Any, brain_key: Any) -> str:

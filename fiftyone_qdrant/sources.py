@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import fiftyone as fo
@@ -26,6 +26,38 @@ NO_SOURCE = (
 NO_COLLECTION = "Give the collection_name of the collection to connect to"
 
 _SOME = 1_000  # ids that tell what another index is of
+
+
+def _with_new_names(
+    samples: Any, origin: Origin, embeddings: str | None, patches_field: str | None
+) -> Origin:
+    """Returns a run as it is called now: fields may have got other names since.
+
+    Raises:
+        ConfigError: if its label field is gone, and no new name is given
+    """
+    dataset, labels = samples._root_dataset, origin.patches_field
+
+    def gone(field: str) -> bool:
+        return not (samples.has_field(field) or dataset.has_field(field))
+
+    if labels is not None and gone(labels):
+        if patches_field is None:
+            raise ConfigError(
+                f"Label field '{labels}' of similarity run '{origin.brain_key}' is "
+                "gone. If it was renamed, give its new name as patches_field"
+            )
+
+        origin = replace(origin, patches_field=patches_field)
+
+    path = origin.embeddings_field
+    if embeddings is None or path in (None, embeddings):
+        return origin
+
+    if origin.patches_field is not None:
+        _, path = samples._get_label_field_path(origin.patches_field, path)
+
+    return replace(origin, embeddings_field=embeddings) if gone(str(path)) else origin
 
 
 @dataclass(frozen=True)
@@ -64,7 +96,9 @@ class Source:
         if from_brain_key is None:
             return cls(embeddings, model, patches_field)
 
-        origin = find_origin(samples, from_brain_key)
+        origin = _with_new_names(
+            samples, find_origin(samples, from_brain_key), embeddings, patches_field
+        )
         for name, given, has in (
             ("embeddings", embeddings, origin.embeddings_field),
             ("model", model, origin.model or model),
@@ -166,7 +200,9 @@ def why_not_embed(index: QdrantSimilarityIndex) -> str | None:
 
         return (
             f"The embeddings of index '{index.key}' came from field '{field}', which "
-            "is gone, so it cannot embed. Make the field again, or another index"
+            "is gone, so it cannot embed. If it was renamed, say so once: "
+            f"fiftyone_qdrant.runs.follow_rename(dataset, '{index.key}', "
+            "embeddings_field='...'). Else make it again, or another index"
         )
 
     if model is not None:

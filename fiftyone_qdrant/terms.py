@@ -76,6 +76,13 @@ class Terms:
                 "dataset.load_brain_view() gives for its brain key"
             )
 
+        if field is not None and not home.has_field(field):
+            return (
+                f"Label field '{field}', whose labels this index holds, is gone. If it "
+                "was renamed, say so once: fiftyone_qdrant.runs.follow_rename("
+                "dataset, brain_key, patches_field='...')"
+            )
+
         if field is not None and not view.has_field(field):
             return (
                 f"This index holds {self}, which the view does not have. Query a view "
