@@ -47,7 +47,7 @@ def test_a_directory_with_other_files_is_left_alone(store):
     store.mkdir()
     (store / "thesis.txt").write_text("hello")
 
-    with pytest.raises(errors.StoreUnavailable, match=r"thesis\.txt"):
+    with pytest.raises(errors.StoreUnavailable, match="other files in it"):
         EmbeddedClient(store)
 
     assert os.listdir(store) == ["thesis.txt"]
