@@ -12,7 +12,14 @@ import numpy as np
 import pytest
 from qdrant_client.http import models
 
-from fiftyone_qdrant.embedded import EmbeddedClient, files, launcher, settings, store
+from fiftyone_qdrant.embedded import (
+    EmbeddedClient,
+    files,
+    launcher,
+    seal,
+    settings,
+    store,
+)
 
 SIZE = 64
 COUNT = 8000
@@ -99,23 +106,49 @@ def test_a_collection_under_its_threshold_is_searched_exactly(client, threshold)
     assert recall(client) == 1.0
 
 
-def test_searches_with_a_filter_stay_exact(client):
+def test_searches_with_a_filter_are_exact_where_the_graph_is_used(client):
+    create(client, hnsw_config=models.HnswConfigDiff(full_scan_threshold=10))
+    fill(client)
+    client.flush("a")
+    wait_until_green(client)
+    shallow = models.SearchParams(hnsw_ef=1)
+    assert recall(client, params=shallow) < 1  # it is the graph that is searched
+    tenth = list(range(0, COUNT, 10))
+    among = models.Filter(must=[models.HasIdCondition(has_id=tenth)])
+
+    for query in VECTORS[:20]:
+        found = client.query_points("a", query=query, limit=50, query_filter=among)
+        distances = np.linalg.norm(VECTORS[tenth] - query, axis=1)
+        nearest = [tenth[i] for i in np.argsort(distances)[:50]]
+        assert [p.id for p in found.points] == nearest
+
+
+def test_a_quantized_graph_is_rescored(client):
+    create(
+        client,
+        hnsw_config=models.HnswConfigDiff(full_scan_threshold=10),
+        quantization_config=models.BinaryQuantization(
+            binary=models.BinaryQuantizationConfig()
+        ),
+    )
+    fill(client)
+    client.flush("a")
+    wait_until_green(client)
+    plain = models.SearchParams(
+        quantization=models.QuantizationSearchParams(rescore=False, oversampling=1.0)
+    )
+
+    assert recall(client) > recall(client, params=plain) + 0.1
+
+
+def test_a_swapped_in_index_is_sealed_again(client):
     create(client)
     fill(client)
     client.flush("a")
     wait_until_green(client)
-    tenth = list(range(0, COUNT, 10))
 
-    found = client.query_points(
-        "a",
-        query=VECTORS[1],
-        limit=50,
-        query_filter=models.Filter(must=[models.HasIdCondition(has_id=tenth)]),
-    )
-
-    distances = np.linalg.norm(VECTORS[tenth] - VECTORS[1], axis=1)
-    nearest = [tenth[i] for i in np.argsort(distances)[:50]]
-    assert [p.id for p in found.points] == nearest
+    sealed = seal.path_of(f"{client.path}/collections/a/shard")
+    wait_for(lambda: os.path.exists(sealed))
 
 
 def test_what_is_written_during_the_build_is_there_afterwards(client):

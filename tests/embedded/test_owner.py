@@ -272,6 +272,41 @@ def test_who_does_not_know_the_key_gets_nothing(client):
     assert client.get_collections().collections == []
 
 
+def test_an_impostor_that_does_not_know_the_key_is_not_answered():
+    ours, theirs = socket.socketpair()
+
+    def pretend():
+        greeting = protocol._GREETING
+        theirs.sendall(greeting.pack(protocol._MAGIC, protocol.PROTOCOL, b"n" * 32))
+        protocol.receive_exactly(theirs, greeting.size + 32)
+        theirs.sendall(b"x" * 32)
+
+    with ours, theirs, ThreadPoolExecutor(1) as pool:
+        done = pool.submit(pretend)
+        with pytest.raises(protocol.HandshakeError, match="owner does not know"):
+            protocol.answer_handshake(ours, b"k" * 32)
+        done.result(5)
+
+
+def test_creating_is_not_sent_twice_when_the_owner_dies_in_between(client, monkeypatch):
+    client.get_collections()
+    receive, asked = protocol.receive, []
+
+    def die(sock):
+        asked.append(sock)
+        receive(sock)
+        raise EOFError
+
+    shape = models.VectorParams(size=8, distance=models.Distance.DOT)
+    with monkeypatch.context() as patched:
+        patched.setattr(protocol, "receive", die)
+        with pytest.raises(errors.ConnectionFailed, match="which may be done"):
+            client.create_collection("b", shape)
+
+    assert len(asked) == 1
+    assert client.collection_exists("b")
+
+
 def test_a_silent_connection_does_not_keep_others_out(client):
     about = launcher.running(client.path)
     with socket.socket(socket.AF_UNIX) as sock:

@@ -11,7 +11,9 @@ import pytest
 from qdrant_client.http import models
 
 from fiftyone_qdrant import errors
-from fiftyone_qdrant.embedded import EmbeddedClient, launcher
+from fiftyone_qdrant.embedded import EmbeddedClient, launcher, protocol
+from fiftyone_qdrant.embedded.dispatch import Dispatcher
+from fiftyone_qdrant.embedded.store import Store
 
 SIZE = 8
 PARAMS = models.VectorParams(size=SIZE, distance=models.Distance.COSINE)
@@ -109,6 +111,36 @@ def test_a_write_is_refused_when_the_disk_is_nearly_full(store, monkeypatch):
             client.upload_collection("a", VECTORS, ids=range(300))
 
         assert client.count("a").count == 0
+
+
+def test_a_write_needs_twice_its_size_on_the_disk(store, monkeypatch):
+    monkeypatch.setenv("FIFTYONE_QDRANT_MIN_FREE_BYTES", "1")
+    store.mkdir()
+    opened = Store(str(store), "0.9.0")
+    disk = os.statvfs(store)
+    free = disk.f_bavail * disk.f_frsize
+
+    opened.check_space(1 << 20)
+    opened.check_space(int(0.4 * free))
+    with pytest.raises(errors.StoreUnavailable, match="nothing was written"):
+        opened.check_space(int(0.6 * free))
+    opened.close()
+
+
+def test_the_size_of_a_write_is_what_it_brings(client, monkeypatch):
+    client.create_collection("a", PARAMS)
+    launcher.stop(client.path)
+    opened, asked = Store(client.path, "0.9.0"), []
+    monkeypatch.setattr(opened, "check_space", asked.append)
+    dispatcher = Dispatcher(opened, {}, lambda: None)
+    kind, ids = protocol.pack_ids([1, 2, 3])
+    message = {"op": "upsert", "collection": "a", "dim": SIZE}
+    buffers = [memoryview(ids), memoryview(VECTORS[:3]).cast("B")]
+
+    dispatcher({**message, "ids": [kind, 0], "vectors": 1}, buffers)
+
+    assert asked == [3 * 8 + 3 * SIZE * 4]
+    opened.close()
 
 
 # -- collections ------------------------------------------------------------------
@@ -275,7 +307,15 @@ def test_one_wrong_vector_in_an_upsert_writes_nothing(shared_client, name):
 
 
 @pytest.mark.parametrize(
-    "ids", [["nonsense"], [-1], [1.5], [None], [True], [1 << 64]], ids=repr
+    "ids",
+    [
+        *(["nonsense"], [-1], [1.5], [None], [True], [1 << 64]),
+        *(
+            ["0123456789abcdef  3456789abcdef0"],
+            ["01234567-89ab-cdef-0123-4567 9abcdef"],
+        ),
+    ],
+    ids=repr,
 )
 def test_what_is_no_point_id_writes_nothing(shared_client, name, ids):
     with pytest.raises(errors.ConfigError, match="not a point id"):
@@ -341,6 +381,21 @@ def test_a_query_that_is_no_vector_of_the_collection_is_refused(
         shared_client.query_points(name, query=query)
 
 
+def test_a_threshold_with_a_recommendation_is_refused_where_far_is_high(shared_client):
+    shape = models.VectorParams(size=SIZE, distance=models.Distance.EUCLID)
+    shared_client.create_collection("far", shape)
+    shared_client.upload_collection("far", VECTORS[:20], ids=range(20))
+    least_similar = models.RecommendQuery(
+        recommend=models.RecommendInput(
+            negative=[VECTORS[0].tolist()],
+            strategy=models.RecommendStrategy.SUM_SCORES,
+        )
+    )
+
+    with pytest.raises(errors.UnsupportedByEngine, match="score_threshold"):
+        shared_client.query_points("far", least_similar, limit=3, score_threshold=1.0)
+
+
 def test_setting_payload_of_a_missing_point_raises_missing_ids(shared_client, name):
     with pytest.raises(errors.MissingIDs):
         shared_client.set_payload(name, {"x": 1}, points=[77])
@@ -392,17 +447,18 @@ def test_many_ids_in_a_filter_give_what_a_full_search_gives(shared_client, name)
     vectors = rng.standard_normal((20_000, SIZE)).astype(np.float32)
     ids = [str(uuid.UUID(int=i)) for i in range(20_000)]
     shared_client.upload_collection(name, vectors, ids=ids)
-    half = set(ids[::2])
     everything = shared_client.query_points(name, query=vectors[0], limit=20_000)
-    wanted = [p.id for p in everything.points if p.id in half][:100]
+    half, other = ids[::2], [ids[0], *ids[10_001:]]
 
-    for _ in range(2):  # the second time the set of ids is known already
+    for some in (half, half, other, half):  # a set of ids may be known already
+        held = set(some)
+        wanted = [p.id for p in everything.points if p.id in held][:100]
         found = shared_client.query_points(
             name,
             query=vectors[0],
             limit=100,
             query_filter=models.Filter(
-                must=[models.HasIdCondition.model_construct(has_id=ids[::2])]
+                must=[models.HasIdCondition.model_construct(has_id=some)]
             ),
         )
         assert [p.id for p in found.points] == wanted
