@@ -38,6 +38,9 @@ class EmbeddingIndex(SimilarityIndex):
     _samples: Any
     _dataset_id: str
     _named_here: bool  # whether the collection's name was chosen by the index
+    _made_here = False  # whether this object made the collection
+    _made_alone = False  # likewise, under a name that nobody else asks for
+    _is_new = False  # whether its run is to be registered yet
 
     @property
     def _patches(self) -> bool:
@@ -166,6 +169,9 @@ class EmbeddingIndex(SimilarityIndex):
             self.use_view(home)
 
         dataset = home._root_dataset
+        if self._is_new:
+            return
+
         if self.key is not None and dataset.has_brain_run(self.key):
             document = BrainMethod._get_run_doc(dataset, self.key)
             stages = home._serialize(include_uuids=False)
@@ -204,7 +210,11 @@ class EmbeddingIndex(SimilarityIndex):
         )
         self._bind(made)
         self._named_here = False
-        if self.key is not None and self.samples.has_brain_run(self.key):
+        self._made_here, self._made_alone = True, named_here
+        if self.key is None or self._is_new:  # that of another may have the key
+            return True
+
+        if self.samples.has_brain_run(self.key):
             self.save_config()
 
         return True

@@ -17,7 +17,7 @@ from typing import Any
 import fiftyone.brain as fob
 import fiftyone.core.utils as fou
 
-from . import coverage, jobs
+from . import claims, coverage, jobs
 from .errors import (
     CollectionNotFound,
     ConfigError,
@@ -113,7 +113,24 @@ def create_index(
         IndexNotFound: if somebody deleted the run meanwhile
     """
     check_new_key(samples, brain_key)
-    source = Source.parse(samples, embeddings, model, patches_field, from_brain_key)
+    dataset = samples._root_dataset
+    with claims.claimed(dataset, brain_key):
+        if claims.is_taken(dataset, brain_key):
+            dataset.reload()  # another process may have made it, or have ended it
+
+        check_new_key(samples, brain_key)
+        source = Source.parse(samples, embeddings, model, patches_field, from_brain_key)
+        return _create(samples, brain_key, source, connect, progress, config)
+
+
+def _create(
+    samples: Any,
+    brain_key: str,
+    source: Source,
+    connect: bool,
+    progress: Progress,
+    config: dict[str, Any],
+) -> tuple[QdrantSimilarityIndex, Ingested]:
     samples = source.samples(samples)
     check_indexable(samples, source.patches_field, source.embeddings_field)
     if connect:
@@ -158,7 +175,9 @@ def _register(
         index.config.model_kwargs = origin.model_kwargs
         index.config.supports_prompts = origin.supports_prompts
         index.save_config()
-        index = load_index(samples._root_dataset, brain_key)
+        again = load_index(samples._root_dataset, brain_key)
+        again._named_here = index._named_here
+        return again
 
     return index
 

@@ -18,7 +18,7 @@ from fiftyone.brain.similarity import (
     SimilarityIndex,
 )
 
-from . import index_collection, ownership, points, urls
+from . import claims, index_collection, ownership, points, urls
 from .collection import Collection
 from .configured import KEYWORDS, given
 from .connection import EMBEDDED, SERVER, Connection, resolve
@@ -234,9 +234,16 @@ class QdrantSimilarity(Similarity):
         overwrite: bool = True,
         cleanup: bool = True,
     ) -> None:
-        """Checks that the run may be registered; saving its results does it."""
-        if key is not None:
-            self.validate_run(samples, key, overwrite=overwrite)
+        """Checks that the run may be registered; saving its results does it.
+
+        Raises:
+            ConfigError: if another process has a run of that key, or is making it
+        """
+        if key is None:
+            return
+
+        self.validate_run(samples, key, overwrite=overwrite)
+        claims.check_free(samples._root_dataset, key)
 
     @classmethod
     def save_run_results(
@@ -247,10 +254,18 @@ class QdrantSimilarity(Similarity):
         overwrite: bool = True,
         cache: bool = True,
     ) -> None:
-        """Registers the run if it is new, and saves its results."""
-        if key is not None and key not in cls.list_runs(samples):
-            home = run_results.samples
-            Similarity.register_run(run_results.backend, home, key, overwrite=False)
+        """Registers the run if it is new, and saves its results.
+
+        Raises:
+            ConfigError: if another process was first; what this one made is dropped
+        """
+        if key is not None and run_results._is_new:
+            try:
+                claims.register(run_results, key)
+                run_results._is_new = False
+            except ConfigError:
+                run_results._discard()
+                raise
 
         super().save_run_results(
             samples, key, run_results, overwrite=overwrite, cache=cache
@@ -265,6 +280,7 @@ class QdrantSimilarity(Similarity):
         given, config = given_to_compute_similarity(samples), self.config
         check_indexable(given, config.patches_field, config.embeddings_field)
         index = QdrantSimilarityIndex(given, config, brain_key, backend=self)
+        index._is_new = True
         if config.model is not None and config.embeddings_field is not None:
             config.stores_embeddings = not index.held.has_any(config.embeddings_field)
 
@@ -325,6 +341,12 @@ class QdrantSimilarityIndex(NeighborIndex):
         cache = self.samples._root_dataset._brain_cache
         if cache.get(self.key) is self:
             del cache[self.key]
+
+    def _discard(self) -> None:
+        """Drops the collection if it was made for this index, and no run uses it."""
+        place, name = self._collection.connection, self._collection.name
+        if self._made_alone or (self._made_here and not ownership.users(place, name)):
+            self._collection.drop()
 
     @property
     def ignored_parameters(self) -> list[str]:
