@@ -11,6 +11,7 @@ from fiftyone_qdrant.configured import configured_path
 from fiftyone_qdrant.embedded import administration, launcher
 from fiftyone_qdrant.embedded.administration import CollectionState
 from fiftyone_qdrant.errors import QdrantPluginError
+from fiftyone_qdrant.words import bytes_in_words, seconds_in_words
 
 _ABOUT = """\
 Looks after an embedded Qdrant store: a directory of collections that one process, its
@@ -121,12 +122,12 @@ def _status(path: str, options: argparse.Namespace) -> int:
 
 def _words(state: CollectionState) -> str:
     points = "?" if state.points is None else f"{state.points:,}"
-    said = [f"{points} points", f"{state.disk / 2**20:,.1f} MB on disk"]
+    said = [f"{points} points", f"{bytes_in_words(state.disk)} on disk"]
     if state.dim is not None:
         said[0] += f" x {state.dim}"
     if state.building is not None:
-        seconds = time.time() - state.building["since"]
-        said.append(f"index: {state.building['phase']}, for {seconds:,.0f} s")
+        since = seconds_in_words(time.time() - state.building["since"])
+        said.append(f"index: {state.building['phase']}, for {since}")
     elif state.indexed:
         said.append(f"{state.indexed:,} indexed")
     elif state.indexing_threshold == 0:
@@ -162,7 +163,7 @@ def _verify(path: str, options: argparse.Namespace) -> int:
 
 def _backup(path: str, options: argparse.Namespace) -> int:
     for copied in administration.back_up(path, options.target, options.collection):
-        print(f"{copied['name']}: {copied['bytes'] / 2**20:,.1f} MB")
+        print(f"{copied['name']}: {bytes_in_words(copied['bytes'])}")
     print(f"backed up to {options.target}")
     return 0
 

@@ -1,4 +1,4 @@
-"""Whether a collection became what was asked for."""
+"""The settings of a collection in force, and whether they are what was asked for."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from . import points
-from .parameter_table import GROUPS
+from .parameter_table import COLLECTION, GROUPS
 from .parameters import CollectionParameters
 
 if TYPE_CHECKING:
@@ -34,6 +34,40 @@ class Difference:
         return f"{self.field}: asked for {self.asked}, got {self.got}"
 
 
+def settings_in_force(
+    info: models.CollectionInfo, vector_name: str | None = None
+) -> dict[str, Any]:
+    """Returns what Qdrant says of a collection, named as what is asked for.
+
+    Args:
+        info: what Qdrant says
+        vector_name (None): which of its vectors, if they have names: their own
+            settings come before those of the collection
+
+    Returns:
+        each parameter by its name, each group of them as a dict without what Qdrant
+        does not tell, ``quantization_config`` as ``{kind: settings}`` or ``None``
+    """
+    config = info.config.model_dump(mode="json")
+    own = _vectors(config, vector_name)
+    settings = {p.name: config["params"].get(p.name) for p in COLLECTION}
+    settings["on_disk"] = own.get("on_disk")
+    for group in GROUPS:
+        found = config.get(_SECTIONS.get(group.name, group.name)) or {}
+        given = {k: v for k, v in (own.get(group.name) or {}).items() if v is not None}
+        known = {p.name for p in group.parameters}
+        settings[group.name] = {
+            k: v for k, v in {**found, **given}.items() if k in known and v is not None
+        }
+
+    quantization = own.get("quantization_config") or config.get("quantization_config")
+    settings["quantization_config"] = quantization and {
+        kind: {k: v for k, v in values.items() if v is not None}
+        for kind, values in quantization.items()
+    }
+    return settings
+
+
 def compare(
     size: int,
     metric: str,
@@ -51,20 +85,19 @@ def compare(
         parameters: the parameters asked for
         info: what Qdrant says of the collection, which has one unnamed vector
     """
-    config = info.config.model_dump(mode="json")
+    got = settings_in_force(info)
     asked = {"size": size, "distance": points.DISTANCES[metric]}
     differences = [
-        *_differences("", asked, config["params"].get("vectors") or {}),
-        *_differences("", _collection_wide(parameters), _reported(config)),
+        *_differences("", asked, _vectors(info.config.model_dump(mode="json"), None)),
+        *_differences("", _collection_wide(parameters), got),
     ]
     for group in GROUPS:
-        reported = config.get(_SECTIONS.get(group.name, group.name)) or {}
         wanted = parameters.values.get(group.name, {})
-        differences += _differences(f"{group.name}.", wanted, reported)
+        differences += _differences(f"{group.name}.", wanted, got[group.name])
 
     for kind, settings in parameters.values.get("quantization_config", {}).items():
         name = f"quantization_config.{kind}"
-        reported = (config.get("quantization_config") or {}).get(kind)
+        reported = (got["quantization_config"] or {}).get(kind)
         if reported is None:
             differences.append(Difference(name, "on", "off"))
         else:
@@ -77,9 +110,9 @@ def _collection_wide(parameters: CollectionParameters) -> dict[str, Any]:
     return {k: v for k, v in parameters.values.items() if not isinstance(v, dict)}
 
 
-def _reported(config: dict[str, Any]) -> dict[str, Any]:
-    params = config["params"]
-    return {**params, "on_disk": (params.get("vectors") or {}).get("on_disk")}
+def _vectors(config: dict[str, Any], name: str | None) -> dict[str, Any]:
+    vectors = config["params"].get("vectors") or {}
+    return (vectors if name is None else vectors.get(name)) or {}
 
 
 def _differences(

@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-import eta.core.utils as etau
-
 from . import jobs, ownership
 from .catalog import ORPHAN, Entry, describe
 from .collection import Collection
 from .connection import Connection
 from .errors import CollectionNotFound, CollectionShared, ConfigError
 from .similarity import QdrantSimilarityIndex
+from .words import bytes_in_words
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ class Cleanup:
             return f"Collection '{self.collection_name}' is gone already{runs}"
 
         verb = "Deleted" if self.deleted else "Deletes"
-        size = f" ({etau.to_human_bytes_str(self.bytes)})" if self.bytes else ""
+        size = f" ({bytes_in_words(self.bytes)})" if self.bytes else ""
         used = f", used by {', '.join(self.users)}" if self.users else ""
         left = ""
         if self.left_by is not None and not self.deleted:

@@ -6,17 +6,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from . import coverage, ownership
+from .agreement import settings_in_force
 from .catalog import Entry, describe
 from .connection import EMBEDDED
-from .footprint import Memory, disk_bytes, memory
+from .estimates import Memory
+from .footprint import disk_bytes, memory
 from .health import CollectionHealth, collection_health
 from .parameter_table import COLLECTION, GROUPS
 from .status import load_impatient
 
 if TYPE_CHECKING:
-    from qdrant_client import models
-
-_SECTIONS = {"optimizers_config": "optimizer_config"}  # as Qdrant reports them
+    pass
 
 
 @dataclass(frozen=True)
@@ -113,14 +113,15 @@ def index_details(dataset: Any, brain_key: str) -> Details:
     index = load_impatient(dataset, brain_key)
     collection = index.collection
     info = collection.info()
-    quantization = info.config.quantization_config
+    got = settings_in_force(info, collection.schema().vector_name)
+    quantization = got["quantization_config"]
     entry = describe(collection.connection, collection.name, dataset)
     itself = (str(dataset._doc.id), brain_key)
     return Details(
         brain_key,
         collection_health(collection),
-        tuple(_settings(index.config, info)),
-        None if quantization is None else next(iter(quantization.model_dump())),
+        tuple(_settings(index.config, got)),
+        None if quantization is None else next(iter(quantization)),
         memory(info),
         disk_bytes(collection),
         entry,
@@ -128,21 +129,17 @@ def index_details(dataset: Any, brain_key: str) -> Details:
     )
 
 
-def _settings(config: Any, info: models.CollectionInfo) -> list[Setting]:
+def _settings(config: Any, got: dict[str, Any]) -> list[Setting]:
     """The parameters that Qdrant tells, and those that were asked for."""
     asked = config.parameters.values
     embedded = config.engine == EMBEDDED
-    reported = info.config.model_dump(mode="json")
-    vectors = reported["params"].get("vectors") or {}
-    wide = {**reported["params"], "on_disk": vectors.get("on_disk")}
     rows = [
-        Setting(p.name, asked.get(p.name), wide.get(p.name), p.description)
+        Setting(p.name, asked.get(p.name), got.get(p.name), p.description)
         for p in COLLECTION
         if p.embedded or not embedded
     ]
     for group in GROUPS:
-        values = asked.get(group.name, {})
-        actual = reported.get(_SECTIONS.get(group.name, group.name)) or {}
+        values, actual = asked.get(group.name, {}), got[group.name]
         rows += [
             Setting(
                 f"{group.name}.{p.name}",

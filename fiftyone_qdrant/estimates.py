@@ -1,4 +1,4 @@
-"""What an index would take, before it is made."""
+"""What an index takes, before it is made and afterwards: one model of memory."""
 
 from __future__ import annotations
 
@@ -8,10 +8,38 @@ from typing import Any
 
 _RATIOS = {"scalar": 4, "binary": 32}  # a float32 to its quantized form
 _COMPRESSIONS = {"x4": 4, "x8": 8, "x16": 16, "x32": 32, "x64": 64}
-_HEADROOM = 1.5  # Qdrant's rule of thumb: while segments are rewritten
+_LINK = 4  # bytes of one link of an HNSW graph
+_LINKS = 16  # Qdrant's own ``m``
 _BYTES_PER_POINT = 800  # on disk: id, payload and the index of the sample id
 _SECONDS_PER_POINT = 1.2e-4
 _SECONDS_PER_FLOAT = 1.1e-7
+
+
+@dataclass(frozen=True)
+class Memory:
+    """About how much memory a collection wants for full speed, in bytes.
+
+    Attributes:
+        vectors: of the vectors, 0 if they are kept on disk
+        graph: of the HNSW graph, 0 if it is kept on disk or not built
+        quantized: of the quantized vectors
+    """
+
+    vectors: int
+    graph: int
+    quantized: int
+
+    @property
+    def total(self) -> int:
+        """All of it."""
+        return self.vectors + self.graph + self.quantized
+
+    def __add__(self, other: Memory) -> Memory:
+        return Memory(
+            self.vectors + other.vectors,
+            self.graph + other.graph,
+            self.quantized + other.quantized,
+        )
 
 
 @dataclass(frozen=True)
@@ -34,11 +62,10 @@ def estimate(
 ) -> Estimate:
     """Estimates what ``count`` vectors of ``size`` float32 take.
 
-    Memory is Qdrant's rule of thumb, ``count * size * 4 * 1.5`` bytes, where vectors
-    that are kept on disk count nothing and their quantized copies as many times less.
-    Disk is what 5,000 to 20,000 vectors of 64 to 1,536 dimensions took in an embedded
-    store, within a third: ``count * (2 * size * 4 + 800)``, as the log holds them once
-    more. Time is what the same took from an embeddings field on two cores:
+    Memory is that of :func:`memory`, with all vectors in a graph. Disk is what 5,000
+    to 20,000 vectors of 64 to 1,536 dimensions took in an embedded store, within a
+    third: ``count * (2 * size * 4 + 800)``, as the log holds them once more. Time is
+    what the same took from an embeddings field on two cores:
     ``count * (0.12 ms + size * 0.11 µs)``.
 
     Args:
@@ -47,19 +74,41 @@ def estimate(
         parameters: keyword arguments of the collection, checked or not
         timed: whether the time depends on neither a model nor a network
     """
-    raw = count * size * 4
-    memory = 0.0 if parameters.get("on_disk") is True else raw * _HEADROOM
-    memory += raw / ratio if (ratio := _ratio(parameters)) else 0
     seconds = count * (_SECONDS_PER_POINT + size * _SECONDS_PER_FLOAT)
     return Estimate(
-        memory=round(memory),
-        disk=2 * raw + count * _BYTES_PER_POINT,
+        memory=memory(count, size, parameters, indexed=count).total,
+        disk=2 * count * size * 4 + count * _BYTES_PER_POINT,
         seconds=seconds if timed else None,
     )
 
 
-def _ratio(parameters: Mapping[str, Any]) -> float | None:
-    quantization = parameters.get("quantization_config")
+def memory(
+    count: int, size: int, settings: Mapping[str, Any], *, indexed: int, width: int = 4
+) -> Memory:
+    """Estimates what vectors want in memory.
+
+    Args:
+        count: the number of vectors
+        size: their dimensions
+        settings: ``on_disk``, ``hnsw_config`` and ``quantization_config`` as asked for
+            or as in force, checked or not
+        indexed: how many of them are in an HNSW graph
+        width (4): the bytes of one number
+    """
+    hnsw = settings.get("hnsw_config")
+    hnsw = hnsw if isinstance(hnsw, Mapping) else {}
+    m = hnsw.get("m")
+    links = 2 * (m if isinstance(m, int) else _LINKS)  # the lowest layer has nearly all
+    ratio = _ratio(settings)
+    return Memory(
+        vectors=0 if settings.get("on_disk") is True else count * size * width,
+        graph=0 if hnsw.get("on_disk") is True else indexed * links * _LINK,
+        quantized=round(count * size * 4 / ratio) if ratio else 0,
+    )
+
+
+def _ratio(settings: Mapping[str, Any]) -> float | None:
+    quantization = settings.get("quantization_config")
     if not isinstance(quantization, Mapping):
         return None
 
@@ -67,15 +116,3 @@ def _ratio(parameters: Mapping[str, Any]) -> float | None:
         return _COMPRESSIONS.get(str(product.get("compression")), 16)
 
     return next((r for kind, r in _RATIOS.items() if kind in quantization), None)
-
-
-def in_words(count: int) -> str:
-    """Returns a number of bytes for people, such as ``"1.3 GB"``."""
-    value = float(count)
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if value < 1000:
-            return f"{value:.3g} {unit}"
-
-        value /= 1000
-
-    return f"{value:,.3g} TB"

@@ -10,8 +10,9 @@ from typing import Any
 
 from .connection import EMBEDDED
 from .errors import QdrantPluginError
-from .estimates import Estimate, in_words
+from .estimates import Estimate
 from .status import EngineStatus
+from .words import bytes_in_words, seconds_in_words
 
 logger = logging.getLogger(__name__)
 
@@ -100,14 +101,14 @@ class Preflight:
             return None
 
         text = (
-            f"About {in_words(self.estimate.memory)} of memory, "
-            f"{in_words(self.estimate.disk)} of disk"
+            f"About {bytes_in_words(self.estimate.memory)} of memory, "
+            f"{bytes_in_words(self.estimate.disk)} of disk"
         )
         if self.free_disk is not None:
-            text += f" ({in_words(self.free_disk)} free)"
+            text += f" ({bytes_in_words(self.free_disk)} free)"
 
         if self.estimate.seconds is not None:
-            text += f", {max(1, round(self.estimate.seconds)):,} s"
+            text += f", {seconds_in_words(self.estimate.seconds)}"
 
         return text
 

@@ -24,6 +24,7 @@ from fiftyone.operators.store import ExecutionStore
 from pymongo.errors import PyMongoError
 
 from .errors import ConfigError
+from .words import seconds_in_words
 
 logger = logging.getLogger(__name__)
 
@@ -118,18 +119,11 @@ def progress_label(
     if not left:
         return label
 
-    return f"{label} · {rate:,.3g} a second · {_duration(left)} left"
+    return f"{label} · {rate:,.3g} a second · {seconds_in_words(left)} left"
 
 
 def _seconds_left(done: int, total: int, rate: float) -> float | None:
     return (total - done) / rate if done and rate > 0 else None
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:,.0f} s"
-
-    return f"{seconds / 60:,.0f} min" if seconds < 5400 else f"{seconds / 3600:,.1f} h"
 
 
 def running_jobs(dataset: Any) -> list[Job]:

@@ -22,7 +22,7 @@ from .collection import Collection
 from .connection import EMBEDDED, Connection
 from .embedded.launcher import is_store
 from .errors import CollectionNotFound, ConfigError
-from .estimates import estimate, in_words
+from .estimates import estimate
 from .forecast import Preflight, Problem
 from .indexable import check_indexable, home_of
 from .parameter_table import PARAMETERS
@@ -33,6 +33,7 @@ from .samples import Held
 from .similarity import QdrantSimilarityConfig
 from .sources import NO_COLLECTION, NO_SOURCE, Source, known_points
 from .status import engine_status, impatient
+from .words import bytes_in_words
 
 _COUNTED = 20_000  # samples whose labels are counted one by one
 _PROBED = 1_000  # samples of which more are estimated
@@ -365,6 +366,6 @@ def _estimate(
         found.free_disk = shutil.disk_usage(there).free
         if found.free_disk < found.estimate.disk:
             found.warnings.append(
-                f"The disk may fill up: {in_words(found.free_disk)} are free at "
+                f"The disk may fill up: {bytes_in_words(found.free_disk)} are free at "
                 f"{connection.path}"
             )

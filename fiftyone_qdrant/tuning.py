@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from .agreement import settings_in_force
 from .connection import EMBEDDED
 from .declarations import Group, Parameter
 from .errors import ConfigError
 from .parameter_table import COLLECTION, GROUPS, TUNABLE
 from .parameters import CollectionParameters
+from .words import bytes_in_words, seconds_in_words
 
 if TYPE_CHECKING:
     from qdrant_client import models
@@ -21,7 +23,6 @@ OFF = "Disabled"
 """Qdrant's word for no quantization."""
 
 _QUANTIZATION = "quantization_config"
-_REPORTED = {"optimizers_config": "optimizer_config"}  # Qdrant's names in answers
 _SECONDS_PER_FLOAT = 20 / (100_000 * 512)  # HNSW with m=16, measured on two cores
 
 
@@ -179,19 +180,9 @@ def _plan(
 def _settings(
     index: QdrantSimilarityIndex, info: models.CollectionInfo
 ) -> dict[str, Any]:
-    config = info.config.model_dump(mode="json", exclude_none=True)
-    vectors = config["params"]["vectors"]
-    name = index.collection.schema().vector_name
-    own = vectors if name is None else vectors[name]
-    values: dict[str, Any] = {"on_disk": bool(own.get("on_disk"))}
-    for group in (g for g in GROUPS if g.name in TUNABLE):
-        found = config.get(_REPORTED.get(group.name, group.name)) or {}
-        found = {**found, **(own.get(group.name) or {})}
-        known = {p.name for p in group.parameters}
-        values[group.name] = {k: v for k, v in found.items() if k in known}
-
-    values[_QUANTIZATION] = own.get(_QUANTIZATION) or config.get(_QUANTIZATION)
-    return values
+    got = settings_in_force(info, index.collection.schema().vector_name)
+    kept = {name: got[name] for name in TUNABLE}
+    return {**kept, "on_disk": bool(got["on_disk"])}
 
 
 def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -257,11 +248,12 @@ def _cost(
 
     if (not indexed and exact < points) or _rebuilds(changes):
         edges = (after.get("hnsw_config.m") or 0) / 16
-        seconds = max(1, points * size * _SECONDS_PER_FLOAT * max(0.1, edges))
-        disk = 2 * index.collection.call("disk_usage") / 2**20
+        seconds = points * size * _SECONDS_PER_FLOAT * max(0.1, edges)
+        disk = 2 * index.collection.call("disk_usage")
         return (
             f"{points:,} points are indexed anew beside the work, in about "
-            f"{seconds:,.0f} s on two cores, with {disk:,.0f} MB of free disk "
+            f"{seconds_in_words(seconds)} on two cores, with {bytes_in_words(disk)} of "
+            "free disk "
             "meanwhile: searches and writes go on"
         )
 

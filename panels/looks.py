@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-import eta.core.utils as etau
+from fiftyone_qdrant.words import bytes_in_words
 
 UNKNOWN = "…"
 ABSENT = "-"
@@ -38,8 +38,8 @@ def percent(part, whole):
 
 
 def size(num_bytes):
-    """Returns a number of bytes as FiftyOne writes it."""
-    return ABSENT if num_bytes is None else etau.to_human_bytes_str(num_bytes)
+    """Returns a number of bytes in words."""
+    return ABSENT if num_bytes is None else bytes_in_words(num_bytes)
 
 
 def place(location):

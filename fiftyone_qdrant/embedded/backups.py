@@ -29,6 +29,7 @@ from fiftyone_qdrant.embedded.files import (
     write_json,
 )
 from fiftyone_qdrant.embedded.store import Store
+from fiftyone_qdrant.words import bytes_in_words
 
 _SPARE_BYTES = 64 << 20
 _LOCK = "backup.lock"
@@ -300,8 +301,8 @@ def _check_space(path: str, needed: int) -> None:
     free = disk.f_bavail * disk.f_frsize
     if free < needed + _SPARE_BYTES:
         raise errors.StoreUnavailable(
-            f"the disk of {path} has {free >> 20} MB free and the copy needs "
-            f"{(needed + _SPARE_BYTES) >> 20} MB: make room, or use another disk"
+            f"the disk of {path} has {bytes_in_words(free)} free and the copy needs "
+            f"{bytes_in_words(needed + _SPARE_BYTES)}: make room, or use another disk"
         )
 
 

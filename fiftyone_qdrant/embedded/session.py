@@ -9,6 +9,7 @@ from typing import Any
 
 from fiftyone_qdrant import errors
 from fiftyone_qdrant.embedded import launcher, protocol
+from fiftyone_qdrant.words import bytes_in_words
 
 _CONNECTIONS_KEPT = 8
 _READ_SECONDS = 60.0
@@ -117,8 +118,9 @@ class Session:
         size = len(header) + sum(map(len, buffers))
         if size > protocol.MAX_REQUEST:
             raise errors.RequestTooLarge(
-                f"one request to the embedded store {self.path} has {size >> 20} MB, "
-                f"and {protocol.MAX_REQUEST >> 20} MB is the most: send less at a time"
+                f"one request to the embedded store {self.path} has "
+                f"{bytes_in_words(size)}, and {bytes_in_words(protocol.MAX_REQUEST)} is "
+                "the most: send less at a time"
             )
         return header
 

@@ -29,6 +29,7 @@ from fiftyone_qdrant.embedded.collection import Collection
 from fiftyone_qdrant.embedded.engine import damaged, transient, unavailable
 from fiftyone_qdrant.embedded.files import is_file, sync_directory, write_json
 from fiftyone_qdrant.embedded.indexing import IndexBuilder, due
+from fiftyone_qdrant.words import bytes_in_words
 
 logger = logging.getLogger(__name__)
 
@@ -354,9 +355,9 @@ class Store:
         needed = max(self._min_free, 2 * incoming)
         if free < needed:
             raise errors.StoreUnavailable(
-                f"the disk of the store {self.path} has {free >> 20} MB free and this "
-                f"needs {needed >> 20} MB: nothing was written. Make room, or use "
-                "another path"
+                f"the disk of the store {self.path} has {bytes_in_words(free)} free and "
+                f"this needs {bytes_in_words(needed)}: nothing was written. Make room, "
+                "or use another path"
             )
 
     def look_after(self) -> None:

@@ -61,7 +61,7 @@ def test_a_disk_that_fills_up_loses_nothing(small_disk, rng):
 
             with pytest.raises(errors.StoreUnavailable) as said:
                 upload_until_refused()
-            assert "MB free and this needs 256 MB: nothing was written" in str(
+            assert "MB free and this needs 268 MB: nothing was written" in str(
                 said.value
             )
             pid = client.store_info()["pid"]
@@ -70,7 +70,7 @@ def test_a_disk_that_fills_up_loses_nothing(small_disk, rng):
             # somebody else takes the rest
             fill_up(f"{small_disk}/other")
             assert client.query_points("a", query=vectors[5], limit=1).points
-            with pytest.raises(errors.StoreUnavailable, match="0 MB free"):
+            with pytest.raises(errors.StoreUnavailable, match="0 bytes free"):
                 upload()
             assert client.store_info()["pid"] == pid  # it was not killed
 

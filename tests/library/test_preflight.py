@@ -13,7 +13,7 @@ import pytest
 from fiftyone_qdrant import clients, connection
 from fiftyone_qdrant.connection import ENVIRONMENT
 from fiftyone_qdrant.errors import QdrantPluginError
-from fiftyone_qdrant.estimates import estimate, in_words
+from fiftyone_qdrant.estimates import estimate
 from fiftyone_qdrant.ingest import create_index
 from fiftyone_qdrant.preflight import preflight
 from fiftyone_qdrant.runs import list_indexes, load_index
@@ -209,12 +209,14 @@ def test_no_secret_is_told(samples, monkeypatch):
 @pytest.mark.parametrize(
     ("parameters", "memory"),
     [
-        ({}, 6000),
-        ({"on_disk": True}, 0),
-        ({"on_disk": True, "quantization_config": {"scalar": {}}}, 1000),
-        ({"quantization_config": {"binary": {}}}, 6125),
-        ({"quantization_config": {"product": {"compression": "x8"}}}, 6500),
-        ({"quantization_config": 3}, 6000),
+        ({}, 5280),
+        ({"on_disk": True}, 1280),
+        ({"on_disk": True, "quantization_config": {"scalar": {}}}, 2280),
+        ({"quantization_config": {"binary": {}}}, 5405),
+        ({"quantization_config": {"product": {"compression": "x8"}}}, 5780),
+        ({"quantization_config": 3}, 5280),
+        ({"hnsw_config": {"m": 8, "on_disk": False}}, 4640),
+        ({"hnsw_config": {"on_disk": True}}, 4000),
     ],
 )
 def test_memory_follows_where_vectors_are_kept(parameters, memory):
@@ -224,8 +226,3 @@ def test_memory_follows_where_vectors_are_kept(parameters, memory):
 def test_time_is_told_only_where_it_is_known():
     assert estimate(1000, 64, {}, timed=False).seconds is None
     assert estimate(20_000, 512, {}, timed=True).seconds == pytest.approx(3.5, rel=0.1)
-
-
-def test_bytes_are_told_in_words():
-    words = [in_words(n) for n in (0, 999, 1500, 2.34e6, 5.6e9, 7e12)]
-    assert words == ["0 bytes", "999 bytes", "1.5 kB", "2.34 MB", "5.6 GB", "7 TB"]
