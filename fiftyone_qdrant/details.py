@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from . import coverage, ownership
 from .agreement import settings_in_force
@@ -14,9 +14,6 @@ from .footprint import disk_bytes, memory
 from .health import CollectionHealth, collection_health
 from .parameter_table import COLLECTION, GROUPS
 from .status import load_impatient
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)

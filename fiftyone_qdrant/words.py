@@ -13,7 +13,8 @@ def bytes_in_words(count: float) -> str:
 
         value /= 1000
 
-    return f"{float(f'{value:.3g}'):,g} TB"
+    rounded = float(f"{value:.3g}")
+    return f"{rounded:g} TB" if rounded < 1000 else f"{rounded:,.0f} TB"
 
 
 def seconds_in_words(seconds: float) -> str:

@@ -119,8 +119,9 @@ class Session:
         if size > protocol.MAX_REQUEST:
             raise errors.RequestTooLarge(
                 f"one request to the embedded store {self.path} has "
-                f"{bytes_in_words(size)}, and {bytes_in_words(protocol.MAX_REQUEST)} is "
-                "the most: send less at a time"
+                f"{bytes_in_words(size)}, and "
+                f"{bytes_in_words(protocol.MAX_REQUEST)} is the most: send less at a "
+                "time"
             )
         return header
 

@@ -355,9 +355,9 @@ class Store:
         needed = max(self._min_free, 2 * incoming)
         if free < needed:
             raise errors.StoreUnavailable(
-                f"the disk of the store {self.path} has {bytes_in_words(free)} free and "
-                f"this needs {bytes_in_words(needed)}: nothing was written. Make room, "
-                "or use another path"
+                f"the disk of the store {self.path} has {bytes_in_words(free)} free "
+                f"and this needs {bytes_in_words(needed)}: nothing was written. Make "
+                "room, or use another path"
             )
 
     def look_after(self) -> None:

@@ -18,6 +18,7 @@ from fiftyone_qdrant.words import bytes_in_words, seconds_in_words
         (5.6e9, "5.6 GB"),
         (7e12, "7 TB"),
         (7.1e15, "7,100 TB"),
+        (1.15e18, "1,150,000 TB"),
     ],
 )
 def test_bytes(count, words):
