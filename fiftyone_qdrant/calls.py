@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from . import points
-from .clients import connect
+from .clients import ask, connect
 from .connection import EMBEDDED, Connection
 from .errors import CollectionMismatch, CollectionNotFound, StoreUnavailable
-from .faults import translated
 from .limits import Bounds, Limits
 from .retries import READ_PAUSES, WRITE_PAUSES, persistently
 
@@ -122,14 +121,16 @@ class CollectionCalls:
             QdrantPluginError: whatever went wrong, in words
         """
         place = self.connection.location
-        client = self.client  # that it cannot be reached is said at once
+        connect(self.connection)  # that it cannot be reached is said at once
+
+        def do(client: Client) -> Any:
+            if callable(method):
+                return method(client, self.name, *args, **kwargs)
+
+            return getattr(client, method)(self.name, *args, **kwargs)
 
         def call() -> Any:
-            with translated(place, self.name):
-                if callable(method):
-                    return method(client, self.name, *args, **kwargs)
-
-                return getattr(client, method)(self.name, *args, **kwargs)
+            return ask(self.connection, do, self.name)
 
         try:
             pauses = WRITE_PAUSES if method in _WRITES else READ_PAUSES

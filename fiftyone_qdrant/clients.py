@@ -34,6 +34,7 @@ _CONNECT_SECONDS = 5
 
 _clients: dict[Connection, Client] = {}
 _clients_lock = threading.Lock()
+_answering: dict[Connection, int] = {}  # which of several addresses did last
 _inherited: list[Client] = []
 
 
@@ -51,11 +52,58 @@ os.register_at_fork(after_in_child=_forget_clients)
 def connect(connection: Connection) -> Client:
     """Returns this process's client for a place, made on first use.
 
+    Of several addresses, that of the first which answers.
+
     Raises:
         ConnectionFailed: if it cannot be reached, refuses the key, or the embedded
             store cannot be opened
     """
     check_there(connection)
+    if not connection.others:
+        return _connect(connection)
+
+    return ask(connection, lambda client: client)
+
+
+def ask(
+    connection: Connection,
+    question: Callable[[Client], T],
+    collection: str | None = None,
+) -> T:
+    """Has a place's client do something; of several addresses, the next that answers.
+
+    The one that answered is the first to be asked again.
+
+    Args:
+        connection: the place
+        question: what to do; it may be done again at another address
+        collection: the collection it is about, if any
+
+    Raises:
+        QdrantPluginError: whatever went wrong, in words, at the last address
+    """
+    addresses = connection.addresses
+    first = _answering.get(connection, 0)
+    for n in range(len(addresses)):
+        at = (first + n) % len(addresses)
+        try:
+            with translated(addresses[at].location, collection):
+                answer = question(_connect(addresses[at]))
+        except ConnectionFailed as e:
+            if not e.away or n == len(addresses) - 1:
+                raise
+
+            logger.info("%s. Asking the next address", str(e).rstrip("."))
+        else:
+            if n:
+                _answering[connection] = at
+
+            return answer
+
+    raise AssertionError("a place has an address")
+
+
+def _connect(connection: Connection) -> Client:
     client = _clients.get(connection)
     if client is None:
         opened = _open(connection)  # not under the lock: a server may be slow

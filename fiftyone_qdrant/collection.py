@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import points
 from .calls import FLOAT64
-from .clients import connect
+from .clients import ask, connect
 from .connection import EMBEDDED, Connection
 from .errors import (
     CollectionExists,
@@ -24,7 +24,6 @@ from .errors import (
     VectorError,
     sentence,
 )
-from .faults import translated
 from .parameters import CollectionParameters
 from .reads import IDS_PER_CALL, CollectionReads
 from .retries import READ_PAUSES, persistently
@@ -206,10 +205,9 @@ def cluster_status(connection: Connection) -> models.ClusterStatus:
 
 
 def _ask(connection: Connection, method: str) -> Any:
-    client = connect(connection)
+    connect(connection)  # that it cannot be reached is said at once
 
     def call() -> Any:
-        with translated(connection.location):
-            return getattr(client, method)()
+        return ask(connection, lambda client: getattr(client, method)())
 
     return persistently(call, READ_PAUSES)

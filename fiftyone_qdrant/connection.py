@@ -17,7 +17,7 @@ import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from . import urls
@@ -51,6 +51,8 @@ class Connection:
         grpc_port: the server's gRPC port
         prefer_grpc: whether to use gRPC where possible
         timeout: seconds a call may take
+        others: further addresses of the same cluster, each with the key that goes
+            there: the next one is asked when one does not answer
         withheld: why a key that somebody gave is not sent there, if so
         existing: whether it is the embedded store of a stored run, so that none may
             be made there
@@ -63,6 +65,7 @@ class Connection:
     grpc_port: int = DEFAULT_GRPC_PORT
     prefer_grpc: bool = False
     timeout: float = DEFAULT_TIMEOUT
+    others: tuple[tuple[str, str | None], ...] = field(default=(), repr=False)
     withheld: str | None = field(default=None, repr=False, compare=False)
     existing: bool = field(default=False, repr=False, compare=False)
 
@@ -72,12 +75,24 @@ class Connection:
         return str(self.withheld).endswith(_IN_A_FORM)
 
     @property
+    def addresses(self) -> tuple[Connection, ...]:
+        """One connection to each address, this one's url first."""
+        if not self.others:
+            return (self,)
+
+        places = ((self.url, self.api_key), *self.others)
+        return tuple(
+            replace(self, url=url, api_key=key, others=()) for url, key in places
+        )
+
+    @property
     def location(self) -> str:
         """Where the engine is, fit to be shown: no key, no password."""
         if self.engine == EMBEDDED:
             return str(self.path)
 
-        return urls.shown(str(self.url))
+        every = (str(self.url), *(url for url, _ in self.others))
+        return ", ".join(map(urls.shown, every))
 
 
 @contextlib.contextmanager
@@ -121,16 +136,23 @@ def resolve(
     if prefer_grpc not in (None, True, False):
         raise ConfigError(f"prefer_grpc must be true or false, not {prefer_grpc!r}")
 
-    url, grpc_port = urls.normalize_url(place), _port(first("grpc_port"))
-    key, withheld = _choose_key(sources, url, grpc_port if prefer_grpc else None)
+    grpc_port = _port(first("grpc_port"))
+    places, reasons = [], []
+    for url in urls.each(place):
+        key, reason = _choose_key(sources, url, grpc_port if prefer_grpc else None)
+        places.append((_with_password(sources, url), key))
+        reasons.append(reason)
+
+    (url, key), *others = places
     return Connection(
         SERVER,
-        url=_with_password(sources, url),
+        url=url,
         api_key=key,
         grpc_port=grpc_port,
         prefer_grpc=bool(prefer_grpc),
         timeout=timeout,
-        withheld=withheld,
+        others=tuple(others),
+        withheld=next((r for r in reasons if r), None),
     )
 
 
@@ -183,7 +205,7 @@ def _why_not(
     if not own.get("url"):
         return "no url is set beside it. A key belongs to the url of its own source"
 
-    if urls.origin(own["url"]) != urls.origin(url):
+    if urls.origin(url) not in urls.origins(own["url"]):
         return "it belongs to another url, the one that is set beside it"
 
     if alone and not urls.is_safe(url):
@@ -205,10 +227,9 @@ def _with_password(sources: _Sources, url: str) -> str:
         return url
 
     for source in sources[1:]:
-        own = source.get("url")
-        if own and urls.origin(own) == urls.origin(url):
-            other = urls.normalize_url(own)
-            if urls.credentials(other):
+        for other in urls.each(source["url"]) if source.get("url") else ():
+            same = urls.origin(other) == urls.origin(url)
+            if same and urls.credentials(other):
                 return urls.with_credentials_of(url, other)
 
     return url
@@ -233,8 +254,10 @@ def belonging(params: Mapping[str, Any], secrets: Mapping[str, Any]) -> dict[str
 
     port = _port(params.get("grpc_port", secrets.get("grpc_port")))
     goes_there = bool(url) and not values.get("path")
-    if key and goes_there and not _why_not(({}, secrets), secrets, str(url), port):
-        values["api_key"] = key
+    if key and goes_there:
+        every = urls.each(url)
+        if not any(_why_not(({}, secrets), secrets, u, port) for u in every):
+            values["api_key"] = key
 
     return values
 

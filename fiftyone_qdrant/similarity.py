@@ -191,7 +191,7 @@ class QdrantSimilarityConfig(SimilarityConfig):
 
         values = {k: v for k, v in kwargs.items() if v is not None}
         before = self._keywords.get("url")
-        if "url" in values and urls.origin(values["url"]) != urls.origin(before or ""):
+        if "url" in values and urls.origins(values["url"]) != urls.origins(before or ""):
             for name in ("api_key", "grpc_port"):
                 self._keywords.pop(name, None)
 

@@ -15,6 +15,21 @@ _NOT_IN_A_HOST = re.compile(r"[\s\\%@<>\"^`{|}\x00-\x1f\x7f]")
 Origin = tuple[str, str, int]  # scheme, host, port
 
 
+def each(value: Any) -> list[str]:
+    """Returns the URLs that a setting has: one, or several with commas between.
+
+    Raises:
+        ConfigError: if one of them is no http(s) URL
+    """
+    found = [normalize_url(u) for u in str(value).split(",") if u.strip()]
+    return list(dict.fromkeys(found)) or [normalize_url(value)]
+
+
+def origins(value: Any) -> set[Origin]:
+    """Returns the origins of all URLs that a setting has."""
+    return {o for o in map(origin, str(value).split(",")) if o is not None}
+
+
 def normalize_url(url: Any) -> str:
     """Returns a URL with a scheme: people write ``localhost:6333``, too.
 
