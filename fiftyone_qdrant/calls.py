@@ -101,6 +101,9 @@ class CollectionCalls:
     @property
     def client(self) -> Client:
         """The ``QdrantClient`` or ``EmbeddedClient`` that serves the collection."""
+        return self._reach()
+
+    def _reach(self) -> Client:
         try:
             return connect(self.connection)
         except StoreUnavailable:
@@ -121,7 +124,7 @@ class CollectionCalls:
             QdrantPluginError: whatever went wrong, in words
         """
         place = self.connection.location
-        connect(self.connection)  # that it cannot be reached is said at once
+        self._reach()  # that it cannot be is said at once
 
         def do(client: Client) -> Any:
             if callable(method):

@@ -8,16 +8,21 @@ import math
 import os
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import urls
 from .configured import ENVIRONMENT, configured_path
 from .connection import EMBEDDED, Connection
 from .embedded.launcher import is_store
-from .errors import AuthenticationFailed, ConfigError, StoreUnavailable
+from .errors import (
+    AuthenticationFailed,
+    ConfigError,
+    ConnectionFailed,
+    StoreUnavailable,
+)
 from .faults import translated
 
 if TYPE_CHECKING:
@@ -28,6 +33,8 @@ if TYPE_CHECKING:
     Client = QdrantClient | EmbeddedClient
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 OLDEST_SERVER = (1, 16)  # the first to keep metadata with a collection
 _CONNECT_SECONDS = 5

@@ -79,7 +79,11 @@ class Collection(CollectionReads):
         Raises:
             CollectionMismatch: if none of them is
         """
-        found, _ = self.call("scroll", limit=_IDS_TO_CHECK, with_payload=False)
+        found, _ = self.bounds.within(
+            lambda limits: self.call(
+                "scroll", limit=limits.points(_IDS_TO_CHECK), with_payload=False
+            )
+        )
         if found and not any(points.is_fiftyones(r.id) for r in found):
             points.from_point_id(found[0].id)
 

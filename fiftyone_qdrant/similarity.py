@@ -190,8 +190,8 @@ class QdrantSimilarityConfig(SimilarityConfig):
             raise ConfigError(f"Unknown argument {', '.join(map(repr, unknown))}")
 
         values = {k: v for k, v in kwargs.items() if v is not None}
-        before = self._keywords.get("url")
-        if "url" in values and urls.origins(values["url"]) != urls.origins(before or ""):
+        before = urls.origins(self._keywords.get("url") or "")
+        if "url" in values and urls.origins(values["url"]) != before:
             for name in ("api_key", "grpc_port"):
                 self._keywords.pop(name, None)
 
