@@ -22,6 +22,9 @@ ENGINES = [
     pytest.param("server-grpc", marks=pytest.mark.server),
 ]
 
+# for what is worked out here from the points, whoever holds them
+ONE_ENGINE = pytest.mark.parametrize("place", [ENGINES[0], ENGINES[2]], indirect=True)
+
 
 @pytest.fixture(params=ENGINES)
 def place(request, monkeypatch):

@@ -9,8 +9,10 @@ from fiftyone import ViewField as F
 from fiftyone_qdrant import all_pairs
 from fiftyone_qdrant.errors import ConfigError
 from fiftyone_qdrant.points import DISTANCES, pairwise_distances
+from tests.library.conftest import ONE_ENGINE
 
 N, SIZE = 90, 8
+pytestmark = ONE_ENGINE
 
 
 @pytest.fixture(autouse=True)

@@ -40,7 +40,7 @@ def server(monkeypatch):
         yield stand_in
 
 
-@pytest.fixture(params=["environment", "brain config", "plugin secret", "keyword"])
+@pytest.fixture(params=["environment", "brain config", "keyword"])
 def keywords(request, server, key, monkeypatch):
     """Plants the key; returns the keywords that a caller gives."""
     server.api_key = key  # wanted in each request
