@@ -1,6 +1,7 @@
 """Whose the collections at a place are, and which of them nobody needs."""
 
 import fiftyone as fo
+import fiftyone.brain as fob
 import pytest
 from bson import ObjectId
 
@@ -9,6 +10,7 @@ from fiftyone_qdrant import ownership
 from fiftyone_qdrant.catalog import catalog, describe, orphans
 from fiftyone_qdrant.cleanup import clean_up_collection, plan_collection_cleanup
 from fiftyone_qdrant.collection import Collection, list_collections
+from fiftyone_qdrant.embedded import launcher
 from fiftyone_qdrant.errors import CollectionShared, ConfigError
 from fiftyone_qdrant.runs import load_index, rename_index
 
@@ -149,6 +151,43 @@ def test_a_collection_that_a_clone_uses_is_not_deleted(make_index, samples, vect
             clean_up_collection(place, name, samples, confirm=name)
     finally:
         clone.delete()
+
+
+def test_a_second_index_of_the_dataset_protects_the_collection(
+    make_index, samples, vectors
+):
+    index = make_index(samples, embeddings=vectors)
+    name = index.config.collection_name
+    make_index(samples, "second", embeddings=False, collection_name=name)
+    with pytest.raises(CollectionShared, match="'second'"):
+        index.cleanup()
+
+    assert index.total_index_size == N
+
+
+def test_the_same_name_in_another_store_is_another_collection(
+    samples, make_samples, vectors, tmp_path
+):
+    other, name = make_samples(), "of-that-name"
+    for dataset, store in ((samples, "a"), (other, "b")):
+        fob.compute_similarity(
+            dataset,
+            embeddings=vectors,
+            backend="qdrant",
+            brain_key="index",
+            collection_name=name,
+            path=str(tmp_path / store),
+        )
+
+    index = load_index(samples, "index")
+    place = index.collection.connection
+    assert [str(u) for u in ownership.users(place, name)] == [
+        f"'index' of dataset '{samples.name}'"
+    ]
+    index.cleanup()
+    assert load_index(other, "index").total_index_size == N
+    for store in ("a", "b"):
+        launcher.stop(tmp_path / store)
 
 
 def test_cleaning_up_by_name_deletes_the_runs_of_the_dataset(

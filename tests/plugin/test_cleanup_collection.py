@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from fiftyone.operators.executor import ExecutionError
 
+from fiftyone_qdrant.runs import load_index
 from tests.plugin.calls import call, operator, snapshot
 
 
@@ -109,6 +110,19 @@ def test_an_orphan_is_deleted_by_its_name_and_nothing_else(indexed, orphan, clie
     assert orphan not in snapshot(client)["collections"]
     indexed.reload()
     assert indexed.list_brain_runs() == ["pixels"]
+
+
+def test_an_orphan_is_meant_though_an_index_was_chosen_before(indexed, orphan, client):
+    done = call(
+        "cleanup_collection",
+        indexed,
+        what="orphan",
+        brain_key="pixels",
+        collection_name=orphan,
+        confirm=orphan,
+    )
+    assert (done["deleted"], done["collection_name"]) == (True, orphan)
+    assert load_index(indexed, "pixels").total_index_size == 40
 
 
 def test_an_orphan_is_not_deleted_without_its_name(indexed, orphan, client):
