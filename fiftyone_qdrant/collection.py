@@ -158,6 +158,7 @@ class Collection(CollectionReads):
             arguments["quantization_config"] = models.Disabled.DISABLED
 
         self.call("update_collection", **arguments)
+        self.refresh()
 
     def drop(self) -> None:
         """Deletes the collection; one that is gone already is no error."""

@@ -3,13 +3,15 @@
 A :class:`Parameter` here is the source of the keyword argument, the form field,
 the row in ``docs/parameters.md`` and the checks. Names, units and meaning mirror
 ``qdrant_client.models`` 1.20 (``HnswConfigDiff``, ``OptimizersConfigDiff``,
-``WalConfigDiff``, the quantization configs and ``create_collection``). ``None``
+``WalConfigDiff``, the quantization configs and ``create_collection``); those of strict
+mode are in :mod:`fiftyone_qdrant.strict_mode`. ``None``
 means "left to Qdrant's default" and is never sent.
 """
 
 from __future__ import annotations
 
 from .declarations import Group, Parameter
+from .strict_mode import STRICT_MODE
 
 STORAGE = (
     Parameter(
@@ -289,7 +291,7 @@ QUANTIZATION_REQUIRED = {
     "binary": {},
 }
 
-GROUPS = (HNSW, OPTIMIZERS, WAL)
+GROUPS = (HNSW, OPTIMIZERS, WAL, STRICT_MODE)
 
 PARAMETERS = (
     *(p.name for p in COLLECTION),
@@ -298,5 +300,11 @@ PARAMETERS = (
 )
 """The keyword arguments in which all of these are given."""
 
-TUNABLE = (HNSW.name, OPTIMIZERS.name, "quantization_config", "on_disk")
+TUNABLE = (
+    HNSW.name,
+    OPTIMIZERS.name,
+    STRICT_MODE.name,
+    "quantization_config",
+    "on_disk",
+)
 """Those of them that can be changed while an index is in use."""

@@ -102,6 +102,7 @@ class CollectionParameters:
             "hnsw_config": models.HnswConfigDiff,
             "optimizers_config": models.OptimizersConfigDiff,
             "wal_config": models.WalConfigDiff,
+            "strict_mode_config": models.StrictModeConfig,
         }
         arguments: dict[str, Any] = {}
         for name, value in self.values.items():

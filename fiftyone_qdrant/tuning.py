@@ -12,6 +12,7 @@ from .declarations import Group, Parameter
 from .errors import ConfigError
 from .parameter_table import COLLECTION, GROUPS, TUNABLE
 from .parameters import CollectionParameters
+from .strict_mode import STRICT_MODE
 from .words import bytes_in_words, seconds_in_words
 
 if TYPE_CHECKING:
@@ -23,6 +24,12 @@ OFF = "Disabled"
 """Qdrant's word for no quantization."""
 
 _QUANTIZATION = "quantization_config"
+_SWITCHES = {
+    f"{g.name}.{p.name}": p.default
+    for g in GROUPS
+    for p in g.parameters
+    if p.type is bool
+}
 _SECONDS_PER_FLOAT = 20 / (100_000 * 512)  # HNSW with m=16, measured on two cores
 
 
@@ -76,8 +83,12 @@ def tunable(index: QdrantSimilarityIndex) -> tuple[list[Parameter], list[Group]]
         return tuple(p for p in parameters if p.embedded or not embedded)
 
     own = [p for p in COLLECTION if p.name in TUNABLE]
-    groups = [g for g in GROUPS if g.name in TUNABLE]
-    return own, [Group(g.name, g.label, had(g.parameters), g.key) for g in groups]
+    groups = [
+        Group(g.name, g.label, had(g.parameters), g.key)
+        for g in GROUPS
+        if g.name in TUNABLE
+    ]
+    return own, [g for g in groups if g.parameters]
 
 
 def in_force(index: QdrantSimilarityIndex) -> dict[str, Any]:
@@ -114,9 +125,10 @@ def tune(index: QdrantSimilarityIndex, **settings: Any) -> Tuning:
 
     Args:
         index: the index
-        **settings: any of ``hnsw_config``, ``optimizers_config`` (dicts, which may be
-            partial), ``quantization_config`` (a dict, or ``"Disabled"``) and
-            ``on_disk``; what is left out or ``None`` stays as it is
+        **settings: any of ``hnsw_config``, ``optimizers_config``,
+            ``strict_mode_config`` (dicts, which may be partial),
+            ``quantization_config`` (a dict, or ``"Disabled"``) and ``on_disk``; what
+            is left out or ``None`` stays as it is
 
     Returns:
         the settings that changed, with the values now in force
@@ -169,7 +181,7 @@ def _plan(
     changes = tuple(
         Change(name, was.get(name), value)
         for name, value in will.items()
-        if _given(was.get(name)) != _given(value)
+        if _given(name, was.get(name)) != _given(name, value)
     )
     wanted = CollectionParameters.parse(**_only(given.values, changes))
     unquantize = unquantize and before[_QUANTIZATION] is not None
@@ -197,12 +209,13 @@ def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
     return flat
 
 
-def _given(value: Any) -> Any:
-    """Returns a value without what holds without being said, too."""
+def _given(name: str, value: Any) -> Any:
+    """Returns what a value stands for; switches stand somewhere without being set."""
     if isinstance(value, Mapping):
-        return {k: _given(v) for k, v in value.items() if _given(v) is not None}
+        inner = {k: _given(k, v) for k, v in value.items()}
+        return {k: v for k, v in inner.items() if v not in (None, False)}
 
-    return None if value is False else value
+    return _SWITCHES.get(name) if value is None else value
 
 
 def _only(values: Mapping[str, Any], changes: tuple[Change, ...]) -> dict[str, Any]:
@@ -225,6 +238,9 @@ def _cost(
 ) -> str:
     if not changes:
         return "Nothing"
+
+    if all(c.setting.startswith(f"{STRICT_MODE.name}.") for c in changes):
+        return "Nothing to build: the limits hold for every call from now on, of anyone"
 
     points = info.points_count or 0
     if index.config.engine != EMBEDDED:

@@ -1,4 +1,4 @@
-"""Tune Index: change HNSW, quantization and where vectors are kept, in place."""
+"""Tune Index: change HNSW, quantization, storage and limits of calls, in place."""
 
 import fiftyone.operators as foo
 import fiftyone.operators.types as types
@@ -28,7 +28,7 @@ class TuneIndex(QdrantOperator):
         return foo.OperatorConfig(
             name="tune_index",
             label="Tune Index",
-            description="Change an index's HNSW, quantization and storage in place",
+            description="Change an index's HNSW, quantization, storage and limits",
             dynamic=True,
             allow_delegated_execution=True,
             risk_level=types.RiskLevel.MEDIUM,
@@ -90,6 +90,7 @@ class TuneIndex(QdrantOperator):
         on_disk=None,
         dry_run=False,
         delegate=False,
+        strict_mode_config=None,
     ):
         """Changes settings of an index in place.
 
@@ -104,6 +105,8 @@ class TuneIndex(QdrantOperator):
             on_disk (None): whether vectors are served from disk
             dry_run (False): only say what would change, and what it would cost
             delegate (False): run it in a delegated worker
+            strict_mode_config (None): a dict with the limits of calls to set, of
+                everyone who uses the collection; a server's
 
         Returns:
             a :class:`fiftyone.operators.executor.ExecutionResult` with the
@@ -116,6 +119,7 @@ class TuneIndex(QdrantOperator):
             "optimizers_config": optimizers_config,
             "on_disk": on_disk,
             "dry_run": dry_run,
+            "strict_mode_config": strict_mode_config,
         }
         return self._run(samples, params, delegate)
 

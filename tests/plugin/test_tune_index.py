@@ -71,10 +71,14 @@ def test_what_the_engine_lacks_is_named(indexed):
         indexed,
         brain_key="index",
         optimizers_config={"flush_interval_sec": 9, "deleted_threshold": 0.5},
+        strict_mode_config={"enabled": True},
     )
 
     assert done["summary"] == "optimizers_config.deleted_threshold: 0.2 → 0.5"
-    assert done["ignored"] == "optimizers_config.flush_interval_sec"
+    assert done["ignored"].split(", ") == [
+        "optimizers_config.flush_interval_sec",
+        "strict_mode_config.enabled",
+    ]
 
 
 def test_the_form_starts_with_the_values_in_force(indexed):
@@ -88,6 +92,7 @@ def test_the_form_starts_with_the_values_in_force(indexed):
     optimizers = fields["optimizers_config"].type.properties
     assert optimizers["indexing_threshold"].default == 50_000  # 200,000 points of 64
     assert "memmap_threshold" not in optimizers  # a server's
+    assert "strict_mode_config" not in fields
     assert fields["plan"].view.label == "Nothing to change"
 
 

@@ -16,6 +16,7 @@ ASKED = {
     "hnsw_config": {"m": 24, "ef_construct": 64, "on_disk": True},
     "optimizers_config": {"deleted_threshold": 0.3, "indexing_threshold": 777},
     "wal_config": {"wal_capacity_mb": 8},
+    "strict_mode_config": {"enabled": True, "search_max_batchsize": 4},
     "quantization_config": {"scalar": {"quantile": 0.97, "always_ram": True}},
 }
 

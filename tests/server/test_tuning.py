@@ -100,3 +100,34 @@ def test_a_collection_that_is_gone_is_said(index):
 
     with pytest.raises(CollectionNotFound, match="points"):
         tune(index, hnsw_config={"m": 32})
+
+
+def test_limits_are_shown_set_and_kept_to(index, server):
+    assert in_force(index)["strict_mode_config"] == {}
+
+    done = tune(index, strict_mode_config={"enabled": True, "search_max_batchsize": 2})
+
+    assert done.changes == (
+        Change("strict_mode_config.enabled", None, True),
+        Change("strict_mode_config.search_max_batchsize", None, 2),
+    )
+    assert "Nothing to build" in done.cost
+    server.requests.clear()
+    index.search(index.samples.limit(5).values("id"), k=3, aggregation=None)
+    asked = [r for r in server.requests if "query/batch" in r]
+    assert len(asked) == 3
+    config = load_index(index.samples, "index").config
+    assert config.strict_mode_config == {"enabled": True, "search_max_batchsize": 2}
+
+
+def test_what_is_allowed_unless_forbidden_is_forbidden(index):
+    allowed = {"search_allow_exact": True}
+    assert plan_tuning(index, strict_mode_config=allowed).changes == ()
+
+    done = tune(
+        index, strict_mode_config={"enabled": True, "search_allow_exact": False}
+    )
+
+    assert done.summary.endswith("strict_mode_config.search_allow_exact: none → off")
+    assert in_force(index)["strict_mode_config"]["search_allow_exact"] is False
+    assert index.total_index_size == 30

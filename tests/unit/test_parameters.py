@@ -11,12 +11,15 @@ from fiftyone_qdrant.parameter_table import (
     OPTIMIZERS,
     PARAMETERS,
     QUANTIZATIONS,
+    STRICT_MODE,
     WAL,
 )
 from fiftyone_qdrant.parameters import CollectionParameters
 
 # `memory` replaces on_disk and always_ram in qdrant-client 1.17; servers accept both
 LEFT_OUT = {"memory", "encoding", "query_encoding"}
+# of other vectors than ours, and what 1.20 says not to use any more
+LEFT_OUT |= {"multivector_config", "sparse_config", "max_resident_memory_percent"}
 ALL = [(g.name, p) for g in (*GROUPS, *QUANTIZATIONS.values()) for p in g.parameters]
 
 
@@ -26,6 +29,7 @@ ALL = [(g.name, p) for g in (*GROUPS, *QUANTIZATIONS.values()) for p in g.parame
         (HNSW, models.HnswConfigDiff),
         (OPTIMIZERS, models.OptimizersConfigDiff),
         (WAL, models.WalConfigDiff),
+        (STRICT_MODE, models.StrictModeConfig),
         (QUANTIZATIONS["scalar"], models.ScalarQuantizationConfig),
         (QUANTIZATIONS["product"], models.ProductQuantizationConfig),
         (QUANTIZATIONS["binary"], models.BinaryQuantizationConfig),
@@ -103,10 +107,12 @@ def test_what_the_embedded_engine_lacks_is_named_and_left_out():
         hnsw_config={"m": 8},
         optimizers_config={"indexing_threshold": 5, "flush_interval_sec": 5},
         wal_config={"wal_capacity_mb": 32},
+        strict_mode_config={"enabled": True},
     )
     assert sorted(parsed.ignored_by_embedded()) == [
         "optimizers_config.flush_interval_sec",
         "shard_number",
+        "strict_mode_config.enabled",
         "wal_config.wal_capacity_mb",
     ]
     assert parsed.for_embedded().values == {
