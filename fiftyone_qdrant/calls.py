@@ -5,6 +5,7 @@ What is known of the collection is read once, and forgotten when asked to.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -38,6 +39,9 @@ _WRITES = {
 
 FLOAT64 = "needs_float64"
 """In a collection's metadata: whether float32 is not enough to compare its vectors."""
+
+KNOWN_SECONDS = 1.0
+"""For how long what a server said of a collection is taken to hold."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +99,8 @@ class CollectionCalls:
         self.name = name
         self._vector_name = vector_name
         self._schema: Schema | None = None
+        self._described = 0.0  # when that was asked, by the monotonic clock
+        self._float64_since: float | None = None  # when it was first seen to be so
         self.bounds = Bounds()
         self.when_lost: Callable[[], None] | None = None
 
@@ -162,9 +168,27 @@ class CollectionCalls:
         info: models.CollectionInfo = self.call("get_collection")
         return info
 
-    def refresh(self) -> None:
-        """Forgets what is known of the collection: others may have changed it."""
+    def forget(self) -> None:
+        """Forgets what is known of the collection, as it was changed here."""
         self._schema = None
+
+    def refresh(self) -> bool:
+        """Forgets what is known of the collection, as others may have changed it.
+
+        What a server said less than :data:`KNOWN_SECONDS` ago is taken to hold, which
+        saves a round. Whoever marks a collection as one whose vectors float32 cannot
+        compare therefore waits that long before writing such vectors: then all know.
+        One that is deleted and made anew with another metric within that time may
+        still be taken for the old one until it is over.
+
+        Returns:
+            whether something is still known
+        """
+        known = time.monotonic() - self._described < KNOWN_SECONDS
+        if self.connection.engine == EMBEDDED or not known:
+            self.forget()
+
+        return self._schema is not None
 
     def schema(self) -> Schema:
         """Returns size, metric and metadata, read once until :meth:`refresh`.
@@ -175,6 +199,7 @@ class CollectionCalls:
         """
         schema = self._schema
         if schema is None:
+            asked = time.monotonic()
             info = self.info()
             params = info.config.params
             sparse = sorted(getattr(params, "sparse_vectors", None) or {})
@@ -192,6 +217,11 @@ class CollectionCalls:
                 params.replication_factor or 1,
                 tuple(n for n in (*named, *sparse) if n != name),
             )
+            self._described = asked
+            if not schema.needs_float64:
+                self._float64_since = None
+            elif self._float64_since is None:
+                self._float64_since = time.monotonic()
 
         return schema
 

@@ -8,12 +8,13 @@ knows about datasets, views or brain runs.
 from __future__ import annotations
 
 import logging
+import time
 import uuid
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from . import points
-from .calls import FLOAT64
+from .calls import FLOAT64, KNOWN_SECONDS
 from .clients import ask, connect
 from .connection import EMBEDDED, Connection
 from .errors import (
@@ -26,7 +27,7 @@ from .errors import (
 )
 from .parameters import CollectionParameters
 from .reads import IDS_PER_CALL, CollectionReads
-from .retries import READ_PAUSES, persistently
+from .retries import READ_PAUSES, persistently, wait
 
 if TYPE_CHECKING:
     from qdrant_client import models
@@ -46,14 +47,15 @@ class Collection(CollectionReads):
     def mark_float64(self) -> None:
         """Notes, for all who search it, that float32 arithmetic is not enough here.
 
+        Returns when all of them know, see :meth:`refresh`.
+
         Raises:
             VectorError: if the server keeps no such notes
         """
-        if self.schema().needs_float64:
-            return
+        if not self.schema().needs_float64:
+            self.call("update_collection", metadata={FLOAT64: True})
+            self.forget()
 
-        self.call("update_collection", metadata={FLOAT64: True})
-        self.refresh()
         if not self.schema().needs_float64:
             raise VectorError(
                 "Some vectors are shorter than 1e-8 or longer than 1e15. Collection "
@@ -61,6 +63,10 @@ class Collection(CollectionReads):
                 "float64, and this Qdrant server keeps none. Scale the vectors, use "
                 "metric='cosine', or update the server to 1.16 or later"
             )
+
+        since = self._float64_since
+        if since is not None and self.connection.engine != EMBEDDED:
+            wait(since + KNOWN_SECONDS - time.monotonic())
 
     def make_filterable(self) -> None:
         """Indexes the sample id: servers in strict mode refuse filters without."""
@@ -158,11 +164,11 @@ class Collection(CollectionReads):
             arguments["quantization_config"] = models.Disabled.DISABLED
 
         self.call("update_collection", **arguments)
-        self.refresh()
+        self.forget()
 
     def drop(self) -> None:
         """Deletes the collection; one that is gone already is no error."""
-        self.refresh()
+        self.forget()
         try:
             self.call("delete_collection")
         except CollectionNotFound:

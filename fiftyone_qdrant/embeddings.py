@@ -317,7 +317,7 @@ class EmbeddingIndex(SimilarityIndex):
             ConfigError: if label ids are given for an index of samples
             MissingIDs: if ids are missing and may not be
         """
-        self._collection.refresh()
+        self._collection.forget()
         return self._contents.embeddings(
             sample_ids, label_ids, allow_missing, warn_missing
         )

@@ -65,7 +65,7 @@ def check(collection: Collection, config: Any) -> bool:
         CollectionMismatch: if it has another metric than the config asks for, or
             points that were not made from FiftyOne ids
     """
-    collection.refresh()
+    collection.forget()
     schema = look(collection, config.metric)
     if schema is None:
         return False

@@ -16,7 +16,13 @@ from .all_pairs import AllPairs
 from .contents import to_list
 from .distance_field import DistanceField, check_field_name
 from .embeddings import EmbeddingIndex
-from .errors import CollectionNotFound, ConfigError, MissingIDs
+from .errors import (
+    CollectionNotFound,
+    ConfigError,
+    EngineError,
+    MissingIDs,
+    VectorError,
+)
 from .hits import Hits
 from .matrices import to_matrix
 from .options import POST_AGGREGATIONS, QueryOptions
@@ -89,7 +95,19 @@ class NeighborIndex(EmbeddingIndex, DuplicatesMixin):
             hnsw_ef=hnsw_ef,
         )
         options.check()
-        self._collection.refresh()
+        remembered = self._collection.refresh()
+        try:
+            return self._search(query, image, negatives, options)
+        except (EngineError, VectorError):
+            if not remembered:
+                raise
+
+            self._collection.forget()  # it may be another one by that name
+            return self._search(query, image, negatives, options)
+
+    def _search(
+        self, query: Any, image: Any, negatives: Any, options: QueryOptions
+    ) -> list[Hits]:
         asked = self._parse(query, image)
         if options.negatives:
             return self._recommend(asked, self._parse(negatives), options)
@@ -99,10 +117,10 @@ class NeighborIndex(EmbeddingIndex, DuplicatesMixin):
             return self._nearest_to_point(asked, search)
 
         vectors = self._to_vectors(asked)
-        if aggregation in POST_AGGREGATIONS and len(vectors) > 1:
+        if options.aggregation in POST_AGGREGATIONS and len(vectors) > 1:
             return [search.aggregated(vectors)]
 
-        if aggregation is not None:
+        if options.aggregation is not None:
             mean = vectors.mean(axis=0, keepdims=True, dtype=np.float64)
             vectors = mean.astype(np.float32)
 
@@ -292,7 +310,7 @@ class NeighborIndex(EmbeddingIndex, DuplicatesMixin):
 
     def _all_pairs(self) -> AllPairs:
         ids = self.current_label_ids if self._patches else self.current_sample_ids
-        self._collection.refresh()
+        self._collection.forget()
         schema = self._collection.schema()
         return AllPairs(self._contents, ids, schema.size, schema.metric)
 

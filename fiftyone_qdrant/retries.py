@@ -123,6 +123,15 @@ def persistently(call: Callable[[], T], pauses: Sequence[float]) -> T:
     return call() if patience is None else _patiently(call, patience)
 
 
+def wait(seconds: float) -> None:
+    """Waits, as part of the job that is under way, which may be stopped."""
+    patience = _patience.get()
+    if patience is not None:
+        _pause(seconds, patience)
+    elif seconds > 0:
+        time.sleep(seconds)
+
+
 def _may_pass(error: QdrantPluginError) -> bool:
     return error.away or error.retry_after is not None
 
