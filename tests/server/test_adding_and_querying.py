@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pytest
 
-from fiftyone_qdrant import retries
+from fiftyone_qdrant import calls, retries
 from fiftyone_qdrant.errors import (
     AuthenticationFailed,
     CollectionNotFound,
@@ -195,8 +195,9 @@ def test_a_key_that_is_revoked(create, samples, server, fault):
 
 
 @pytest.mark.parametrize("part", [60, 30], ids=["the dataset", "a view"])
-def test_a_query_by_id_is_two_requests(create, samples, server, part):
+def test_a_query_by_id_is_two_requests(create, samples, server, part, monkeypatch):
     """One for the collection's metric and size, one for the point and its nearest."""
+    monkeypatch.setattr(calls, "KNOWN_SECONDS", 0)
     create(server.url)
     query = samples.values("id")[7]
     server.requests.clear()
