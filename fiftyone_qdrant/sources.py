@@ -39,7 +39,11 @@ def _with_new_names(
     dataset, labels = samples._root_dataset, origin.patches_field
 
     def gone(field: str) -> bool:
-        return not (samples.has_field(field) or dataset.has_field(field))
+        return not (
+            samples.has_field(field)
+            or dataset.has_field(field)
+            or dataset.has_frame_field(field)
+        )
 
     if labels is not None and gone(labels):
         if patches_field is None:

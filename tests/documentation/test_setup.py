@@ -31,6 +31,7 @@ SERVER = {
     "grpc_port": 6334,
     "prefer_grpc": False,
     "timeout": connection.DEFAULT_TIMEOUT,
+    "others": [],
     "withheld": None,
     "existing": False,
 }
@@ -219,7 +220,7 @@ def test_authentication_by_keyword_arguments(blocks, with_keywords, servers):
     (block,) = blocks
     code = block.filled("dataset, embeddings=vectors,")
     index = block.run(code, **with_keywords)["qdrant_index"]
-    assert [vars(place) for place in servers] == [SERVER]
+    assert [{**vars(place), "others": [*place.others]} for place in servers] == [SERVER]
     assert index.client in servers.values()
     assert index.total_index_size == 20
 
@@ -232,7 +233,7 @@ def test_authentication_when_loading_an_index_later(blocks, with_keywords, serve
     create.run(create.filled("dataset, embeddings=vectors,"), **with_keywords)
     dataset.clear_cache()
     index = load.run(dataset=dataset)["qdrant_index"]
-    assert [vars(place) for place in servers] == [SERVER]
+    assert [{**vars(place), "others": [*place.others]} for place in servers] == [SERVER]
     assert index.total_index_size == 20
     found = dataset.sort_by_similarity(
         dataset.first().id, k=3, brain_key="qdrant_index"

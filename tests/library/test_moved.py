@@ -77,7 +77,7 @@ def test_a_moved_store_is_not_made_anew_at_its_old_place(moved, use):
     with pytest.raises(StoreUnavailable, match=f"no embedded store at {old}") as caught:
         USES[use](dataset)
 
-    assert "load_brain_results(brain_key, path='...')" in str(caught.value)
+    assert "load_brain_results(brain_key, path='" in str(caught.value)
     assert not os.path.exists(old)
 
 
