@@ -38,6 +38,18 @@ def test_two_runs_agree(how, create, samples, vectors, server):
     assert all(h.ids[1:] == sorted(h.ids[1:]) or len(h.ids) > 7 for h in runs[0])
 
 
+def test_pages_that_are_not_of_one_order_are_made_whole(
+    create, samples, vectors, server
+):
+    """More than the server gives at once, of points that are all equal."""
+    index = create(server.url, collection_name="points")
+    server.strict[""] = {"enabled": True, "max_query_limit": 7}
+    ids = samples.values("id")
+    for _ in range(3):
+        (hits,) = index.search(vectors[0], k=20)
+        assert hits.ids == sorted(ids[:30])[:20]
+
+
 def test_no_more_is_asked_for_where_none_are_equal(index, samples, rng, server):
     index.add_to_index(rng.normal(size=(30, 8)), samples.values("id")[:30])
     server.requests.clear()

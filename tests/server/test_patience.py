@@ -155,6 +155,18 @@ def test_what_will_not_pass_is_not_waited_for(embedded, server, away, pauses):
     assert sum(pauses) < 10
 
 
+def test_a_wait_ends_when_the_server_is_back_and_refuses(
+    embedded, server, away, pauses
+):
+    def refuse():
+        server.faults = [Fault("", 403, error="Forbidden")]
+
+    away(10_000, during=refuse)
+    with pytest.raises(IngestInterrupted, match="refused the API key"):
+        create(embedded)
+    assert sum(pauses) < 30
+
+
 @pytest.mark.parametrize("given", ["soon", "-1", "inf", "nan"])
 def test_patience_is_a_number_of_seconds(given, monkeypatch):
     monkeypatch.setenv("FIFTYONE_QDRANT_PATIENCE", given)
