@@ -58,6 +58,8 @@ class Replicas:
         return all(done)
 
     def write(self, change: Callable[[QdrantClient], Any], consistency: int) -> None:
+        if self.lost:
+            raise Refused(500, UNWRITTEN)
         change(self.first)
         if self.second is None:
             return
