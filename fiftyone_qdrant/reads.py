@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import points, reading
+from . import points, reading, rest_reading
 from .calls import CollectionCalls
 from .connection import SERVER
 from .errors import LimitExceeded, ReplicasMissing
@@ -148,7 +148,8 @@ class CollectionReads(CollectionCalls):
         most = self._page_size() if vectors else IDS_PER_CALL
         chosen = vectors and self.with_vectors()
         condition = self._holding(condition)
-        method: Any = reading.scroll if vectors and self._over_grpc else "scroll"
+        arrays = self._arrays() if vectors else None
+        method: Any = arrays.scroll if arrays else "scroll"
 
         def read(offset: Any) -> Any:
             return self.bounds.within(
@@ -200,9 +201,8 @@ class CollectionReads(CollectionCalls):
         point_ids = points.to_point_ids(ids)
         extra = {} if consistency is None else {"consistency": consistency}
 
-        method: Any = "retrieve"
-        if vectors and self._over_grpc and consistency is None:
-            method = reading.retrieve
+        arrays = self._arrays() if vectors and consistency is None else None
+        method: Any = arrays.retrieve if arrays else "retrieve"
 
         def retrieve(start: int, end: int) -> list[models.Record]:
             found: list[models.Record] = self.call(
@@ -260,9 +260,15 @@ class CollectionReads(CollectionCalls):
     def _remote(self) -> bool:
         return self.connection.engine == SERVER
 
-    @property
-    def _over_grpc(self) -> bool:
-        return self._remote and self.connection.prefer_grpc
+    def _arrays(self) -> Any:
+        """What reads vectors as arrays, or ``None`` to leave it to the client."""
+        if not self._remote:
+            return None
+
+        if self.connection.prefer_grpc:
+            return reading
+
+        return rest_reading if rest_reading.available() else None
 
     def _page_size(self) -> int:
         return max(1, min(_READ_POINTS, _READ_BYTES // (4 * self.schema().size)))
