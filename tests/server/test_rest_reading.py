@@ -74,6 +74,16 @@ def test_embeddings_are_the_same_without_the_parser(
     np.testing.assert_array_equal(index.get_embeddings(some)[0], found[:11])
 
 
+def test_another_client_reads_by_itself(index, monkeypatch):
+    monkeypatch.setattr(index.client._client, "openapi_client", None)
+    monkeypatch.setattr(
+        type(index.client), "retrieve", lambda *_, **__: ["its own answer"]
+    )
+    assert rest_reading.retrieve(index.client, "points", [], True, True) == [
+        "its own answer"
+    ]
+
+
 def test_refusals_are_told_as_those_of_the_client(index):
     index.client.delete_collection("points")
     with pytest.raises(CollectionNotFound, match="no collection 'points'"):
