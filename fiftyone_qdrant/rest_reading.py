@@ -88,7 +88,8 @@ def _api(client: Any) -> Any:
     from qdrant_client.http.api.points_api import SyncPointsApi
     from qdrant_client.http.api_client import ApiClient
 
-    known = getattr(getattr(client._client, "openapi_client", None), "client", None)
+    apis = getattr(client._client, "openapi_client", None)
+    known: Any = getattr(apis, "client", None)
     needed = ("_build_for_get_points", "_build_for_scroll_points")
     if known is None or not all(hasattr(SyncPointsApi, name) for name in needed):
         return None
@@ -114,7 +115,8 @@ def _parsed(content: bytes, read: Callable[[Any], T]) -> T:
     from qdrant_client.http.exceptions import ResponseHandlingException
 
     try:
-        return read(simdjson.Parser().parse(content)["result"])
+        answer: Any = simdjson.Parser().parse(content)
+        return read(answer["result"])
     except (KeyError, TypeError, ValueError) as e:
         raise ResponseHandlingException(e) from e
 
