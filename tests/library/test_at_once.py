@@ -22,7 +22,7 @@ from fiftyone_qdrant.errors import ConfigError
 from fiftyone_qdrant.ingest import create_index
 from fiftyone_qdrant.runs import load_index
 
-N, TRIALS = 30, 4
+N, TRIALS = 30, 2
 WORKER = """
 import sys
 import fiftyone as fo

@@ -14,6 +14,7 @@ from fiftyone_qdrant.errors import VectorError
 from fiftyone_qdrant.ingest import create_index
 from fiftyone_qdrant.points import pairwise_distances
 from fiftyone_qdrant.sync import find_drift
+from tests.library.conftest import ONE_ENGINE
 
 N, SIZE, K = 14, 5, 4
 EVERY = (1e-30, 1e-12, 1.0, 1e12, 1e30)
@@ -182,6 +183,7 @@ def test_a_view_and_a_largest_distance_keep_what_numpy_keeps(case, samples, rng)
     assert found <= set(np.flatnonzero(distances <= limit + 2 * tolerances))
 
 
+@ONE_ENGINE
 def test_diverse_hits_are_chosen_as_numpy_does(case, rng):
     query, _ = draw(rng, case.scale, 4)[:2]
     hits = search(case, query, k=K, diversity=0.5)
@@ -217,6 +219,7 @@ def test_embeddings_are_given_back(case):
     np.testing.assert_array_equal(again, found)
 
 
+@ONE_ENGINE
 def test_distances_are_stored_with_the_samples(case, samples):
     view = samples.sort_by_similarity(
         case.ids[0], k=K, brain_key="index", dist_field="far"
@@ -228,6 +231,7 @@ def test_distances_are_stored_with_the_samples(case, samples):
     assert (np.abs(far - distances[rows]) <= tolerances[rows]).all()
 
 
+@ONE_ENGINE
 @pytest.mark.parametrize("rows", [all_pairs._TILE_ROWS, 4], ids=["block", "blocks"])
 def test_all_pairs_are_those_of_numpy(case, monkeypatch, rows):
     monkeypatch.setattr(all_pairs, "_TILE_ROWS", rows)
