@@ -139,7 +139,4 @@ def _vector(point: Any) -> Matrix | dict[str, Matrix] | None:
 
 
 def _dense(values: Any) -> Matrix:
-    try:
-        return np.frombuffer(values.as_buffer(of_type="d")).astype(np.float32)
-    except (TypeError, ValueError):  # whole numbers among them
-        return np.array(values.as_list(), np.float32)
+    return np.frombuffer(values.as_buffer(of_type="d")).astype(np.float32)
