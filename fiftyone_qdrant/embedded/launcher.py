@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
 import select
 import socket
 import subprocess
@@ -34,6 +35,8 @@ _POLL_SECONDS = 0.01
 _HERE = os.path.dirname(os.path.abspath(__file__))
 _ENDINGS = ("lock", "log", "key", "sock", "json")
 _OWN_FILES = {"start.lock", "lost+found", *(f"owner.{end}" for end in _ENDINGS)}
+# what an owner that just starts is writing, see files.write_bytes
+_BEING_WRITTEN = re.compile(r"(store\.json|owner\.(key|json))\.\d+\.new")
 _KEPT_ENVIRONMENT = (
     "FIFTYONE_QDRANT_",
     "HOME",
@@ -248,10 +251,8 @@ def is_store(path: str) -> bool:
         raise _no_place(path) from e
     if "store.json" in found or {"collections", "owner.lock"} <= found:
         return True
-    foreign = [
-        name for name in found if not name.startswith(".") and name not in _OWN_FILES
-    ]
-    if foreign:
+    foreign = (name for name in found - _OWN_FILES if not name.startswith("."))
+    if not all(map(_BEING_WRITTEN.fullmatch, foreign)):
         raise _no_place(path)
     return False
 

@@ -66,6 +66,15 @@ def test_ten_programs_that_start_at_once_share_one_owner(start_process):
     assert pids != {""}
 
 
+@pytest.mark.parametrize("name", ["store.json.4711.new", "owner.key.4711.new"])
+def test_what_an_owner_is_writing_as_it_starts_is_not_of_others(store, name):
+    store.mkdir(mode=0o700)
+    (store / name).touch(0o600)
+    (store / "owner.lock").touch(0o600)
+    with EmbeddedClient(store) as client:
+        assert client.get_collections().collections == []
+
+
 def test_the_owner_outlives_the_program_that_started_it(store, start_process):
     starter = start_process("print(EmbeddedClient(store).store_info()['pid'])")
     pid = int(starter.communicate(timeout=30)[0])
