@@ -12,13 +12,17 @@ in float64 as well.
 
 from __future__ import annotations
 
+import logging
+import math
 from collections.abc import Iterator, Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from .contents import Contents
+from .errors import ConfigError
 from .points import (
     Matrix,
     Scores,
@@ -34,9 +38,14 @@ _TILE_COLUMNS = 8192
 _SLACK = 1e-5  # bounds the rounding of float32 products, relative to the norms
 _MARGIN = 8  # candidates kept beyond k, as rounding may change their order
 _ALIKE = 1e3  # how much longer some vectors may be where products are in float32
+_STEP = 1e-6  # what FiftyOne's search for a threshold tells apart
+_FARTHEST = 1e90  # more than any product of float32 vectors
+_SAME = 2**22  # floats that are fewer apart are the same but for 1e-9
 
 Rows = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
+
+logger = logging.getLogger(__name__)
 
 
 class AllPairs:
@@ -135,6 +144,69 @@ class AllPairs:
                     kept = mine[start : start + len(tile)]
                     self._drop_near(tile[kept], others, later, thresh)
 
+        return keep
+
+    def unique_of(self, count: int, start: float) -> tuple[Mask, float]:
+        """Looks for a threshold at which :meth:`unique` keeps ``count`` points.
+
+        The steps are FiftyOne's, and so are the results, where distances are such that
+        these find one. Where they are shorter, longer or negative, the number of floats
+        in between is halved, which comes to an end for all of them.
+
+        Args:
+            count: how many to keep, at least one, and not all
+            start: the threshold to try first, if it is an ordinary one
+
+        Returns:
+            which points are kept, as near to ``count`` as can be, and the threshold
+        """
+        low, high, kept = 0.0, math.inf, -1
+        thresh = start if 0 < start <= 1 / _STEP else 1.0
+        while True:
+            last, keep = kept, self._try(thresh, count)
+            kept = int(keep.sum())
+            if kept == count:
+                return keep, thresh
+
+            if kept == last and high - low < _STEP:
+                if self._metric == "cosine" or low > 1e3 * _STEP:
+                    return keep, thresh
+
+                break
+
+            low, high = (low, thresh) if kept < count else (thresh, high)
+            if low > 1 / _STEP:
+                break
+
+            thresh = 2 * low if math.isinf(high) else (low + high) / 2
+
+        if not low and self._metric == "dotproduct":
+            low = -_FARTHEST
+
+        return self._halve(count, low, min(high, _FARTHEST), (keep, thresh))
+
+    def _halve(
+        self, count: int, low: float, high: float, best: tuple[Mask, float]
+    ) -> tuple[Mask, float]:
+        """Goes on with :meth:`unique_of` between two thresholds, from 0 if it can."""
+        thresh = 0.0 if low <= 0 else _middle(low, high)
+        while best[0].sum() != count:
+            keep = self._try(thresh, count)
+            kept = int(keep.sum())
+            if abs(kept - count) < abs(int(best[0].sum()) - count):
+                best = keep, thresh
+
+            low, high = (low, thresh) if kept < count else (thresh, high)
+            if _rank(high) - _rank(low) < _SAME:
+                break
+
+            thresh = _middle(low, high)
+
+        return best
+
+    def _try(self, thresh: float, count: int) -> Mask:
+        keep = self.unique(thresh)
+        logger.info("threshold: %g, kept: %d, target: %d", thresh, keep.sum(), count)
         return keep
 
     def _drop_near(
@@ -237,7 +309,8 @@ class AllPairs:
         """Which pairs are at most ``thresh`` apart, decided exactly."""
         d, slack = self._rough(a, b)
         limit = thresh * abs(thresh) if self._metric == "euclidean" else thresh
-        limit = min(limit, float(np.finfo(d.dtype).max))
+        largest = float(np.finfo(d.dtype).max)
+        limit = max(-largest, min(limit, largest))
         close: Mask = d <= limit - slack
         i, j = np.nonzero((d <= limit + slack) & ~close)
         for start in range(0, len(i), _TILE_ROWS):
@@ -259,6 +332,28 @@ def _alike(a: Matrix, b: Matrix) -> bool:
     return bool(
         lengths.max() <= _ALIKE * lengths.min() and not needs_float64(lengths, metric)
     )
+
+
+def check_limits(thresh: float | None, fraction: float | None) -> None:
+    """Raises :class:`ConfigError` unless these say what duplicates are."""
+    given = [v for v in (thresh, fraction) if v is not None]
+    if not given or any(not isinstance(v, Real) or math.isnan(v) for v in given):
+        raise ConfigError(
+            "find_duplicates() needs thresh=, the largest distance of duplicates, or "
+            f"fraction=, from 0 to 1, as numbers; not {thresh!r} and {fraction!r}"
+        )
+
+
+def _rank(number: float) -> int:
+    """The place of a number among all floats, which 0 has at 0."""
+    bits = int(np.float64(abs(number)).view(np.int64))
+    return bits if number > 0 else -bits
+
+
+def _middle(low: float, high: float) -> float:
+    """A number with as many floats below it, down to ``low``, as above it."""
+    rank = (_rank(low) + _rank(high)) // 2
+    return math.copysign(float(np.int64(abs(rank)).view(np.float64)), rank)
 
 
 def _tiles(matrix: Matrix, rows: int) -> Iterator[tuple[int, Matrix]]:

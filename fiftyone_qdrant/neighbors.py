@@ -12,7 +12,7 @@ import numpy as np
 from fiftyone.brain.similarity import DuplicatesMixin
 
 from . import images, points
-from .all_pairs import AllPairs
+from .all_pairs import AllPairs, check_limits
 from .contents import to_list
 from .distance_field import DistanceField, check_field_name
 from .embeddings import EmbeddingIndex
@@ -262,8 +262,7 @@ class NeighborIndex(EmbeddingIndex, DuplicatesMixin):
     ) -> Any:
         """See :class:`fiftyone.brain.similarity.DuplicatesMixin`.
 
-        Only for all points at once (``query=None``), which is what finding
-        duplicates asks for.
+        Only for all points at once, as finding duplicates asks.
         """
         if query is not None or thresh is None:
             raise ConfigError("Give thresh, and no query: all points are compared")
@@ -275,6 +274,7 @@ class NeighborIndex(EmbeddingIndex, DuplicatesMixin):
         self, thresh: float | None = None, fraction: float | None = None
     ) -> None:
         """See :class:`fiftyone.brain.similarity.DuplicatesMixin`."""
+        check_limits(thresh, fraction)
         self.reload()  # others may have added or removed points
         super().find_duplicates(thresh=thresh, fraction=fraction)
 
@@ -303,6 +303,16 @@ class NeighborIndex(EmbeddingIndex, DuplicatesMixin):
         return super().duplicates_view(
             type_field, id_field, dist_field, sort_by, reverse
         )
+
+    def _remove_duplicates_count(
+        self, num_keep: int, ids: Any, init_thresh: float | None = None
+    ) -> tuple[Any, float | None]:
+        """The mixin's search for a threshold, with an end for distances of any size."""
+        if not 0 < num_keep < len(ids):
+            return (set(ids) if num_keep > 0 else set()), None
+
+        keep, thresh = self._all_pairs().unique_of(num_keep, init_thresh or 1.0)
+        return list(np.asarray(ids)[keep]), thresh
 
     def _remove_duplicates_thresh(self, thresh: float, ids: Any) -> list[str]:
         """The mixin's greedy choice, without holding all pairs in memory."""
