@@ -41,8 +41,9 @@ check: $(VENV)/.installed-dev  ## lint, format, types, direction of imports
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 
-docs: $(VENV)/.installed-dev  ## write docs/parameters.md
+docs: $(VENV)/.installed-dev  ## write what docs/ takes from the code: parameters, layers
 	@$(PY) scripts/document_parameters.py
+	@$(PY) scripts/document_layers.py
 
 soak: $(VENV)/.installed-dev  ## kill, crowd and starve embedded stores for ten minutes
 	@$(PY) scripts/setup_mongod.py

@@ -68,7 +68,7 @@ class Ours(Contender):
         return {**super().keywords(), "path": str(self.folder / "store")}
 
     def rest(self) -> None:
-        from fiftyone_qdrant.embedded import launcher
+        from fiftyone_qdrant.embedded.client import launcher
 
         launcher.stop(str(self.folder / "store"))
 

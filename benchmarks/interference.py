@@ -20,8 +20,8 @@ from qdrant_client import models
 
 from benchmarks.data import K
 from benchmarks.measure import timed
-from fiftyone_qdrant.embedded import launcher
-from fiftyone_qdrant.embedded.client import EmbeddedClient
+from fiftyone_qdrant.embedded.client import launcher
+from fiftyone_qdrant.embedded.client.embedded_client import EmbeddedClient
 
 _QUERIES = 300
 _PAUSE = 0.02  # seconds between two queries of a person's client
@@ -76,7 +76,7 @@ def upload(store: str, name: str, size: int) -> subprocess.Popen[bytes]:
     code = (
         "import time\n"
         "import numpy as np\n"
-        "from fiftyone_qdrant.embedded.client import EmbeddedClient\n"
+        "from fiftyone_qdrant.embedded.client.embedded_client import EmbeddedClient\n"
         f"client = EmbeddedClient({store!r})\n"
         f"batch = np.random.default_rng(1).normal(size=({_BATCH}, {size}))\n"
         "while True:\n"

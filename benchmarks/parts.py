@@ -19,7 +19,7 @@ from pymongo import monitoring
 from benchmarks import data
 from benchmarks.contenders import BRAIN_KEY, Ours
 from benchmarks.measure import timed
-from fiftyone_qdrant.embedded import session
+from fiftyone_qdrant.embedded.client import session
 
 Spent = dict[str, float]
 """Seconds by what they were spent on."""

@@ -3,20 +3,73 @@
 Importing this package makes ``backend="qdrant"`` of
 ``fiftyone.brain.compute_similarity()`` resolve to
 :class:`fiftyone_qdrant.similarity.QdrantSimilarityConfig`.
+
+What people call is here, in ``__all__``, and in :mod:`fiftyone_qdrant.errors`;
+everything else is private to read, and may move. Names are imported on first use,
+so that ``import fiftyone_qdrant`` waits for no engine.
 """
 
 import sys as _sys
+from importlib import import_module as _import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fiftyone_qdrant.cleanup import clean_up as clean_up
+    from fiftyone_qdrant.ingest.ingest import create_index as create_index
+    from fiftyone_qdrant.ingest.preflight import preflight as preflight
+    from fiftyone_qdrant.ingest.sync import find_drift as find_drift
+    from fiftyone_qdrant.ingest.sync import sync as sync
+    from fiftyone_qdrant.matches import find_similar as find_similar
+    from fiftyone_qdrant.runs import adopt_run as adopt_run
+    from fiftyone_qdrant.runs import follow_rename as follow_rename
+    from fiftyone_qdrant.runs import list_indexes as list_indexes
+    from fiftyone_qdrant.runs import load_index as load_index
+    from fiftyone_qdrant.runs import rename_index as rename_index
+    from fiftyone_qdrant.status.indexes import index_status as index_status
+    from fiftyone_qdrant.status.jobs import running_jobs as running_jobs
+    from fiftyone_qdrant.tuning import tune as tune
 
 __version__ = "0.1.0"
+
+_HOMES = {
+    "adopt_run": "runs",
+    "clean_up": "cleanup",
+    "create_index": "ingest.ingest",
+    "find_drift": "ingest.sync",
+    "find_similar": "matches",
+    "follow_rename": "runs",
+    "index_status": "status.indexes",
+    "list_indexes": "runs",
+    "load_index": "runs",
+    "preflight": "ingest.preflight",
+    "rename_index": "runs",
+    "running_jobs": "status.jobs",
+    "sync": "ingest.sync",
+    "tune": "tuning",
+}
+__all__ = sorted(_HOMES)
 
 # By name, so that neither the engine nor the index is imported before it is used
 CONFIG_CLS = "fiftyone_qdrant.similarity.QdrantSimilarityConfig"
 
 
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+    value = getattr(_import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
 def _register() -> None:
     import fiftyone.brain as fob
 
-    from .configured import BackendConfig
+    from fiftyone_qdrant.qdrant.configured import BackendConfig
 
     backends = fob.brain_config.similarity_backends
     if not isinstance(backends.get("qdrant"), BackendConfig):

@@ -7,10 +7,10 @@ import sys
 import time
 from typing import Any
 
-from fiftyone_qdrant.configured import configured_path
-from fiftyone_qdrant.embedded import administration, launcher
-from fiftyone_qdrant.embedded.administration import CollectionState
+from fiftyone_qdrant.embedded.client import administration, launcher
+from fiftyone_qdrant.embedded.client.administration import CollectionState
 from fiftyone_qdrant.errors import QdrantPluginError
+from fiftyone_qdrant.qdrant.configured import configured_path
 from fiftyone_qdrant.words import bytes_in_words, seconds_in_words
 
 _ABOUT = """\

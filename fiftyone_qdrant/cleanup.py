@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from . import jobs, ownership
-from .catalog import ORPHAN, Entry, describe
-from .collection import Collection
-from .connection import Connection
-from .errors import CollectionNotFound, CollectionShared, ConfigError
-from .similarity import QdrantSimilarityIndex
-from .words import bytes_in_words
+from fiftyone_qdrant.errors import CollectionNotFound, CollectionShared, ConfigError
+from fiftyone_qdrant.index import ownership
+from fiftyone_qdrant.qdrant.collection import Collection
+from fiftyone_qdrant.qdrant.connection import Connection
+from fiftyone_qdrant.similarity import QdrantSimilarityIndex
+from fiftyone_qdrant.status import jobs
+from fiftyone_qdrant.status.catalog import ORPHAN, Entry, describe
+from fiftyone_qdrant.words import bytes_in_words
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from typing import Any
 import fiftyone.core.labels as fol
 import fiftyone.core.patches as fop
 
-from .errors import MissingIDs, VectorError
-from .hits import Hits
-from .matrices import to_matrix
-from .similarity import QdrantSimilarityIndex
+from fiftyone_qdrant.errors import MissingIDs, VectorError
+from fiftyone_qdrant.search.hits import Hits
+from fiftyone_qdrant.search.matrices import to_matrix
+from fiftyone_qdrant.similarity import QdrantSimilarityIndex
 
 
 @dataclass(frozen=True)
@@ -80,8 +80,8 @@ def find_similar(
             distances in, in place of those of the query before
         overwrite (False): whether that may be a float field that has other values,
             which are lost
-        image (None): see :meth:`fiftyone_qdrant.neighbors.NeighborIndex.search`, as
-            for the arguments that follow
+        image (None): see :meth:`fiftyone_qdrant.index.neighbors.NeighborIndex.search`,
+            as for the arguments that follow
         negatives (None): what matches should be unlike: ids, vectors or text prompts
         max_distance (None): the largest distance of a match
         diversity (None): from 0 to 1: how different matches should be
@@ -90,8 +90,8 @@ def find_similar(
 
     Raises:
         ConfigError, MissingIDs, VectorError, CollectionNotFound: as
-            :meth:`fiftyone_qdrant.neighbors.NeighborIndex.search`; ConfigError also if
-            ``dist_field`` cannot be, or may not be, written
+            :meth:`fiftyone_qdrant.index.neighbors.NeighborIndex.search`;
+            ConfigError also if ``dist_field`` cannot be, or may not be, written
     """
     if dist_field is not None:
         index.distance_field(dist_field).check(overwrite)

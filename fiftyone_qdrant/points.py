@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .errors import CollectionMismatch, ConfigError, MissingIDs
+from fiftyone_qdrant.errors import CollectionMismatch, ConfigError, MissingIDs
 
 Matrix = npt.NDArray[np.float32]
 Scores = npt.NDArray[np.float64]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from .connection import SERVER
-from .errors import ConfigError, IndexNotFound
-from .similarity import QdrantSimilarityConfig, QdrantSimilarityIndex
+from fiftyone_qdrant.errors import ConfigError, IndexNotFound
+from fiftyone_qdrant.qdrant.connection import SERVER
+from fiftyone_qdrant.similarity import QdrantSimilarityConfig, QdrantSimilarityIndex
 
 _COMPARED = 1000  # samples whose labels tell whether a field was renamed
 BUILTIN = "fiftyone.brain.internal.core.qdrant.QdrantSimilarityConfig"

@@ -18,19 +18,25 @@ from fiftyone.brain.similarity import (
     SimilarityIndex,
 )
 
-from . import claims, index_collection, ownership, points, urls
-from .collection import Collection
-from .configured import KEYWORDS, given
-from .connection import EMBEDDED, SERVER, Connection, resolve
-from .errors import CollectionNotFound, CollectionShared, ConfigError
-from .indexable import check_indexable, given_to_compute_similarity, home_of
-from .neighbors import NeighborIndex
-from .options import POST_AGGREGATIONS
-from .parameter_table import PARAMETERS
-from .parameters import CollectionParameters
+from fiftyone_qdrant import points
+from fiftyone_qdrant.dataset.indexable import (
+    check_indexable,
+    given_to_compute_similarity,
+    home_of,
+)
+from fiftyone_qdrant.errors import CollectionNotFound, CollectionShared, ConfigError
+from fiftyone_qdrant.index import claims, naming, ownership
+from fiftyone_qdrant.index.neighbors import NeighborIndex
+from fiftyone_qdrant.parameters.collection_parameters import CollectionParameters
+from fiftyone_qdrant.parameters.table import PARAMETERS
+from fiftyone_qdrant.qdrant import urls
+from fiftyone_qdrant.qdrant.collection import Collection
+from fiftyone_qdrant.qdrant.configured import KEYWORDS, given
+from fiftyone_qdrant.qdrant.connection import EMBEDDED, SERVER, Connection, resolve
+from fiftyone_qdrant.search.options import POST_AGGREGATIONS
 
 if TYPE_CHECKING:
-    from .clients import Client
+    from fiftyone_qdrant.qdrant.clients import Client
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +54,7 @@ class QdrantSimilarityConfig(SimilarityConfig):
     """Configuration of a Qdrant similarity index.
 
     Every argument may be left out. Connection arguments other than ``path`` are
-    never stored; see :mod:`fiftyone_qdrant.connection` for where they come from
+    never stored; see :mod:`fiftyone_qdrant.qdrant.connection` for where they come from
     when they are not given.
 
     Args:
@@ -69,7 +75,7 @@ class QdrantSimilarityConfig(SimilarityConfig):
         stores_embeddings (None): set by the index itself: True if the embeddings that
             its model makes go to the embeddings field as well
         **kwargs: the parameters of the collection, declared and documented in
-            :mod:`fiftyone_qdrant.parameter_table`, and the arguments of
+            :mod:`fiftyone_qdrant.parameters.table`, and the arguments of
             :class:`fiftyone.brain.similarity.SimilarityConfig`
 
     Raises:
@@ -314,7 +320,7 @@ class QdrantSimilarityIndex(NeighborIndex):
         connection = config.connection()
         self._named_here = config.collection_name is None
         if self._named_here:
-            config.collection_name = index_collection.choose_name(samples, connection)
+            config.collection_name = naming.choose_name(samples, connection)
 
         name = str(config.collection_name)
         self._bind(Collection(connection, name, config.vector_name))
@@ -326,7 +332,7 @@ class QdrantSimilarityIndex(NeighborIndex):
             CollectionMismatch: if it exists with another metric or foreign ids
             ConnectionFailed: if Qdrant cannot be reached
         """
-        if not index_collection.check(self._collection, self.config):
+        if not naming.check(self._collection, self.config):
             self._warn_of_ignored()
 
     def _bind(self, collection: Collection) -> None:

@@ -6,19 +6,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .agreement import settings_in_force
-from .connection import EMBEDDED
-from .declarations import Group, Parameter
-from .errors import ConfigError
-from .parameter_table import COLLECTION, GROUPS, TUNABLE
-from .parameters import CollectionParameters
-from .strict_mode import STRICT_MODE
-from .words import bytes_in_words, seconds_in_words
+from fiftyone_qdrant.errors import ConfigError
+from fiftyone_qdrant.parameters.collection_parameters import CollectionParameters
+from fiftyone_qdrant.parameters.in_force import settings_in_force
+from fiftyone_qdrant.parameters.parameter import Group, Parameter
+from fiftyone_qdrant.parameters.strict_mode import STRICT_MODE
+from fiftyone_qdrant.parameters.table import COLLECTION, GROUPS, TUNABLE
+from fiftyone_qdrant.qdrant.connection import EMBEDDED
+from fiftyone_qdrant.words import bytes_in_words, seconds_in_words
 
 if TYPE_CHECKING:
     from qdrant_client import models
 
-    from .similarity import QdrantSimilarityIndex
+    from fiftyone_qdrant.similarity import QdrantSimilarityIndex
 
 OFF = "Disabled"
 """Qdrant's word for no quantization."""
@@ -121,7 +121,7 @@ def tune(index: QdrantSimilarityIndex, **settings: Any) -> Tuning:
 
     Returns when Qdrant has taken the settings. Where they need another graph or other
     compressed vectors, these are built in the background, while searches and writes
-    go on; :func:`fiftyone_qdrant.status.index_status` says when it is done.
+    go on; :func:`fiftyone_qdrant.status.indexes.index_status` says when it is done.
 
     Args:
         index: the index

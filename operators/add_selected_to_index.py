@@ -7,7 +7,7 @@ import fiftyone.operators.types as types
 from fiftyone.core.collections import SampleCollection
 from fiftyone.operators.executor import ExecutionResult
 
-from fiftyone_qdrant.ingest import add_samples
+from fiftyone_qdrant.ingest.ingest import add_samples
 
 from .forms import brain_key_input
 from .qdrant_operator import ICONS, QdrantOperator, chosen_index, progress

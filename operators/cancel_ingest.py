@@ -6,7 +6,7 @@ from fiftyone.core.collections import SampleCollection
 from fiftyone.operators.executor import ExecutionResult
 
 from fiftyone_qdrant.errors import ConfigError
-from fiftyone_qdrant.jobs import cancel, running_jobs
+from fiftyone_qdrant.status.jobs import cancel, running_jobs
 
 from .forms import dropdown, mark_invalid
 from .qdrant_operator import ICONS, QdrantOperator
@@ -53,7 +53,8 @@ class CancelIngest(QdrantOperator):
 
         Args:
             samples: the dataset
-            job_id: the ``id`` of one of ``fiftyone_qdrant.jobs.running_jobs(dataset)``
+            job_id: the ``id`` of one of
+                ``fiftyone_qdrant.status.jobs.running_jobs(dataset)``
 
         Returns:
             a :class:`fiftyone.operators.executor.ExecutionResult` with the job's id

@@ -5,16 +5,15 @@ from dataclasses import replace
 import fiftyone.operators as foo
 import fiftyone.operators.types as types
 
-from fiftyone_qdrant.catalog import MEANINGS, orphans
+from fiftyone_qdrant import clean_up, list_indexes, load_index
 from fiftyone_qdrant.cleanup import (
-    clean_up,
     clean_up_collection,
     plan_cleanup,
     plan_collection_cleanup,
 )
-from fiftyone_qdrant.connection import resolve
 from fiftyone_qdrant.errors import AuthenticationFailed, ConfigError, QdrantPluginError
-from fiftyone_qdrant.runs import list_indexes, load_index
+from fiftyone_qdrant.qdrant.connection import resolve
+from fiftyone_qdrant.status.catalog import MEANINGS, orphans
 
 from .forms import brain_key_input, dropdown, mark_invalid
 from .qdrant_operator import (

@@ -4,17 +4,14 @@ import fiftyone as fo
 import fiftyone.operators.types as types
 import fiftyone.zoo as foz
 
-from fiftyone_qdrant.connection import KEYWORDS
+from fiftyone_qdrant.dataset.indexable import vector_fields
 from fiftyone_qdrant.errors import ConfigError
-from fiftyone_qdrant.indexable import vector_fields
-from fiftyone_qdrant.origins import find_origin, similarity_runs
-from fiftyone_qdrant.parameter_table import CLUSTER, GROUPS, PARAMETERS, STORAGE
+from fiftyone_qdrant.ingest.origins import find_origin, similarity_runs
+from fiftyone_qdrant.ingest.preflight import preflight
+from fiftyone_qdrant.ingest.sources import NO_COLLECTION, NO_SOURCE
+from fiftyone_qdrant.parameters.table import CLUSTER, GROUPS, PARAMETERS, STORAGE
 from fiftyone_qdrant.points import DISTANCES
-from fiftyone_qdrant.preflight import preflight
-from fiftyone_qdrant.sources import (
-    NO_COLLECTION,
-    NO_SOURCE,
-)
+from fiftyone_qdrant.qdrant.connection import KEYWORDS
 
 from .forms import (
     dropdown,

@@ -7,9 +7,9 @@ import fiftyone.operators.types as types
 from fiftyone.core.collections import SampleCollection
 from fiftyone.operators.executor import ExecutionResult
 
-from fiftyone_qdrant.ingest import create_index
-from fiftyone_qdrant.origins import find_origin
-from fiftyone_qdrant.preflight import preflight
+from fiftyone_qdrant import create_index
+from fiftyone_qdrant.ingest.origins import find_origin
+from fiftyone_qdrant.ingest.preflight import preflight
 
 from .create_form import create_inputs, creation_arguments
 from .qdrant_operator import ICONS, QdrantOperator, progress
@@ -116,7 +116,7 @@ class CreateQdrantIndex(QdrantOperator):
         Returns:
             a :class:`fiftyone.operators.executor.ExecutionResult` with the brain
             key, collection, place and number of points; or, of a dry run, the
-            attributes of :class:`fiftyone_qdrant.preflight.Preflight`
+            attributes of :class:`fiftyone_qdrant.ingest.preflight.Preflight`
         """
         params = {
             "brain_key": brain_key,

@@ -2,8 +2,8 @@
 
 import fiftyone.operators.types as types
 
-from fiftyone_qdrant.parameter_table import QUANTIZATIONS
-from fiftyone_qdrant.runs import list_indexes
+from fiftyone_qdrant import list_indexes
+from fiftyone_qdrant.parameters.table import QUANTIZATIONS
 
 
 def brain_key_input(ctx, inputs):

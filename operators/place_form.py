@@ -2,11 +2,11 @@
 
 import fiftyone.operators.types as types
 
-from fiftyone_qdrant.configured import ENVIRONMENT, default_path
-from fiftyone_qdrant.connection import resolve
 from fiftyone_qdrant.errors import QdrantPluginError
-from fiftyone_qdrant.index_collection import described_names
-from fiftyone_qdrant.status import impatient
+from fiftyone_qdrant.index.naming import described_names
+from fiftyone_qdrant.qdrant.configured import ENVIRONMENT, default_path
+from fiftyone_qdrant.qdrant.connection import resolve
+from fiftyone_qdrant.status.indexes import impatient
 
 from .forms import dropdown
 from .qdrant_operator import connection_keywords

@@ -4,11 +4,16 @@ import fiftyone as fo
 import fiftyone.operators as foo
 import fiftyone.operators.types as types
 
-from fiftyone_qdrant.connection import ENVIRONMENT, KEYWORDS, belonging, keys_kept
+from fiftyone_qdrant import list_indexes, load_index
 from fiftyone_qdrant.errors import ConfigError
-from fiftyone_qdrant.jobs import Pace, progress_label
-from fiftyone_qdrant.runs import list_indexes, load_index
-from fiftyone_qdrant.sources import ids_in
+from fiftyone_qdrant.ingest.sources import ids_in
+from fiftyone_qdrant.qdrant.connection import (
+    ENVIRONMENT,
+    KEYWORDS,
+    belonging,
+    keys_kept,
+)
+from fiftyone_qdrant.status.jobs import Pace, progress_label
 
 from .forms import mark_invalid
 

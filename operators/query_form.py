@@ -5,8 +5,9 @@ from contextlib import contextmanager
 
 import fiftyone.operators.types as types
 
-from fiftyone_qdrant.distance_field import DistanceField
+from fiftyone_qdrant import load_index
 from fiftyone_qdrant.errors import ConfigError, QdrantPluginError
+from fiftyone_qdrant.index.distance_field import DistanceField
 from fiftyone_qdrant.matches import (
     check_ids,
     ids_of_selection,
@@ -14,8 +15,7 @@ from fiftyone_qdrant.matches import (
     parse_vector,
     tags,
 )
-from fiftyone_qdrant.options import QueryOptions
-from fiftyone_qdrant.runs import load_index
+from fiftyone_qdrant.search.options import QueryOptions
 
 from .forms import brain_key_input, dropdown, mark_invalid, selection_notice
 from .qdrant_operator import selected_ids

@@ -10,7 +10,7 @@ from typing import Any
 import fiftyone.operators as foo
 import fiftyone.operators.types as types
 
-from fiftyone_qdrant.matches import find_similar
+from fiftyone_qdrant import find_similar
 
 from .qdrant_operator import ICONS, QdrantOperator, chosen_index
 from .query_form import DEFAULT_K, arguments, query_inputs, searched

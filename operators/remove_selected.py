@@ -7,9 +7,9 @@ import fiftyone.operators.types as types
 from fiftyone.core.collections import SampleCollection
 from fiftyone.operators.executor import ExecutionResult
 
+from fiftyone_qdrant import load_index
 from fiftyone_qdrant.errors import CollectionShared, QdrantPluginError
-from fiftyone_qdrant.removal import remove
-from fiftyone_qdrant.runs import load_index
+from fiftyone_qdrant.ingest.removal import remove
 
 from .forms import brain_key_input, mark_invalid
 from .qdrant_operator import ICONS, QdrantOperator, chosen_index

@@ -3,8 +3,9 @@
 import fiftyone.operators as foo
 import fiftyone.operators.types as types
 
+from fiftyone_qdrant import rename_index
 from fiftyone_qdrant.errors import ConfigError
-from fiftyone_qdrant.runs import check_new_key, rename_index
+from fiftyone_qdrant.runs import check_new_key
 
 from .forms import brain_key_input, mark_invalid
 from .qdrant_operator import ICONS, QdrantOperator, chosen_index

@@ -5,9 +5,8 @@ import fiftyone.operators.types as types
 from fiftyone.core.collections import SampleCollection
 from fiftyone.operators.executor import ExecutionResult
 
+from fiftyone_qdrant import find_drift, load_index, sync
 from fiftyone_qdrant.errors import QdrantPluginError
-from fiftyone_qdrant.runs import load_index
-from fiftyone_qdrant.sync import find_drift, sync
 
 from .forms import brain_key_input, mark_invalid
 from .qdrant_operator import ICONS, QdrantOperator, chosen_index, progress

@@ -2,9 +2,9 @@
 
 import fiftyone.operators.types as types
 
+from fiftyone_qdrant import load_index
 from fiftyone_qdrant.errors import ConfigError, QdrantPluginError
-from fiftyone_qdrant.runs import load_index
-from fiftyone_qdrant.sources import ids_in, selected_samples
+from fiftyone_qdrant.ingest.sources import ids_in, selected_samples
 
 from .forms import mark_invalid
 from .qdrant_operator import selected_ids

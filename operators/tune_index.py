@@ -3,10 +3,10 @@
 import fiftyone.operators as foo
 import fiftyone.operators.types as types
 
+from fiftyone_qdrant import load_index, tune
 from fiftyone_qdrant.errors import ConfigError, QdrantPluginError
-from fiftyone_qdrant.parameter_table import TUNABLE
-from fiftyone_qdrant.runs import load_index
-from fiftyone_qdrant.tuning import OFF, in_force, plan_tuning, tunable, tune
+from fiftyone_qdrant.parameters.table import TUNABLE
+from fiftyone_qdrant.tuning import OFF, in_force, plan_tuning, tunable
 
 from .forms import (
     brain_key_input,

@@ -2,7 +2,7 @@
 
 import fiftyone.operators.types as types
 
-from fiftyone_qdrant.catalog import MEANINGS
+from fiftyone_qdrant.status.catalog import MEANINGS
 
 from .looks import (
     ABSENT,

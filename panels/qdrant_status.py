@@ -4,12 +4,12 @@ import fiftyone.operators as foo
 import fiftyone.operators.types as types
 from fiftyone.operators.categories import Categories
 
-from fiftyone_qdrant import coverage
-from fiftyone_qdrant.activity import cancel_work, work_under_way
-from fiftyone_qdrant.catalog import catalog
-from fiftyone_qdrant.details import break_down, index_details
 from fiftyone_qdrant.errors import ConfigError, QdrantPluginError
-from fiftyone_qdrant.status import impatient, load_impatient, places, survey
+from fiftyone_qdrant.status import coverage
+from fiftyone_qdrant.status.activity import cancel_work, work_under_way
+from fiftyone_qdrant.status.catalog import catalog
+from fiftyone_qdrant.status.details import break_down, index_details
+from fiftyone_qdrant.status.indexes import impatient, load_impatient, places, survey
 
 from . import collection_table, engine_header, index_table, work_list
 from . import index_details as closely

@@ -1,18 +1,18 @@
-"""Writes docs/parameters.md from fiftyone_qdrant/parameter_table.py."""
+"""Writes docs/parameters.md from fiftyone_qdrant/parameters/table.py."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from fiftyone_qdrant.declarations import Parameter
-from fiftyone_qdrant.parameter_table import COLLECTION, GROUPS, QUANTIZATIONS
+from fiftyone_qdrant.parameters.parameter import Parameter
+from fiftyone_qdrant.parameters.table import COLLECTION, GROUPS, QUANTIZATIONS
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "parameters.md"
 HEAD = """\
 # Collection parameters
 
-Made by `make docs` from `fiftyone_qdrant/parameter_table.py`; names and units are
+Made by `make docs` from `fiftyone_qdrant/parameters/table.py`; names and units are
 Qdrant's.
 
 All are keyword arguments of `compute_similarity(backend="qdrant")`, and of the

@@ -13,14 +13,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from fiftyone_qdrant.embedded.client import EmbeddedClient
+    from fiftyone_qdrant.embedded.client.embedded_client import EmbeddedClient
 
 __all__ = ["EmbeddedClient"]
 
 
 def __getattr__(name: str) -> object:
     if name == "EmbeddedClient":
-        from fiftyone_qdrant.embedded.client import EmbeddedClient
+        from fiftyone_qdrant.embedded.client.embedded_client import EmbeddedClient
 
         return EmbeddedClient
+
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

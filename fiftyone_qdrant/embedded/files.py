@@ -36,6 +36,7 @@ def write_bytes(path: str, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
+
         os.replace(partial, path)
     except BaseException:
         os.unlink(partial)
@@ -49,6 +50,7 @@ def tree_size(path: str) -> int:
         for name in names:
             with contextlib.suppress(FileNotFoundError):  # just deleted
                 total += os.lstat(os.path.join(folder, name)).st_blocks * 512
+
     return total
 
 
@@ -63,6 +65,7 @@ def copy_tree(source: str, target: str) -> None:
     if not stat.S_ISDIR(os.lstat(source).st_mode):
         _copy_sparse(source, target)
         return
+
     os.mkdir(target, 0o700)
     for entry in os.scandir(source):
         copy_tree(entry.path, os.path.join(target, entry.name))
@@ -85,6 +88,7 @@ def odd_file(path: str) -> str | None:
     if stat.S_ISDIR(mode):
         found = (odd_file(entry.path) for entry in os.scandir(path))
         return next(filter(None, found), None)
+
     return None if stat.S_ISREG(mode) else path
 
 
@@ -98,6 +102,7 @@ def open_plain(path: str, flags: int = os.O_RDONLY) -> int:
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
         raise OSError(errno.EINVAL, "it is not a plain file", path)
+
     return fd
 
 
@@ -115,6 +120,7 @@ def make_directories(path: str) -> None:
     parent = os.path.dirname(path)
     if not os.path.isdir(parent):
         _make_parents(parent)
+
     with contextlib.suppress(FileExistsError):
         os.mkdir(path, 0o700)
 
@@ -122,6 +128,7 @@ def make_directories(path: str) -> None:
 def _make_parents(path: str) -> None:
     if not os.path.isdir(os.path.dirname(path)):
         _make_parents(os.path.dirname(path))
+
     with contextlib.suppress(FileExistsError):
         os.mkdir(path, 0o755)
 
@@ -139,6 +146,7 @@ def _copy_sparse(source: str, target: str) -> None:
                 data = old.read(min(_CHUNK, end - at))
                 if not data:
                     return
+
                 new.write(data)
                 at += len(data)
 
@@ -152,10 +160,12 @@ def data_extents(file: IO[bytes]) -> Iterator[tuple[int, int]]:
         try:
             start = os.lseek(fd, end, os.SEEK_DATA)
             end = os.lseek(fd, start, os.SEEK_HOLE)
-        except OSError as exc:
-            if exc.errno == errno.ENXIO:  # no more data
+        except OSError as e:
+            if e.errno == errno.ENXIO:  # no more data
                 return
+
             start, end = end, size  # a file system that knows no holes
+
         yield start, end
 
 
@@ -179,11 +189,12 @@ def read_json(path: str) -> Any:
         return json.loads(read_bytes(path))
     except FileNotFoundError:
         return None
-    except (ValueError, RecursionError) as exc:
-        raise ValueError(f"{path} is not JSON: {exc}") from exc
-    except OSError as exc:
-        if exc.errno in _NO_PLAIN_FILE:
-            raise ValueError(f"{path} is no plain file") from exc
+    except (ValueError, RecursionError) as e:
+        raise ValueError(f"{path} is not JSON: {e}") from e
+    except OSError as e:
+        if e.errno in _NO_PLAIN_FILE:
+            raise ValueError(f"{path} is no plain file") from e
+
         raise
 
 
@@ -204,11 +215,13 @@ class FileLock:
         file = os.fdopen(fd, "r+b", buffering=0)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as exc:
+        except OSError as e:
             file.close()
-            if isinstance(exc, BlockingIOError):
+            if isinstance(e, BlockingIOError):
                 return False
+
             raise
+
         self._file = file
         return True
 
@@ -216,6 +229,7 @@ class FileLock:
         """Returns whether the locked file is still the one at the path."""
         if self._file is None:
             return False
+
         try:
             return os.path.samestat(os.stat(self._path), os.fstat(self._file.fileno()))
         except FileNotFoundError:

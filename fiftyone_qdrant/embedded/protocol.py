@@ -87,6 +87,7 @@ def send_packed(
     if total <= _INLINE:
         sock.sendall(b"".join((_LENGTHS.pack(len(header), total), header, *buffers)))
         return
+
     sock.sendall(_LENGTHS.pack(len(header), 0) + header)
     for buffer in buffers:
         sock.sendall(buffer)
@@ -110,17 +111,21 @@ def receive(
     length, inline = _LENGTHS.unpack(receive_exactly(sock, _LENGTHS.size))
     if length > (limit or _MAX_HEADER) or inline > _INLINE:
         raise ConnectionError("malformed message")
+
     data = receive_exactly(sock, length + inline)
     message, sizes = _parse(data[:length])
     if (inline and sum(sizes) != inline) or (limit and length + sum(sizes) > limit):
         raise ConnectionError("malformed message")
+
     if not inline:
         return message, [memoryview(receive_exactly(sock, n)) for n in sizes]
+
     buffers = []
     start = length
     for size in sizes:
         buffers.append(memoryview(data[start : start + size]))
         start += size
+
     return message, buffers
 
 
@@ -128,12 +133,15 @@ def _parse(header: bytearray) -> tuple[Message, list[int]]:
     try:
         parsed = json.loads(header)
         message, sizes = parsed["m"], parsed["b"]
-    except (ValueError, TypeError, KeyError, RecursionError) as exc:
-        raise ConnectionError("malformed message") from exc
+    except (ValueError, TypeError, KeyError, RecursionError) as e:
+        raise ConnectionError("malformed message") from e
+
     if not isinstance(message, dict) or not isinstance(sizes, list):
         raise ConnectionError("malformed message")
+
     if any(type(size) is not int or size < 0 for size in sizes):
         raise ConnectionError("malformed message")
+
     return message, sizes
 
 
@@ -147,13 +155,16 @@ def receive_exactly(sock: socket.socket, length: int) -> bytearray:
     while done < length:
         if done == len(data):
             data.extend(bytes(min(done, length - done)))
+
         with memoryview(data) as view:
             while done < len(data):
                 # with no time limit on the socket, one call receives it all
                 got = sock.recv_into(view[done:], 0, socket.MSG_WAITALL)
                 if got == 0:
                     raise EOFError("the connection was closed")
+
                 done += got
+
     return data
 
 
@@ -161,6 +172,7 @@ def peer_uid(sock: socket.socket) -> int | None:
     """Returns the user at the other end, or None if the system does not tell."""
     if not hasattr(socket, "SO_PEERCRED"):
         return None  # the directory and the key keep others out
+
     size = struct.calcsize("3i")
     found = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
     return int(struct.unpack("3i", found)[1])
@@ -177,8 +189,10 @@ def offer_handshake(sock: socket.socket, key: bytes) -> None:
     proof = receive_exactly(sock, 32)
     if magic != _MAGIC or version != PROTOCOL:
         raise VersionMismatch(f"client speaks {version}, owner {PROTOCOL}")
+
     if not hmac.compare_digest(proof, _proof(key, b"client", mine, theirs)):
         raise HandshakeError("the client does not know the store's key")
+
     sock.sendall(_proof(key, b"owner", mine, theirs))
 
 
@@ -187,8 +201,10 @@ def answer_handshake(sock: socket.socket, key: bytes) -> None:
     magic, version, theirs = _GREETING.unpack(receive_exactly(sock, _GREETING.size))
     if magic != _MAGIC:
         raise HandshakeError("something else answers on the store's socket")
+
     if version != PROTOCOL:
         raise VersionMismatch(f"the owner speaks version {version}, not {PROTOCOL}")
+
     mine = os.urandom(_NONCE)
     sock.sendall(
         _GREETING.pack(_MAGIC, PROTOCOL, mine) + _proof(key, b"client", theirs, mine)
@@ -234,11 +250,14 @@ def pack_ids(ids: Sequence[Any]) -> tuple[str, bytes]:
         except struct.error:
             bad = next(i for i in ids if not 0 <= i < 1 << 64)
             raise ValueError(f"{bad} is not a point id: out of range") from None
+
     canonical = [_canonical(i) for i in ids]
     if all(isinstance(i, int) for i in canonical):
         return "i", struct.pack(f"<{len(ids)}Q", *canonical)
+
     if all(isinstance(i, str) for i in canonical):
         return "u", b"".join([uuid.UUID(str(i)).bytes for i in canonical])
+
     return "m", json.dumps(canonical).encode()
 
 
@@ -248,8 +267,10 @@ def unpack_ids(kind: str, buffer: Buffer) -> list[PointId]:
         text = bytes(buffer).hex()
         rows = [text[i : i + 32] for i in range(0, len(text), 32)]
         return [f"{r[:8]}-{r[8:12]}-{r[12:16]}-{r[16:20]}-{r[20:]}" for r in rows]
+
     if kind == "i":
         return list(struct.unpack(f"<{len(buffer) // 8}Q", buffer))
+
     ids: list[PointId] = json.loads(bytes(buffer))
     return ids
 
@@ -258,10 +279,12 @@ def _pack_uuid_strings(ids: Sequence[str]) -> bytes | None:
     plain = [i.replace("-", "") for i in ids]
     if any(len(i) != 32 for i in plain):
         return None
+
     try:
         packed = bytes.fromhex("".join(plain))
     except ValueError:
         return None
+
     # fromhex() skips white space, which no UUID may hold
     return packed if len(packed) == 16 * len(ids) else None
 
@@ -269,13 +292,16 @@ def _pack_uuid_strings(ids: Sequence[str]) -> bytes | None:
 def _canonical(point_id: Any) -> PointId:
     if isinstance(point_id, uuid.UUID):
         return str(point_id)
+
     if isinstance(point_id, str):
         try:
             return str(uuid.UUID(point_id))
         except ValueError:
             raise ValueError(f"{point_id!r} is not a point id: not a UUID") from None
+
     if hasattr(point_id, "__index__") and not isinstance(point_id, bool):
         number = int(point_id)
         if 0 <= number < 1 << 64:
             return number
+
     raise ValueError(f"{point_id!r} is not a point id: neither an integer nor a UUID")

@@ -24,12 +24,15 @@ def read(path: str) -> dict[str, Any] | None:
     place = os.path.join(path, RECORD)
     try:
         record = read_json(place)
-    except ValueError as exc:
-        raise _unreadable(str(exc), place) from exc
+    except ValueError as e:
+        raise _unreadable(str(e), place) from e
+
     if record is None:
         return None
+
     if not isinstance(record, dict) or type(record.get("format", FORMAT)) is not int:
         raise _unreadable(f"{place} is not what this package writes", place)
+
     return record
 
 
@@ -52,6 +55,7 @@ def check(record: dict[str, Any], path: str) -> None:
             f"{record['format']}, this one knows {FORMAT}): "
             "update fiftyone-qdrant, or use another path"
         )
+
     theirs = str(record.get("engine", "")).removeprefix("qdrant-edge ")
     ours = metadata.version("qdrant-edge-py")
     if _minor(theirs) > _minor(ours):

@@ -39,6 +39,7 @@ def directory_name(name: str) -> str:
     if len(quoted) > 200:
         digest = sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
         quoted = f"{quoted[:120]}%%{digest}"
+
     return quoted
 
 
@@ -49,6 +50,7 @@ def collection_name(directory: str) -> str:
     """
     if "%%" in directory:
         return directory  # a long name, of which a part is kept
+
     parts = directory.split("%")
     try:
         raw = parts[0].encode() + b"".join(
@@ -70,6 +72,7 @@ def read(directory: str) -> dict[str, Any]:
     name = config["name"]
     if directory_name(name) != os.path.basename(directory):
         raise ValueError(f"it is of a collection {name!r}")
+
     return config
 
 
@@ -77,9 +80,11 @@ def read_settings(directory: str) -> dict[str, Any]:
     """Does as :func:`read`, whatever the directory is called."""
     if not stat.S_ISDIR(os.lstat(directory).st_mode):
         raise ValueError("it is no directory")
+
     config = read_json(os.path.join(directory, SIDECAR))
     if config is None:
         raise ValueError(f"{SIDECAR} is missing")
+
     check(config)
     found: dict[str, Any] = config
     return found
@@ -106,17 +111,20 @@ def check(config: Any) -> None:
     _check_vectors(config.get("vectors"))
     for key in ("on_disk_payload", "index_due"):
         _expect(_is(config.get(key), bool), key, config.get(key))
+
     for key in ("metadata", "built"):
         _expect(_is(config.get(key), dict), key, config.get(key))
+
     _check_index(config)
     built = config.get("built") or {}
     _check_index(built)
     for key in ("on_disk", "points"):
         _expect(_is_number(built.get(key)), f"built.{key}", built.get(key))
+
     try:
         json.dumps(config, allow_nan=False)  # it is sent to clients
-    except ValueError as exc:
-        raise ValueError(f"it has numbers that are none: {exc}") from exc
+    except ValueError as e:
+        raise ValueError(f"it has numbers that are none: {e}") from e
 
 
 def _check_vectors(vectors: Any) -> None:
@@ -135,6 +143,7 @@ def _check_index(config: dict[str, Any]) -> None:
         _expect(_is(given, dict), key, given)
         for name, value in (given or {}).items():
             _expect(_is_number(value), f"{key}.{name}", value)
+
     given = config.get("quantization_config")
     fits = isinstance(given, dict) and [type(v) for v in given.values()] == [dict]
     _expect(given is None or fits, "quantization_config", given)
@@ -147,6 +156,7 @@ def _is(value: Any, kind: type) -> bool:
 def _is_number(value: Any) -> bool:
     if value is None or isinstance(value, bool):
         return True
+
     number = isinstance(value, (int, float)) and -_MAX_NUMBER <= value <= _MAX_NUMBER
     return number and math.isfinite(value)
 
@@ -160,6 +170,7 @@ def _check_depth(config: Any) -> None:
             if isinstance(outer, (dict, list))
             for inner in (outer.values() if isinstance(outer, dict) else outer)
         ]
+
     if level:
         raise ValueError(f"it is nested more than {_MAX_DEPTH} deep")
 

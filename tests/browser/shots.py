@@ -19,7 +19,7 @@ from playwright.sync_api import expect  # noqa: E402
 
 import digits as digits_package  # noqa: E402
 import fiftyone_qdrant  # noqa: E402, F401  its import registers the backend
-from fiftyone_qdrant import jobs  # noqa: E402
+from fiftyone_qdrant.status import jobs  # noqa: E402
 from tests.browser.app import App, Form, open_app, open_browser  # noqa: E402
 from tests.browser.server import app_server  # noqa: E402
 

@@ -15,7 +15,7 @@ import pytest
 from bson import ObjectId
 from playwright.sync_api import expect
 
-from fiftyone_qdrant.connection import ENVIRONMENT
+from fiftyone_qdrant.qdrant.connection import ENVIRONMENT
 from fiftyone_qdrant.runs import load_index
 from tests import isolation
 from tests.browser.app import Form, open_app
@@ -116,7 +116,7 @@ def test_a_renamed_index_is_shown_and_a_dropped_one_is_called_gone(app, dataset)
 _INGEST = """
 import sys
 import fiftyone as fo
-from fiftyone_qdrant import ingest
+from fiftyone_qdrant.ingest import (ingest)
 
 ingest._BATCH = 10
 

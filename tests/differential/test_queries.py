@@ -14,9 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fiftyone_qdrant import all_pairs, search
 from fiftyone_qdrant.errors import MissingIDs
+from fiftyone_qdrant.index import all_pairs
 from fiftyone_qdrant.points import DISTANCES, pairwise_distances
+from fiftyone_qdrant.search import search
 from tests.conftest import SEED
 from tests.differential.oracle import TOLERANCE, Exact
 from tests.differential.world import FIELD, KINDS, SIZE, ks, queries, recipes

@@ -86,7 +86,7 @@ def servers(monkeypatch) -> dict:
     """
     from qdrant_client import QdrantClient
 
-    from fiftyone_qdrant import clients
+    from fiftyone_qdrant.qdrant import clients
 
     opened = {}
 

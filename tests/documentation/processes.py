@@ -22,7 +22,7 @@ def answer(value):
 def without_a_server():
     from dataclasses import asdict
 
-    from fiftyone_qdrant import clients
+    from fiftyone_qdrant.qdrant import (clients)
     from qdrant_client import QdrantClient
 
     places = []

@@ -13,8 +13,8 @@ import fiftyone.core.odm as foo
 import numpy as np
 import pytest
 
-from fiftyone_qdrant import connection
-from fiftyone_qdrant.parameters import CollectionParameters
+from fiftyone_qdrant.parameters.collection_parameters import CollectionParameters
+from fiftyone_qdrant.qdrant import connection
 from tests.documentation.blocks import Block, quotes, read_blocks
 from tests.documentation.processes import run_python
 

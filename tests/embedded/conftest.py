@@ -22,11 +22,11 @@ import sys, types
 package = types.ModuleType("fiftyone_qdrant")
 package.__path__ = [sys.argv[1]]
 sys.modules["fiftyone_qdrant"] = package
-from fiftyone_qdrant.embedded import launcher
+from fiftyone_qdrant.embedded.client import (launcher)
 store = sys.argv[2]
 """
 _CLIENT = """
-from fiftyone_qdrant.embedded import EmbeddedClient
+from fiftyone_qdrant.embedded import (EmbeddedClient)
 from qdrant_client.http import models
 """
 
@@ -34,7 +34,7 @@ from qdrant_client.http import models
 @contextlib.contextmanager
 def temporary_store():
     """Yield the path of a store that does not exist yet; end its owner."""
-    from fiftyone_qdrant.embedded import launcher
+    from fiftyone_qdrant.embedded.client import launcher
 
     # short: the path of a socket is limited to about 100 characters
     root = Path(tempfile.mkdtemp(prefix="fqe-", dir="/tmp"))

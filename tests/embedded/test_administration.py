@@ -13,8 +13,10 @@ import pytest
 from qdrant_client.http import models
 
 from fiftyone_qdrant import errors
-from fiftyone_qdrant.embedded import EmbeddedClient, administration, backups, launcher
-from fiftyone_qdrant.embedded.store import Store
+from fiftyone_qdrant.embedded import EmbeddedClient
+from fiftyone_qdrant.embedded.client import administration, launcher
+from fiftyone_qdrant.embedded.owner import backups
+from fiftyone_qdrant.embedded.owner.store import Store
 
 CHUNK = "collections/a/shard/segments/*/vector_storage/vectors/*.mmap"
 SIZE = 16
@@ -400,5 +402,5 @@ def test_the_commands_do_not_wait_for_fiftyone(store):
     )
 
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
-    assert "fiftyone_qdrant.embedded.administration" in imported
+    assert "fiftyone_qdrant.embedded.client.administration" in imported
     assert not imported & {"fiftyone", "qdrant_client", "numpy", "qdrant_edge"}

@@ -11,8 +11,10 @@ import pytest
 import qdrant_edge as qe
 
 from fiftyone_qdrant import errors
-from fiftyone_qdrant.embedded import administration, backups, checks, files
-from fiftyone_qdrant.embedded.store import Store
+from fiftyone_qdrant.embedded import files
+from fiftyone_qdrant.embedded.client import administration
+from fiftyone_qdrant.embedded.owner import backups, checks
+from fiftyone_qdrant.embedded.owner.store import Store
 from tests.embedded.test_sidecars import GOOD
 
 COUNT = 300

@@ -16,15 +16,11 @@ import qdrant_edge as qe
 from qdrant_client.http import models
 
 from fiftyone_qdrant import errors
-from fiftyone_qdrant.embedded import (
-    EmbeddedClient,
-    administration,
-    checks,
-    launcher,
-    seal,
-)
-from fiftyone_qdrant.embedded.live_shard import LiveShard
-from fiftyone_qdrant.embedded.store import Store
+from fiftyone_qdrant.embedded import EmbeddedClient
+from fiftyone_qdrant.embedded.client import administration, launcher
+from fiftyone_qdrant.embedded.owner import checks, seal
+from fiftyone_qdrant.embedded.owner.live_shard import LiveShard
+from fiftyone_qdrant.embedded.owner.store import Store
 
 SIZE = 16
 COUNT = 2000

@@ -17,18 +17,11 @@ import qdrant_edge as qe
 from qdrant_client.http import models
 
 from fiftyone_qdrant import errors
-from fiftyone_qdrant.embedded import (
-    EmbeddedClient,
-    conversions,
-    engine,
-    launcher,
-    live_shard,
-    owner,
-    protocol,
-    writing,
-)
-from fiftyone_qdrant.embedded.collection import Collection
-from fiftyone_qdrant.embedded.live_shard import LiveShard
+from fiftyone_qdrant.embedded import EmbeddedClient, protocol
+from fiftyone_qdrant.embedded.client import launcher, writing
+from fiftyone_qdrant.embedded.owner import conversions, engine, live_shard, process
+from fiftyone_qdrant.embedded.owner.collection import Collection
+from fiftyone_qdrant.embedded.owner.live_shard import LiveShard
 from tests.embedded.test_owner import IDS, VECTORS, fill, wait_until
 
 
@@ -226,7 +219,7 @@ def test_a_log_keeps_its_end_when_it_is_long(tmp_path):
     lines = [f"{i:09d}\n" for i in range(110_000)]
     log.write_text("".join(lines))
     with open(log, "ab", buffering=0) as writer:
-        owner.shorten_log(str(log))
+        process.shorten_log(str(log))
         writer.write(b"last\n")
 
     kept = log.read_text().splitlines(keepends=True)

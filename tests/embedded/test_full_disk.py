@@ -13,7 +13,8 @@ import pytest
 from qdrant_client.http import models
 
 from fiftyone_qdrant import errors
-from fiftyone_qdrant.embedded import EmbeddedClient, administration, launcher
+from fiftyone_qdrant.embedded import EmbeddedClient
+from fiftyone_qdrant.embedded.client import administration, launcher
 from tests.isolation import AS_ROOT
 
 pytestmark = pytest.mark.mount

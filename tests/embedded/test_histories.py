@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import qdrant_edge as qe
 
-from fiftyone_qdrant.embedded import backups, checks, files, seal
-from fiftyone_qdrant.embedded.store import Store
+from fiftyone_qdrant.embedded import files
+from fiftyone_qdrant.embedded.owner import backups, checks, seal
+from fiftyone_qdrant.embedded.owner.store import Store
 
 HISTORIES = int(os.environ.get("FQ_HISTORIES", "12"))
 SIZE = 8

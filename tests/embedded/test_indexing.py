@@ -12,14 +12,9 @@ import numpy as np
 import pytest
 from qdrant_client.http import models
 
-from fiftyone_qdrant.embedded import (
-    EmbeddedClient,
-    files,
-    launcher,
-    seal,
-    settings,
-    store,
-)
+from fiftyone_qdrant.embedded import EmbeddedClient, files
+from fiftyone_qdrant.embedded.client import launcher
+from fiftyone_qdrant.embedded.owner import seal, settings, store
 
 SIZE = 64
 COUNT = 8000
@@ -430,7 +425,7 @@ def test_without_a_threshold_of_its_own_a_collection_tells_that_in_force(client)
 
 
 def test_every_parameter_that_the_engine_has_reaches_it(client):
-    from fiftyone_qdrant.parameter_table import HNSW, OPTIMIZERS
+    from fiftyone_qdrant.parameters.table import HNSW, OPTIMIZERS
 
     hnsw = {
         "m": 12,

@@ -16,7 +16,8 @@ import pytest
 from qdrant_client.http import models
 
 from fiftyone_qdrant import errors
-from fiftyone_qdrant.embedded import EmbeddedClient, launcher, protocol
+from fiftyone_qdrant.embedded import EmbeddedClient, protocol
+from fiftyone_qdrant.embedded.client import launcher
 
 VECTORS = np.random.default_rng(1).standard_normal((500, 8)).astype(np.float32)
 IDS = list(range(500))

@@ -11,9 +11,10 @@ import pytest
 from qdrant_client.http import models
 
 from fiftyone_qdrant import errors
-from fiftyone_qdrant.embedded import EmbeddedClient, launcher, protocol
-from fiftyone_qdrant.embedded.dispatch import Dispatcher
-from fiftyone_qdrant.embedded.store import Store
+from fiftyone_qdrant.embedded import EmbeddedClient, protocol
+from fiftyone_qdrant.embedded.client import launcher
+from fiftyone_qdrant.embedded.owner.dispatch import Dispatcher
+from fiftyone_qdrant.embedded.owner.store import Store
 
 SIZE = 8
 PARAMS = models.VectorParams(size=SIZE, distance=models.Distance.COSINE)

@@ -10,16 +10,10 @@ import pytest
 import qdrant_edge as qe
 
 from fiftyone_qdrant import errors
-from fiftyone_qdrant.embedded import (
-    EmbeddedClient,
-    administration,
-    backups,
-    files,
-    indexing,
-    sidecar,
-    store,
-)
-from fiftyone_qdrant.embedded.store import Store
+from fiftyone_qdrant.embedded import EmbeddedClient, files, sidecar
+from fiftyone_qdrant.embedded.client import administration
+from fiftyone_qdrant.embedded.owner import backups, indexing, store
+from fiftyone_qdrant.embedded.owner.store import Store
 
 GOOD = {
     "name": "good",

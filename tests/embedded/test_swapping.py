@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import qdrant_edge as qe
 
-from fiftyone_qdrant.embedded import indexing, live_shard, seal
-from fiftyone_qdrant.embedded.owner import Owner
-from fiftyone_qdrant.embedded.store import Store
+from fiftyone_qdrant.embedded.owner import indexing, live_shard, seal
+from fiftyone_qdrant.embedded.owner.process import Owner
+from fiftyone_qdrant.embedded.owner.store import Store
 
 SIZE, COUNT = 8, 400
 

@@ -15,12 +15,8 @@ import pytest
 from qdrant_client.http import models
 
 from fiftyone_qdrant import errors
-from fiftyone_qdrant.embedded import (
-    EmbeddedClient,
-    administration,
-    launcher,
-    protocol,
-)
+from fiftyone_qdrant.embedded import EmbeddedClient, protocol
+from fiftyone_qdrant.embedded.client import administration, launcher
 from tests.embedded.test_owner import IDS, fill, state, wait_until
 
 OTHER = 65534

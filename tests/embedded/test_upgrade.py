@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 from qdrant_client.http import models
 
-from fiftyone_qdrant.embedded import EmbeddedClient, administration
+from fiftyone_qdrant.embedded import EmbeddedClient
+from fiftyone_qdrant.embedded.client import administration
 
 OLD = Path(__file__).with_name("stores") / "edge-0.8.tar.xz"
 

@@ -6,7 +6,7 @@ import uuid
 import pytest
 
 import fiftyone_qdrant  # noqa: F401  (registers the backend)
-from fiftyone_qdrant import clients, connection
+from fiftyone_qdrant.qdrant import clients, connection
 from fiftyone_qdrant.runs import list_indexes, load_index
 
 IN_MEMORY_SAYS = (

@@ -15,12 +15,12 @@ import fiftyone.core.odm as foo
 import numpy as np
 import pytest
 
-from fiftyone_qdrant import claims
-from fiftyone_qdrant.catalog import catalog
-from fiftyone_qdrant.connection import resolve
 from fiftyone_qdrant.errors import ConfigError
-from fiftyone_qdrant.ingest import create_index
+from fiftyone_qdrant.index import claims
+from fiftyone_qdrant.ingest.ingest import create_index
+from fiftyone_qdrant.qdrant.connection import resolve
 from fiftyone_qdrant.runs import load_index
+from fiftyone_qdrant.status.catalog import catalog
 
 N, TRIALS = 30, 2
 WORKER = """
@@ -28,7 +28,7 @@ import sys
 import fiftyone as fo
 import fiftyone.brain as fob
 import fiftyone_qdrant
-from fiftyone_qdrant.ingest import create_index
+from fiftyone_qdrant.ingest.ingest import create_index
 import fiftyone.operators as foo
 
 dataset, way = fo.load_dataset(sys.argv[1]), sys.argv[2]
@@ -206,7 +206,7 @@ def test_a_run_that_no_dataset_has_is_no_user(make_embedded):
 HOLD = """
 import sys, time
 import fiftyone as fo
-from fiftyone_qdrant import claims
+from fiftyone_qdrant.index import (claims)
 with claims.claimed(fo.load_dataset(sys.argv[1]), "key"):
     print("held", flush=True)
     time.sleep(600)

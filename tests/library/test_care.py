@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 from bson import ObjectId
 
-from fiftyone_qdrant import ownership
 from fiftyone_qdrant.errors import CollectionShared, ConfigError
+from fiftyone_qdrant.index import ownership
+from fiftyone_qdrant.ingest.sync import find_drift, sync
 from fiftyone_qdrant.matches import find_similar
 from fiftyone_qdrant.runs import load_index
 from fiftyone_qdrant.similarity import QdrantSimilarityConfig
-from fiftyone_qdrant.status import index_status, index_statuses
-from fiftyone_qdrant.sync import find_drift, sync
+from fiftyone_qdrant.status.indexes import index_status, index_statuses
 
 N, SIZE = 40, 8
 BOX = {"bounding_box": [0.1, 0.1, 0.5, 0.5]}

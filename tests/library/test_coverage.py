@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from bson import ObjectId
 
-from fiftyone_qdrant import coverage
-from fiftyone_qdrant.coverage import Share
-from fiftyone_qdrant.details import index_details
-from fiftyone_qdrant.status import index_status, index_statuses
+from fiftyone_qdrant.status import coverage
+from fiftyone_qdrant.status.coverage import Share
+from fiftyone_qdrant.status.details import index_details
+from fiftyone_qdrant.status.indexes import index_status, index_statuses
 
 N, SIZE = 30, 4
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from fiftyone import ViewField as F
 
-from fiftyone_qdrant import all_pairs
 from fiftyone_qdrant.errors import ConfigError
+from fiftyone_qdrant.index import all_pairs
 from fiftyone_qdrant.points import DISTANCES, pairwise_distances
 from tests.library.conftest import ONE_ENGINE
 

@@ -9,14 +9,14 @@ import fiftyone.operators as foo
 import numpy as np
 import pytest
 
-from fiftyone_qdrant.coverage import of_view
 from fiftyone_qdrant.errors import ConfigError
-from fiftyone_qdrant.ingest import add_samples
+from fiftyone_qdrant.ingest.ingest import add_samples
+from fiftyone_qdrant.ingest.removal import remove
+from fiftyone_qdrant.ingest.sync import find_drift, sync
 from fiftyone_qdrant.matches import find_similar
-from fiftyone_qdrant.removal import remove
 from fiftyone_qdrant.runs import list_indexes, load_index
-from fiftyone_qdrant.status import index_status
-from fiftyone_qdrant.sync import find_drift, sync
+from fiftyone_qdrant.status.coverage import of_view
+from fiftyone_qdrant.status.indexes import index_status
 from tests.library import kinds
 
 

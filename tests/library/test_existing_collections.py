@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 from qdrant_client import QdrantClient, models
 
-from fiftyone_qdrant import calls, clients, connection
 from fiftyone_qdrant.errors import (
     CollectionMismatch,
     CollectionNotFound,
     CollectionShared,
     IndexNotFound,
 )
-from fiftyone_qdrant.ingest import create_index
+from fiftyone_qdrant.ingest.ingest import create_index
+from fiftyone_qdrant.ingest.preflight import preflight
 from fiftyone_qdrant.points import to_point_ids
-from fiftyone_qdrant.preflight import preflight
+from fiftyone_qdrant.qdrant import calls, clients, connection
 from fiftyone_qdrant.runs import BUILTIN, adopt_run, load_index
 
 N, SIZE = 40, 8

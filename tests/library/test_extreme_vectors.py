@@ -9,11 +9,12 @@ import fiftyone.brain as fob
 import numpy as np
 import pytest
 
-from fiftyone_qdrant import all_pairs, points
+from fiftyone_qdrant import points
 from fiftyone_qdrant.errors import VectorError
-from fiftyone_qdrant.ingest import create_index
+from fiftyone_qdrant.index import all_pairs
+from fiftyone_qdrant.ingest.ingest import create_index
+from fiftyone_qdrant.ingest.sync import find_drift
 from fiftyone_qdrant.points import pairwise_distances
-from fiftyone_qdrant.sync import find_drift
 from tests.library.conftest import ONE_ENGINE
 
 N, SIZE, K = 14, 5, 4
@@ -276,7 +277,7 @@ def test_vectors_of_another_run_are_taken_over(case, samples, place, backend):
 
 
 def test_ordinary_vectors_are_left_to_the_engine(make_index, samples, ids, monkeypatch):
-    from fiftyone_qdrant import scan
+    from fiftyone_qdrant.search import scan
 
     vectors = np.eye(N, SIZE) + 1
     for metric in points.DISTANCES:

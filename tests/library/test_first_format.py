@@ -14,9 +14,9 @@ import fiftyone as fo
 import numpy as np
 import pytest
 
-from fiftyone_qdrant.embedded import administration, launcher
-from fiftyone_qdrant.ingest import add_ids
-from fiftyone_qdrant.sync import find_drift
+from fiftyone_qdrant.embedded.client import administration, launcher
+from fiftyone_qdrant.ingest.ingest import add_ids
+from fiftyone_qdrant.ingest.sync import find_drift
 
 ARCHIVE = Path(__file__).with_name("stores") / "first-0.1.0.tar.xz"
 

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from qdrant_client import models
 
-from fiftyone_qdrant import clients, connection
 from fiftyone_qdrant.errors import CollectionMismatch, MissingIDs
+from fiftyone_qdrant.ingest.sync import find_drift
 from fiftyone_qdrant.points import to_point_id, to_point_ids
-from fiftyone_qdrant.sync import find_drift
+from fiftyone_qdrant.qdrant import clients, connection
 
 N, SIZE = 10, 4
 THEIRS = 6  # points of theirs, of which

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from qdrant_client import models
 
-from fiftyone_qdrant import nearest
-from fiftyone_qdrant.connection import EMBEDDED
+from fiftyone_qdrant.qdrant.connection import EMBEDDED
+from fiftyone_qdrant.search import queries
 
 N, SIZE = 1000, 64
 POOR = {"m": 2, "ef_construct": 4, "full_scan_threshold": 10}
@@ -70,7 +70,7 @@ def distances(vectors, query, metric):
 def test_what_is_promised_to_be_exact_is_where_the_graph_is_searched(
     index, vectors, metric, rng, monkeypatch
 ):
-    monkeypatch.setattr(nearest, "_POINTS_PER_HIT", 1)  # no scan unless it must be
+    monkeypatch.setattr(queries, "_POINTS_PER_HIT", 1)  # no scan unless it must be
     dataset = index.samples
     ids = np.array(dataset.values("id"))
     rows = np.sort(rng.permutation(N)[: N // 5])
@@ -115,9 +115,9 @@ def test_the_graph_is_searched_four_times_as_deep_as_hits_are_asked_for(
         collection = SimpleNamespace(
             schema=lambda: schema, connection=SimpleNamespace(engine=engine)
         )
-        params = nearest._search_params(collection, k, False, None)
+        params = queries._search_params(collection, k, False, None)
         assert params.exact or params.hnsw_ef >= at_least
-        assert nearest._search_params(collection, k, False, 7).hnsw_ef == 7
-        assert nearest._search_params(collection, k, True, None).exact is True
+        assert queries._search_params(collection, k, False, 7).hnsw_ef == 7
+        assert queries._search_params(collection, k, True, None).exact is True
 
     assert params.hnsw_ef >= at_least  # on a server, always

@@ -4,8 +4,8 @@ import fiftyone as fo
 import pytest
 from qdrant_client import models
 
-from fiftyone_qdrant.health import MEANINGS, collection_health
-from fiftyone_qdrant.status import index_status
+from fiftyone_qdrant.qdrant.health import MEANINGS, collection_health
+from fiftyone_qdrant.status.indexes import index_status
 
 
 @pytest.fixture

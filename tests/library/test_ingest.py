@@ -11,14 +11,14 @@ import fiftyone.zoo.models as fozm
 import numpy as np
 import pytest
 
-from fiftyone_qdrant import ingest
-from fiftyone_qdrant.collection import Collection
 from fiftyone_qdrant.embedded.files import read_json
 from fiftyone_qdrant.embedded.sidecar import directory_name
 from fiftyone_qdrant.errors import ConfigError, IngestInterrupted
-from fiftyone_qdrant.ingest import add_samples, create_index
+from fiftyone_qdrant.ingest import ingest
+from fiftyone_qdrant.ingest.ingest import add_samples, create_index
+from fiftyone_qdrant.ingest.sync import find_drift, sync
+from fiftyone_qdrant.qdrant.collection import Collection
 from fiftyone_qdrant.runs import load_index
-from fiftyone_qdrant.sync import find_drift, sync
 
 N, BATCH = 60, 7
 

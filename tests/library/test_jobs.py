@@ -13,7 +13,6 @@ import pytest
 from fiftyone.operators.store import ExecutionStore
 from pymongo.errors import OperationFailure
 
-from fiftyone_qdrant import ingest, jobs
 from fiftyone_qdrant.cleanup import clean_up, clean_up_collection
 from fiftyone_qdrant.errors import (
     CollectionNotFound,
@@ -23,10 +22,12 @@ from fiftyone_qdrant.errors import (
     IngestCancelled,
     IngestInterrupted,
 )
-from fiftyone_qdrant.ingest import add_samples, create_index
-from fiftyone_qdrant.jobs import Job, cancel, running_jobs
+from fiftyone_qdrant.ingest import ingest
+from fiftyone_qdrant.ingest.ingest import add_samples, create_index
+from fiftyone_qdrant.ingest.sync import sync
 from fiftyone_qdrant.runs import load_index
-from fiftyone_qdrant.sync import sync
+from fiftyone_qdrant.status import jobs
+from fiftyone_qdrant.status.jobs import Job, cancel, running_jobs
 
 N, BATCH = 40, 10
 

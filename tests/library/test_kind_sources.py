@@ -6,11 +6,11 @@ import fiftyone.operators as foo
 import numpy as np
 import pytest
 
-from fiftyone_qdrant.indexable import vector_fields
-from fiftyone_qdrant.ingest import add_samples, create_index
-from fiftyone_qdrant.preflight import preflight
+from fiftyone_qdrant.dataset.indexable import vector_fields
+from fiftyone_qdrant.ingest.ingest import add_samples, create_index
+from fiftyone_qdrant.ingest.preflight import preflight
+from fiftyone_qdrant.ingest.sync import find_drift, sync
 from fiftyone_qdrant.runs import list_indexes, load_index
-from fiftyone_qdrant.sync import find_drift, sync
 from tests.library import kinds
 from tests.plugin.calls import delegate
 

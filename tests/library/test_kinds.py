@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 from fiftyone import ViewField as F
 
-from fiftyone_qdrant import restriction, samples, search
+from fiftyone_qdrant.dataset import samples
 from fiftyone_qdrant.errors import ConfigError, MissingIDs
 from fiftyone_qdrant.matches import find_similar
 from fiftyone_qdrant.points import pairwise_distances
+from fiftyone_qdrant.search import restriction, search
 
 SIZE = 8
 BOX = {"bounding_box": [0.1, 0.1, 0.5, 0.5]}

@@ -12,8 +12,8 @@ import fiftyone as fo
 import numpy as np
 import pytest
 
-from fiftyone_qdrant import ingest
-from fiftyone_qdrant.ingest import create_index
+from fiftyone_qdrant.ingest import ingest
+from fiftyone_qdrant.ingest.ingest import create_index
 
 COUNT, SIZE = map(int, os.environ.get("FQ_TEST_STREAM", "15000x512").split("x"))
 MEGABYTE = 2**20

@@ -10,18 +10,18 @@ import fiftyone.brain as fob
 import numpy as np
 import pytest
 
-from fiftyone_qdrant import clients
 from fiftyone_qdrant.cleanup import clean_up
-from fiftyone_qdrant.connection import ENVIRONMENT
 from fiftyone_qdrant.embedded import EmbeddedClient
 from fiftyone_qdrant.errors import (
     CollectionNotFound,
     CollectionShared,
     StoreUnavailable,
 )
-from fiftyone_qdrant.index_collection import base_name
+from fiftyone_qdrant.index.naming import base_name
+from fiftyone_qdrant.qdrant import clients
+from fiftyone_qdrant.qdrant.connection import ENVIRONMENT
 from fiftyone_qdrant.runs import load_index
-from fiftyone_qdrant.status import survey
+from fiftyone_qdrant.status.indexes import survey
 from tests.conftest import SEED, WORLD, stop_store
 
 

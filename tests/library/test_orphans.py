@@ -5,14 +5,14 @@ import fiftyone.brain as fob
 import pytest
 from bson import ObjectId
 
-from fiftyone_qdrant import catalog as catalog_module
-from fiftyone_qdrant import ownership
-from fiftyone_qdrant.catalog import catalog, describe, orphans
 from fiftyone_qdrant.cleanup import clean_up_collection, plan_collection_cleanup
-from fiftyone_qdrant.collection import Collection, list_collections
-from fiftyone_qdrant.embedded import launcher
+from fiftyone_qdrant.embedded.client import launcher
 from fiftyone_qdrant.errors import CollectionShared, ConfigError
+from fiftyone_qdrant.index import ownership
+from fiftyone_qdrant.qdrant.collection import Collection, list_collections
 from fiftyone_qdrant.runs import load_index, rename_index
+from fiftyone_qdrant.status import catalog as catalog_module
+from fiftyone_qdrant.status.catalog import catalog, describe, orphans
 
 N, SIZE = 12, 4
 

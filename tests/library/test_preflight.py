@@ -10,13 +10,13 @@ import fiftyone.zoo as foz
 import numpy as np
 import pytest
 
-from fiftyone_qdrant import clients, connection
-from fiftyone_qdrant.connection import ENVIRONMENT
 from fiftyone_qdrant.errors import QdrantPluginError
-from fiftyone_qdrant.estimates import estimate
-from fiftyone_qdrant.ingest import create_index
-from fiftyone_qdrant.preflight import preflight
+from fiftyone_qdrant.ingest.ingest import create_index
+from fiftyone_qdrant.ingest.preflight import preflight
+from fiftyone_qdrant.qdrant import clients, connection
+from fiftyone_qdrant.qdrant.connection import ENVIRONMENT
 from fiftyone_qdrant.runs import list_indexes, load_index
+from fiftyone_qdrant.status.estimates import estimate
 from tests import isolation
 
 N = 40
@@ -192,7 +192,7 @@ def test_it_never_raises(samples, monkeypatch, caplog):
     def fail(*args):
         raise RuntimeError("the moon is full")
 
-    monkeypatch.setattr("fiftyone_qdrant.preflight._count_vectors", fail)
+    monkeypatch.setattr("fiftyone_qdrant.ingest.preflight._count_vectors", fail)
     found = preflight(samples, "new", embeddings="vector")
     assert "Not all could be checked: RuntimeError: the moon is full" in found.warnings
     assert found.ok

@@ -6,7 +6,6 @@ import pytest
 from fiftyone import ViewField as F
 from qdrant_client import models
 
-from fiftyone_qdrant import search
 from fiftyone_qdrant.errors import ConfigError, MissingIDs
 from fiftyone_qdrant.matches import find_similar
 from fiftyone_qdrant.points import (
@@ -16,6 +15,7 @@ from fiftyone_qdrant.points import (
     steer,
     to_point_ids,
 )
+from fiftyone_qdrant.search import search
 
 N, SIZE = 90, 12
 FIELD = "things"

@@ -7,9 +7,9 @@ import pytest
 from fiftyone.operators.executor import ExecutionError
 
 from fiftyone_qdrant.errors import ConfigError
-from fiftyone_qdrant.ingest import create_index
+from fiftyone_qdrant.ingest.ingest import create_index
+from fiftyone_qdrant.ingest.preflight import preflight
 from fiftyone_qdrant.matches import find_similar
-from fiftyone_qdrant.preflight import preflight
 from fiftyone_qdrant.runs import load_index
 from tests.library import kinds
 

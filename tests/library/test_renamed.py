@@ -6,9 +6,9 @@ import fiftyone as fo
 import pytest
 
 from fiftyone_qdrant.errors import ConfigError
-from fiftyone_qdrant.ingest import create_index
+from fiftyone_qdrant.ingest.ingest import create_index
+from fiftyone_qdrant.ingest.sync import find_drift, sync
 from fiftyone_qdrant.runs import follow_rename, load_index
-from fiftyone_qdrant.sync import find_drift, sync
 
 
 @pytest.fixture

@@ -6,11 +6,11 @@ import fiftyone.brain as fob
 import numpy as np
 import pytest
 
-from fiftyone_qdrant import ingest
 from fiftyone_qdrant.errors import ConfigError, IngestInterrupted, QdrantPluginError
-from fiftyone_qdrant.ingest import create_index
-from fiftyone_qdrant.origins import find_origin, similarity_runs
-from fiftyone_qdrant.sync import find_drift
+from fiftyone_qdrant.ingest import ingest
+from fiftyone_qdrant.ingest.ingest import create_index
+from fiftyone_qdrant.ingest.origins import find_origin, similarity_runs
+from fiftyone_qdrant.ingest.sync import find_drift
 
 N, BATCH = 30, 7
 

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from fiftyone import ViewField as F
 
-from fiftyone_qdrant import ingest, removal, sync
-from fiftyone_qdrant.coverage import compare, count, of_view
 from fiftyone_qdrant.errors import MissingIDs
-from fiftyone_qdrant.ingest import create_index
-from fiftyone_qdrant.removal import Removed, remove
+from fiftyone_qdrant.ingest import ingest, removal, sync
+from fiftyone_qdrant.ingest.ingest import create_index
+from fiftyone_qdrant.ingest.removal import Removed, remove
+from fiftyone_qdrant.ingest.sources import ids_in
+from fiftyone_qdrant.ingest.sync import find_drift
 from fiftyone_qdrant.runs import list_indexes, load_index
-from fiftyone_qdrant.sources import ids_in
-from fiftyone_qdrant.sync import find_drift
+from fiftyone_qdrant.status.coverage import compare, count, of_view
 
 
 @pytest.fixture

@@ -7,19 +7,19 @@ import numpy as np
 import pytest
 from fiftyone.operators.executor import ExecutionError
 
-from fiftyone_qdrant import ingest, removal
 from fiftyone_qdrant.errors import (
     CollectionShared,
     ConfigError,
     IngestInterrupted,
     MissingIDs,
 )
-from fiftyone_qdrant.ingest import create_index
-from fiftyone_qdrant.preflight import preflight
-from fiftyone_qdrant.removal import Removed, remove
+from fiftyone_qdrant.ingest import ingest, removal
+from fiftyone_qdrant.ingest.ingest import create_index
+from fiftyone_qdrant.ingest.preflight import preflight
+from fiftyone_qdrant.ingest.removal import Removed, remove
+from fiftyone_qdrant.ingest.sync import find_drift, sync
 from fiftyone_qdrant.runs import is_unfinished, list_indexes, load_index
-from fiftyone_qdrant.status import index_status
-from fiftyone_qdrant.sync import find_drift, sync
+from fiftyone_qdrant.status.indexes import index_status
 
 
 def run(name, samples, key="index", **params):

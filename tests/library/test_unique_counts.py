@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from fiftyone.brain.similarity import DuplicatesMixin
 
-from fiftyone_qdrant.all_pairs import AllPairs
 from fiftyone_qdrant.errors import ConfigError
+from fiftyone_qdrant.index.all_pairs import AllPairs
 from fiftyone_qdrant.points import DISTANCES, pairwise_distances
 from tests.library.conftest import ONE_ENGINE
 

@@ -6,11 +6,11 @@ import pytest
 from bson import ObjectId
 from fiftyone.operators.delegated import DelegatedOperationService
 
-from fiftyone_qdrant import jobs
-from fiftyone_qdrant.activity import cancel_work, work_under_way
 from fiftyone_qdrant.errors import ConfigError
-from fiftyone_qdrant.health import CollectionHealth
-from fiftyone_qdrant.status import IndexStatus
+from fiftyone_qdrant.qdrant.health import CollectionHealth
+from fiftyone_qdrant.status import jobs
+from fiftyone_qdrant.status.activity import cancel_work, work_under_way
+from fiftyone_qdrant.status.indexes import IndexStatus
 from tests.plugin.calls import call, delegate, fall_silent
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from fiftyone.operators.executor import ExecutionContext, ExecutionError
 
-from fiftyone_qdrant.parameter_table import CLUSTER, GROUPS, QUANTIZATIONS, STORAGE
-from fiftyone_qdrant.parameters import CollectionParameters
+from fiftyone_qdrant.parameters.collection_parameters import CollectionParameters
+from fiftyone_qdrant.parameters.table import CLUSTER, GROUPS, QUANTIZATIONS, STORAGE
 from tests.plugin.calls import URI, call, operator
 
 READY = {"tab": "basic", "brain_key": "new", "embeddings": "pixels"}
@@ -193,7 +193,8 @@ def test_allowed_models_are_the_only_ones(dataset, monkeypatch):
 def test_a_server_is_asked_only_when_the_url_is_complete(form, monkeypatch):
     asked = []
     monkeypatch.setattr(
-        "fiftyone_qdrant.preflight.engine_status", lambda place: asked.append(place)
+        "fiftyone_qdrant.ingest.preflight.engine_status",
+        lambda place: asked.append(place),
     )
     shown = form(**READY, where="server", url="http://qdrant.exam")
     assert card(shown)["severity"] == "warning"

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from fiftyone.operators.executor import ExecutionError
 
-from fiftyone_qdrant.jobs import running_jobs
+from fiftyone_qdrant.status.jobs import running_jobs
 from tests.plugin.calls import URI, call, delegate, operator
 from tests.plugin.conftest import PATH
 from tests.plugin.processes import delegated_worker

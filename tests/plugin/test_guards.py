@@ -14,7 +14,7 @@ import yaml
 from fiftyone.operators.delegated import DelegatedOperationService
 from fiftyone.operators.executor import ExecutionError
 
-from fiftyone_qdrant.connection import ENVIRONMENT
+from fiftyone_qdrant.qdrant.connection import ENVIRONMENT
 from fiftyone_qdrant.runs import load_index
 from tests.plugin.calls import URI, call, database, operator
 

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from fiftyone.operators.registry import OperatorRegistry
 
-from fiftyone_qdrant.connection import ENVIRONMENT
+from fiftyone_qdrant.qdrant.connection import ENVIRONMENT
 
 REPO = Path(__file__).resolve().parents[2]
 PLUGIN = "@community/qdrant"

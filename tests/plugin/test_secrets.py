@@ -12,7 +12,7 @@ import pytest
 from fiftyone.operators.delegated import DelegatedOperationService
 from fiftyone.operators.executor import ExecutionError
 
-from fiftyone_qdrant import clients, connection
+from fiftyone_qdrant.qdrant import clients, connection
 from fiftyone_qdrant.runs import load_index
 from tests.plugin.calls import URI, call, database, snapshot
 from tests.plugin.http_server import http_server

@@ -10,8 +10,8 @@ import pytest
 from bson import ObjectId
 from fiftyone.operators.delegated import DelegatedOperationService
 
-from fiftyone_qdrant.connection import Connection
 from fiftyone_qdrant.errors import ConnectionFailed
+from fiftyone_qdrant.qdrant.connection import Connection
 from tests.plugin.calls import call, delegate, fall_silent, panel_context
 
 PANEL = "@community/qdrant/qdrant_status"

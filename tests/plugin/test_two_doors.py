@@ -31,7 +31,7 @@ made = foo.execute_operator(
 ).result
 
 import fiftyone_qdrant
-from fiftyone_qdrant.similarity import QdrantSimilarityConfig, QdrantSimilarityIndex
+from fiftyone_qdrant.similarity import (QdrantSimilarityConfig, QdrantSimilarityIndex)
 
 operators = sys.modules["fiftyone.plugins.orgs.community.qdrant.operators"]
 index = dataset.load_brain_results("made")

@@ -9,8 +9,8 @@ import fiftyone.operators as foo
 import pytest
 from fiftyone.operators.executor import ExecutionError
 
-from fiftyone_qdrant import clients, connection
 from fiftyone_qdrant.errors import AuthenticationFailed, QdrantPluginError
+from fiftyone_qdrant.qdrant import clients, connection
 from fiftyone_qdrant.runs import load_index
 from panels.qdrant_status import QdrantStatus
 from tests.plugin.calls import URI, call, panel_context

@@ -18,7 +18,8 @@ import fiftyone.brain as fob
 import numpy as np
 import pytest
 
-from fiftyone_qdrant import clients, errors, retries, writing
+from fiftyone_qdrant import errors
+from fiftyone_qdrant.qdrant import clients, retries, writing
 from tests.conftest import recorded
 from tests.server.stand_in import StandIn
 

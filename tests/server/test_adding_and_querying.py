@@ -8,7 +8,6 @@ import time
 import numpy as np
 import pytest
 
-from fiftyone_qdrant import calls, retries
 from fiftyone_qdrant.errors import (
     AuthenticationFailed,
     CollectionNotFound,
@@ -16,6 +15,7 @@ from fiftyone_qdrant.errors import (
     EngineError,
     MissingIDs,
 )
+from fiftyone_qdrant.qdrant import calls, retries
 from tests.server.conftest import KEY
 from tests.server.misbehaviour import Fault
 from tests.server.stand_in import StandIn

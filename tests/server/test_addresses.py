@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from fiftyone_qdrant import clients
-from fiftyone_qdrant.connection import resolve
 from fiftyone_qdrant.errors import ConfigError, ConnectionFailed
+from fiftyone_qdrant.qdrant import clients
+from fiftyone_qdrant.qdrant.connection import resolve
 from tests.server.conftest import KEY
 from tests.server.misbehaviour import Fault
 from tests.server.stand_in import StandIn

@@ -27,7 +27,7 @@ def said(create, server, caplog):
 
     def make(**reported):
         server.reported = reported
-        with caplog.at_level(logging.INFO, "fiftyone_qdrant.index_collection"):
+        with caplog.at_level(logging.INFO, "fiftyone_qdrant.index.naming"):
             create(server.url, collection_name="asked", **ASKED)
         return [r.getMessage() for r in caplog.records if "asked" in r.getMessage()]
 

@@ -7,9 +7,9 @@ import threading
 import numpy as np
 import pytest
 
-from fiftyone_qdrant import reads, writing
 from fiftyone_qdrant.errors import ConnectionFailed, EngineError, RequestTooLarge
-from fiftyone_qdrant.limits import Bounds
+from fiftyone_qdrant.qdrant import reads, writing
+from fiftyone_qdrant.qdrant.limits import Bounds
 from tests.server.misbehaviour import Fault
 
 WRITE = "PUT /collections/points/points"

@@ -9,9 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from fiftyone_qdrant import clients
-from fiftyone_qdrant.collection import Collection, list_collections
-from fiftyone_qdrant.connection import resolve
+from fiftyone_qdrant.qdrant import clients
+from fiftyone_qdrant.qdrant.collection import Collection, list_collections
+from fiftyone_qdrant.qdrant.connection import resolve
 from tests.server.stand_in import StandIn
 
 

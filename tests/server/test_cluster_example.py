@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from fiftyone_qdrant import retries
+from fiftyone_qdrant.qdrant import retries
 from tests.isolation import REPO
 from tests.server.misbehaviour import Fault
 

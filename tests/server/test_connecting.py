@@ -10,14 +10,10 @@ import subprocess
 
 import pytest
 
-from fiftyone_qdrant import clients
-from fiftyone_qdrant.connection import resolve
-from fiftyone_qdrant.errors import (
-    AuthenticationFailed,
-    ConfigError,
-    ConnectionFailed,
-)
-from fiftyone_qdrant.status import index_status, survey
+from fiftyone_qdrant.errors import AuthenticationFailed, ConfigError, ConnectionFailed
+from fiftyone_qdrant.qdrant import clients
+from fiftyone_qdrant.qdrant.connection import resolve
+from fiftyone_qdrant.status.indexes import index_status, survey
 from tests.isolation import free_port
 from tests.server.conftest import KEY
 from tests.server.grpc_stand_in import GrpcStandIn
@@ -313,7 +309,7 @@ def test_versions_that_do_not_fit_are_said_once(version, says, caplog, monkeypat
         place = resolve({"url": server.url})
         clients.connect(place)
         clients.connect(place)
-    told = [r for r in caplog.records if r.name == "fiftyone_qdrant.clients"]
+    told = [r for r in caplog.records if r.name == "fiftyone_qdrant.qdrant.clients"]
     assert len(told) == (says is not None)
     if says:
         assert version in told[0].getMessage()

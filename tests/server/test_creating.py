@@ -9,7 +9,6 @@ import time
 import numpy as np
 import pytest
 
-from fiftyone_qdrant import retries, writing
 from fiftyone_qdrant.errors import (
     AuthenticationFailed,
     CollectionExists,
@@ -18,6 +17,7 @@ from fiftyone_qdrant.errors import (
     EngineError,
     RequestTooLarge,
 )
+from fiftyone_qdrant.qdrant import retries, writing
 from tests.server.conftest import KEY
 from tests.server.misbehaviour import Fault
 

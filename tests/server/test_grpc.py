@@ -10,9 +10,6 @@ from qdrant_client import grpc as messages
 from qdrant_client import models
 from qdrant_client.conversions.conversion import GrpcToRest
 
-from fiftyone_qdrant import clients, writing
-from fiftyone_qdrant.collection import Collection
-from fiftyone_qdrant.connection import resolve
 from fiftyone_qdrant.errors import (
     AuthenticationFailed,
     CollectionExists,
@@ -21,8 +18,11 @@ from fiftyone_qdrant.errors import (
     EngineError,
     RequestTooLarge,
 )
-from fiftyone_qdrant.parameters import CollectionParameters
+from fiftyone_qdrant.parameters.collection_parameters import CollectionParameters
 from fiftyone_qdrant.points import to_point_ids
+from fiftyone_qdrant.qdrant import clients, writing
+from fiftyone_qdrant.qdrant.collection import Collection
+from fiftyone_qdrant.qdrant.connection import resolve
 from tests.isolation import free_port
 from tests.server.grpc_stand_in import GrpcStandIn
 

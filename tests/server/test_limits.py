@@ -8,10 +8,10 @@ import fiftyone as fo
 import numpy as np
 import pytest
 
-from fiftyone_qdrant import ingest, sync
 from fiftyone_qdrant.errors import EngineError, LimitExceeded, RequestTooLarge
-from fiftyone_qdrant.limits import Limits
-from fiftyone_qdrant.status import index_status
+from fiftyone_qdrant.ingest import ingest, sync
+from fiftyone_qdrant.qdrant.limits import Limits
+from fiftyone_qdrant.status.indexes import index_status
 from tests.server.misbehaviour import Fault
 
 LIMITS = {
@@ -48,7 +48,7 @@ def strict(server, monkeypatch):
         for kind in server.strict_mode.spent:
             server.strict_mode.spent[kind] = 0
 
-    monkeypatch.setattr("fiftyone_qdrant.retries.time.sleep", pass_time)
+    monkeypatch.setattr("fiftyone_qdrant.qdrant.retries.time.sleep", pass_time)
     return limit
 
 

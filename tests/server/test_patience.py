@@ -7,13 +7,15 @@ import re
 
 import pytest
 
-from fiftyone_qdrant import ingest, jobs, retries
 from fiftyone_qdrant.errors import (
     ConfigError,
     ConnectionFailed,
     IngestCancelled,
     IngestInterrupted,
 )
+from fiftyone_qdrant.ingest import ingest
+from fiftyone_qdrant.qdrant import retries
+from fiftyone_qdrant.status import jobs
 from tests.server.misbehaviour import Fault
 
 WRITE = "PUT /collections/points/points"

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fiftyone_qdrant import ingest, retries, sync
 from fiftyone_qdrant.errors import IngestInterrupted, ReplicasMissing
-from fiftyone_qdrant.status import index_status
+from fiftyone_qdrant.ingest import ingest, sync
+from fiftyone_qdrant.qdrant import retries
+from fiftyone_qdrant.status.indexes import index_status
 from tests.server.misbehaviour import Fault
 
 WRITE = "PUT /collections/points/points"

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from qdrant_client import models
 
-from fiftyone_qdrant import points, reads, rest_reading
+from fiftyone_qdrant import points
 from fiftyone_qdrant.errors import CollectionNotFound, ConnectionFailed
+from fiftyone_qdrant.qdrant import reads, rest_reading
 
 
 def test_pages_are_those_of_the_client(index):

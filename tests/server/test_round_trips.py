@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from qdrant_client import models
 
-from fiftyone_qdrant import calls, collection, retries
+from fiftyone_qdrant.qdrant import calls, collection, retries
 
 POINTS = 60
 BATCHES = 3  # of 20 points, as the fixture has it

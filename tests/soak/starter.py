@@ -4,7 +4,7 @@ import sys
 
 import package  # noqa: F401
 
-from fiftyone_qdrant.embedded import launcher
+from fiftyone_qdrant.embedded.client import launcher
 
 for line in sys.stdin:
     with launcher.connect(launcher.store_path(line.strip())):

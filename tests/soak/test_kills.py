@@ -12,7 +12,8 @@ import time
 
 from qdrant_client.http import models
 
-from fiftyone_qdrant.embedded import EmbeddedClient, administration
+from fiftyone_qdrant.embedded import EmbeddedClient
+from fiftyone_qdrant.embedded.client import administration
 from tests.conftest import SEED
 from tests.soak.conftest import LONG
 

@@ -9,7 +9,8 @@ import threading
 import numpy as np
 from qdrant_client.http import models
 
-from fiftyone_qdrant.embedded import EmbeddedClient, administration, launcher
+from fiftyone_qdrant.embedded import EmbeddedClient
+from fiftyone_qdrant.embedded.client import administration, launcher
 from tests.conftest import SEED
 from tests.embedded.conftest import temporary_store
 from tests.soak.conftest import LONG

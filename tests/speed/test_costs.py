@@ -20,8 +20,10 @@ import qdrant_edge as qe
 
 import fiftyone_qdrant  # noqa: F401  (registers the backend)
 from benchmarks import bare
-from fiftyone_qdrant import all_pairs, reads, restriction
-from fiftyone_qdrant.embedded import session
+from fiftyone_qdrant.embedded.client import session
+from fiftyone_qdrant.index import all_pairs
+from fiftyone_qdrant.qdrant import reads
+from fiftyone_qdrant.search import restriction
 
 N, SIZE, K = 3000, 64, 25
 

@@ -5,10 +5,11 @@ import fiftyone.brain.similarity as similarity
 import pytest
 
 import fiftyone_qdrant  # noqa: F401  (registers the backend)
-from fiftyone_qdrant import CONFIG_CLS, clients, connection
-from fiftyone_qdrant.configured import BackendConfig
-from fiftyone_qdrant.connection import EMBEDDED, ENVIRONMENT, SERVER, resolve
+from fiftyone_qdrant import CONFIG_CLS
 from fiftyone_qdrant.errors import ConfigError
+from fiftyone_qdrant.qdrant import clients, connection
+from fiftyone_qdrant.qdrant.configured import BackendConfig
+from fiftyone_qdrant.qdrant.connection import EMBEDDED, ENVIRONMENT, SERVER, resolve
 from fiftyone_qdrant.similarity import QdrantSimilarityConfig
 
 

@@ -1,6 +1,5 @@
 """The documentation says what the code does."""
 
-import itertools
 import re
 import runpy
 from importlib.metadata import version
@@ -41,21 +40,8 @@ def test_links_between_pages_lead_somewhere(page):
 
 
 def test_the_layers_are_drawn_as_they_are_checked():
-    """From top to bottom: no module is drawn below what the contract has above."""
-    page = (REPO / "docs" / "architecture.md").read_text()
-    drawing = re.search(r"```\n(operators/.*?)```", page, re.DOTALL)[1]
-    columns = [re.split(r"   +", line.strip())[0] for line in drawing.splitlines()]
-    blocks = " ".join(columns).split("|")[1:]  # the first is operators/ and panels/
-    drawn = [set(re.findall(r"\w+", block)) for block in blocks]
-    contract = re.search(r"^layers = \[(.*?)^\]", PROJECT, re.DOTALL | re.MULTILINE)[1]
-    rows = re.findall(r'"(.+?)",', contract)
-    layers = [set(re.findall(r"\w+", row)) for row in rows]
-
-    assert set().union(*drawn) == set().union(*layers)
-    heights = {name: i for i, names in enumerate(layers) for name in names}
-    levels = [sorted(heights[name] for name in block) for block in drawn]
-    for above, below in itertools.pairwise(levels):
-        assert above[-1] <= below[0], (above, below)
+    script = runpy.run_path(str(REPO / "scripts" / "document_layers.py"))
+    assert script["page"]() == script["PAGE"].read_text(), "run `make docs`"
 
 
 def test_the_plugin_asks_for_what_the_package_asks_for():

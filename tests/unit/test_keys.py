@@ -6,9 +6,9 @@ import fiftyone.brain as fob
 import pytest
 
 import fiftyone_qdrant  # noqa: F401  (registers the backend)
-from fiftyone_qdrant import connection, urls
-from fiftyone_qdrant.configured import ENVIRONMENT, BackendConfig
-from fiftyone_qdrant.connection import belonging, keys_kept, resolve
+from fiftyone_qdrant.qdrant import connection, urls
+from fiftyone_qdrant.qdrant.configured import ENVIRONMENT, BackendConfig
+from fiftyone_qdrant.qdrant.connection import belonging, keys_kept, resolve
 from fiftyone_qdrant.similarity import QdrantSimilarityConfig
 
 SOURCES = ("keyword", "environment", "brain config")

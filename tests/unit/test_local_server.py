@@ -10,8 +10,8 @@ import threading
 
 import pytest
 
-from fiftyone_qdrant import local_server
-from fiftyone_qdrant.local_server import is_qdrant
+from fiftyone_qdrant.qdrant import local_server
+from fiftyone_qdrant.qdrant.local_server import is_qdrant
 
 GREETING = {"title": "qdrant - vector search engine", "version": "1.19.2"}
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fiftyone_qdrant.errors import ConfigError
-from fiftyone_qdrant.options import QueryOptions
+from fiftyone_qdrant.search.options import QueryOptions
 
 WRONG = [
     ("k", {"k": 0}),

@@ -4,7 +4,8 @@ import pytest
 from qdrant_client import models
 
 from fiftyone_qdrant.errors import ConfigError
-from fiftyone_qdrant.parameter_table import (
+from fiftyone_qdrant.parameters.collection_parameters import CollectionParameters
+from fiftyone_qdrant.parameters.table import (
     COLLECTION,
     GROUPS,
     HNSW,
@@ -14,7 +15,6 @@ from fiftyone_qdrant.parameter_table import (
     STRICT_MODE,
     WAL,
 )
-from fiftyone_qdrant.parameters import CollectionParameters
 
 # `memory` replaces on_disk and always_ram in qdrant-client 1.17; servers accept both
 LEFT_OUT = {"memory", "encoding", "query_encoding"}

@@ -14,7 +14,7 @@ from fiftyone_qdrant.errors import (
     MissingIDs,
     VectorError,
 )
-from fiftyone_qdrant.matrices import to_matrix
+from fiftyone_qdrant.search.matrices import to_matrix
 
 OBJECT_IDS = st.integers(0, 16**24 - 1).map(lambda i: f"{i:024x}")
 

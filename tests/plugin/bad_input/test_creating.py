@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from fiftyone.operators.executor import ExecutionError
 
-from fiftyone_qdrant import errors, writing
+from fiftyone_qdrant import errors
+from fiftyone_qdrant.qdrant import writing
 from tests.plugin.bad_input.conftest import (
     BAD_VALUE,
     KEY,

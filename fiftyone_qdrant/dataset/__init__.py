@@ -1,0 +1,1 @@
+"""The one door to FiftyOne: samples, labels, views, and the ids of each."""

@@ -1,0 +1,1 @@
+"""The client of an embedded store; it knows qdrant_client, never the engine."""

@@ -1,0 +1,137 @@
+"""From the wire to ``qdrant_client.models``: points and collection settings."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+import numpy as np
+from qdrant_client.http import models
+
+from fiftyone_qdrant.embedded import protocol
+
+
+def _maker(model: Any) -> Callable[..., Any]:
+    """Returns a quick ``model_construct`` for when all fields are given.
+
+    It does what ``model_construct`` does in Pydantic 2, minus looking at each field,
+    which takes longer than reading the point from the store. Where it turns out not to
+    do the same, ``model_construct`` itself is returned.
+    """
+    fields = set(model.model_fields)
+    new, put = model.__new__, object.__setattr__
+
+    def make(**values: Any) -> Any:
+        made = new(model)
+        put(made, "__dict__", values)
+        put(made, "__pydantic_fields_set__", fields)
+        put(made, "__pydantic_extra__", None)
+        put(made, "__pydantic_private__", None)
+        return made
+
+    example = dict.fromkeys(fields)
+    try:
+        same = make(**example) == model.model_construct(**example)
+    except (AttributeError, TypeError):
+        same = False
+
+    return make if same else cast("Callable[..., Any]", model.model_construct)
+
+
+_RECORD = _maker(models.Record)
+_SCORED_POINT = _maker(models.ScoredPoint)
+
+
+def records(
+    reply: protocol.Message, buffers: Sequence[memoryview]
+) -> list[models.Record]:
+    """Returns the points of a reply to a retrieve or scroll request."""
+    ids, payloads, vectors = _columns(reply, buffers)
+    order_values = reply.get("order_values") or [None] * len(ids)
+    make = _RECORD
+    return [
+        make(id=i, payload=p, vector=v, shard_key=None, order_value=o)
+        for i, p, v, o in zip(ids, payloads, vectors, order_values, strict=True)
+    ]
+
+
+def scored_points(
+    reply: protocol.Message, buffers: Sequence[memoryview]
+) -> list[models.ScoredPoint]:
+    """Returns the points of one query's result."""
+    ids, payloads, vectors = _columns(reply, buffers)
+    scores = struct.unpack(f"<{len(ids)}d", buffers[reply["scores"]])
+    make = _SCORED_POINT
+    return [
+        make(
+            id=i,
+            version=0,
+            score=s,
+            payload=p,
+            vector=v,
+            shard_key=None,
+            order_value=None,
+        )
+        for i, s, p, v in zip(ids, scores, payloads, vectors, strict=True)
+    ]
+
+
+def _columns(
+    reply: protocol.Message, buffers: Sequence[memoryview]
+) -> tuple[Sequence[Any], Sequence[Any], Sequence[Any]]:
+    kind, number = reply["ids"]
+    ids = protocol.unpack_ids(kind, buffers[number])
+    payloads = reply.get("payloads") or [None] * len(ids)
+    vectors: Sequence[Any] = [None] * len(ids)
+    if "vectors" in reply:
+        flat = np.frombuffer(buffers[reply["vectors"]], dtype="<f4")
+        vectors = list(flat.reshape(len(ids), reply["dim"]))
+
+    return ids, payloads, vectors
+
+
+def collection_info(info: dict[str, Any]) -> models.CollectionInfo:
+    """Returns settings and counts of a collection."""
+    config = info["config"]
+    optimizers = {
+        **(config.get("optimizers_config") or {}),
+        "indexing_threshold": info["indexing_threshold"],
+    }
+    return models.CollectionInfo(
+        status=models.CollectionStatus(info["status"]),
+        optimizer_status=(
+            models.OptimizersStatusOneOf1(error=info["build_error"])
+            if info.get("build_error")
+            else models.OptimizersStatusOneOf.OK
+        ),
+        points_count=info["points_count"],
+        indexed_vectors_count=info["indexed_vectors_count"],
+        segments_count=info["segments_count"],
+        config=models.CollectionConfig(
+            params=models.CollectionParams(
+                vectors=models.VectorParams(**config["vectors"]),
+                on_disk_payload=config.get("on_disk_payload"),
+            ),
+            hnsw_config=models.HnswConfig(**info["hnsw_config"]),
+            optimizer_config=models.OptimizersConfig(
+                **{
+                    "deleted_threshold": 0.2,
+                    "vacuum_min_vector_number": 1000,
+                    "default_segment_number": 0,
+                    "flush_interval_sec": 5,
+                    **optimizers,
+                }
+            ),
+            wal_config=models.WalConfig(wal_capacity_mb=32, wal_segments_ahead=0),
+            quantization_config=config.get("quantization_config"),
+            metadata=config.get("metadata"),
+        ),
+        payload_schema={
+            field: models.PayloadIndexInfo(
+                data_type=models.PayloadSchemaType(index["data_type"]),
+                points=index["points"],
+            )
+            for field, index in info["payload_schema"].items()
+        },
+    )

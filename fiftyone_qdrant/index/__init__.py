@@ -1,0 +1,1 @@
+"""What a similarity index is made of: its points, its collection, whose it is."""

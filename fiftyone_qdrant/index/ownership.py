@@ -1,0 +1,202 @@
+"""Whose a collection is, and who else uses it.
+
+Collections made here carry metadata that name their dataset and its database. Runs
+are FiftyOne's: ``dataset.clone()`` copies them, so several datasets may share one
+collection.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Any
+
+import fiftyone.core.odm as foo
+
+from fiftyone_qdrant.qdrant.calls import OWNER
+from fiftyone_qdrant.qdrant.connection import EMBEDDED, Connection
+
+
+@dataclass(frozen=True)
+class User:
+    """A similarity run that uses a collection.
+
+    Attributes:
+        dataset: the dataset's name
+        dataset_id: its id
+        brain_key: the run's key
+    """
+
+    dataset: str
+    dataset_id: str
+    brain_key: str
+
+    def __str__(self) -> str:
+        return f"'{self.brain_key}' of dataset '{self.dataset}'"
+
+
+def database_id() -> str | None:
+    """Returns what tells this FiftyOne database from others.
+
+    It is the id of FiftyOne's own config document, made with the database and kept.
+    """
+    document = foo.get_db_conn().config.find_one({}, {"_id": 1})
+    return None if document is None else str(document["_id"])
+
+
+def dataset_names() -> dict[str, str]:
+    """Returns the names of this database's datasets by their ids."""
+    found = foo.get_db_conn().datasets.find({}, {"name": 1})
+    return {str(d["_id"]): d["name"] for d in found}
+
+
+def _referenced_runs() -> set[Any]:
+    """The ids of the runs that a dataset has: what a kill left behind is no user."""
+    found = foo.get_db_conn().datasets.find({}, {"brain_methods": 1})
+    return {run for d in found for run in (d.get("brain_methods") or {}).values()}
+
+
+def to_metadata(samples: Any, config: Any, brain_key: str | None) -> dict[str, Any]:
+    """Returns the metadata to store with a collection made for ``samples``."""
+    from fiftyone_qdrant import __version__
+
+    dataset = samples._root_dataset
+    now = datetime.datetime.now(datetime.timezone.utc)
+    return {
+        "owner": OWNER,
+        "database_id": database_id(),
+        "dataset_id": str(dataset._doc.id),
+        "dataset_name": dataset.name,
+        "brain_key": brain_key,
+        "patches_field": config.patches_field,
+        "model": config.model,
+        "plugin_version": __version__,
+        "created_at": now.isoformat(timespec="seconds"),
+    }
+
+
+def users(connection: Connection, collection_name: str) -> list[User]:
+    """Returns the runs of all datasets that use a collection."""
+    return all_users(connection, collection_name).get(collection_name, [])
+
+
+def all_users(
+    connection: Connection, collection_name: str | None = None
+) -> dict[str, list[User]]:
+    """Returns the runs of all datasets by the collection at a place that they use.
+
+    Server URLs are not stored with runs, so a run on any server counts as a user of
+    the collection of that name.
+
+    Args:
+        connection: the place
+        collection_name (None): only the runs of this collection
+    """
+    query = {"config.method": "qdrant"}
+    if collection_name is not None:
+        query["config.collection_name"] = collection_name
+
+    wanted = {"key": 1, "_dataset_id": 1}
+    wanted |= {f"config.{k}": 1 for k in ("engine", "path", "collection_name")}
+    runs = list(foo.get_db_conn().runs.find(query, wanted))
+    names, referenced = dataset_names(), _referenced_runs()
+    result = defaultdict(list)
+    for run in runs:
+        dataset_id = str(run.get("_dataset_id"))
+        config = run.get("config", {})
+        known = run["_id"] in referenced and dataset_id in names
+        if known and _is_at(config, connection):
+            user = User(names[dataset_id], dataset_id, run["key"])
+            result[config.get("collection_name")].append(user)
+
+    return {name: sorted(found, key=str) for name, found in result.items()}
+
+
+def _is_at(config: dict[str, Any], connection: Connection) -> bool:
+    embedded = config.get("engine") == EMBEDDED
+    if embedded != (connection.engine == EMBEDDED):
+        return False
+
+    return not embedded or config.get("path") == connection.path
+
+
+def claimed_names() -> set[str]:
+    """Returns the collection names that runs claim, the collections made or not."""
+    runs = foo.get_db_conn().runs
+    return set(runs.distinct("config.collection_name", {"config.method": "qdrant"}))
+
+
+def why_not_delete(
+    dataset_id: str,
+    brain_key: str | None,
+    connection: Connection,
+    collection_name: str,
+    metadata: dict[str, Any],
+) -> str | None:
+    """Returns why deleting a collection would harm others, or ``None``.
+
+    Args:
+        dataset_id: the dataset on whose behalf it would be deleted
+        brain_key: the run on whose behalf it would be deleted
+        connection: where the collection is
+        collection_name: its name
+        metadata: its metadata
+    """
+    others = [
+        u
+        for u in users(connection, collection_name)
+        if (u.dataset_id, u.brain_key) != (dataset_id, brain_key)
+    ]
+    if others:
+        listed = ", ".join(map(str, others))
+        return f"it is also used by {listed}"
+
+    if metadata.get("owner") != OWNER:
+        return "it was not made by this plugin"
+
+    names, made_for = dataset_names(), str(metadata.get("dataset_id"))
+    if dataset_id not in names:
+        return f"dataset '{metadata.get('dataset_name')}', which it is of, was deleted"
+
+    is_orphan = made_for not in names and metadata.get("database_id") == database_id()
+    if made_for != dataset_id and not is_orphan:
+        # Of this database or of another one that uses the same Qdrant
+        return f"it belongs to dataset '{metadata.get('dataset_name')}'"
+
+    return None
+
+
+def why_not_remove(
+    dataset_id: str,
+    connection: Connection,
+    collection_name: str,
+    metadata: dict[str, Any],
+) -> str | None:
+    """Returns why removing points would take them from another dataset, or ``None``.
+
+    From a collection that was made for a dataset, that one may always remove.
+
+    Args:
+        dataset_id: the dataset on whose behalf they would be removed
+        connection: where the collection is
+        collection_name: its name
+        metadata: its metadata
+    """
+    ours = metadata.get("owner") == OWNER
+    if ours and metadata.get("dataset_id") == dataset_id:
+        return None
+
+    found = users(connection, collection_name)
+    others = [u for u in found if u.dataset_id != dataset_id]
+    if others:
+        return f"it is also used by {', '.join(map(str, others))}"
+
+    gone = (
+        metadata.get("database_id") == database_id()
+        and metadata.get("dataset_id") not in dataset_names()
+    )
+    if ours and not gone:
+        return f"it belongs to dataset '{metadata.get('dataset_name')}'"
+
+    return None

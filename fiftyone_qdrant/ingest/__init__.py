@@ -1,0 +1,1 @@
+"""Vectors in and out of an index: sources, ingest, sync, removal, preflight."""

@@ -1,0 +1,382 @@
+"""What creating an index would do and take, and what would stop it, before it starts.
+
+Nothing is changed, no model is loaded and nothing is embedded. What is asked of
+Qdrant waits for a second or two at most.
+"""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import fiftyone as fo
+import fiftyone.core.media as fom
+import fiftyone.zoo as foz
+
+from fiftyone_qdrant.dataset.indexable import check_indexable, home_of
+from fiftyone_qdrant.dataset.samples import Held
+from fiftyone_qdrant.embedded.client.launcher import is_store
+from fiftyone_qdrant.errors import CollectionNotFound, ConfigError
+from fiftyone_qdrant.index import naming, ownership
+from fiftyone_qdrant.ingest.forecast import Preflight, Problem
+from fiftyone_qdrant.ingest.sources import (
+    NO_COLLECTION,
+    NO_SOURCE,
+    Source,
+    known_points,
+)
+from fiftyone_qdrant.parameters.collection_parameters import CollectionParameters
+from fiftyone_qdrant.parameters.table import PARAMETERS
+from fiftyone_qdrant.points import DEFAULT_METRIC, check_metric
+from fiftyone_qdrant.qdrant.calls import OWNER, Schema
+from fiftyone_qdrant.qdrant.collection import Collection
+from fiftyone_qdrant.qdrant.connection import EMBEDDED, Connection
+from fiftyone_qdrant.runs import (
+    as_ours,
+    check_new_key,
+    is_builtin,
+    is_unfinished,
+    load_index,
+)
+from fiftyone_qdrant.similarity import QdrantSimilarityConfig
+from fiftyone_qdrant.status.estimates import estimate
+from fiftyone_qdrant.status.indexes import engine_status, impatient
+from fiftyone_qdrant.words import bytes_in_words
+
+_COUNTED = 20_000  # samples whose labels are counted one by one
+_PROBED = 1_000  # samples of which more are estimated
+_LOOKED_AT = 50  # samples whose embeddings are looked at, at most
+_MOSTLY = 0.9  # of a collection's points the dataset should have
+
+
+def preflight(
+    samples: Any,
+    brain_key: str | None = None,
+    embeddings: str | None = None,
+    model: str | None = None,
+    patches_field: str | None = None,
+    from_brain_key: str | None = None,
+    connect: bool = False,
+    ask: bool = True,
+    **config: Any,
+) -> Preflight:
+    """Looks at what :func:`fiftyone_qdrant.ingest.ingest.create_index` would do.
+
+    Args:
+        samples: the dataset or view to index
+        brain_key (None): as for ``create_index``; not checked while there is none
+        embeddings (None): likewise, as all others
+        model (None): the zoo model; it is not loaded
+        patches_field (None): the label field
+        from_brain_key (None): another similarity run
+        connect (False): whether only to connect to a collection
+        ask (True): whether to ask Qdrant what is there
+        **config: arguments of
+            :class:`fiftyone_qdrant.similarity.QdrantSimilarityConfig`
+    """
+    found = Preflight()
+    if brain_key:
+        with found.noting("brain_key"):
+            check_new_key(samples, brain_key)
+
+    source = Source()
+    with found.noting("from_brain_key" if from_brain_key else None):
+        source = Source.parse(samples, embeddings, model, patches_field, from_brain_key)
+        samples = source.samples(samples)
+        if not source.given and not connect:
+            raise ConfigError(NO_SOURCE)
+
+    with found.noting("patches_field"):
+        check_indexable(samples, source.patches_field, source.embeddings_field)
+
+    if model:
+        with found.noting("model"):
+            foz.get_zoo_model(model)  # raises, as loading it would
+
+    origin = source.origin
+    found.metric = config.get("metric") or (origin.metric if origin else None)
+    if found.metric is not None:
+        with found.noting("metric"):
+            check_metric(found.metric)
+
+    parameters = {name: config.pop(name, None) for name in PARAMETERS}
+    for where, text in CollectionParameters.problems(**parameters).items():
+        found.problems.append(Problem(text, where))
+
+    wanted = _Wanted(samples, brain_key or "", source, connect, config)
+    if not connect:
+        _count(found, wanted)
+
+    with found.noting(next((k for k in ("url", "path") if config.get(k)), None)):
+        connection = wanted.connection()
+        if ask:
+            _ask_engine(found, wanted, connection)
+        else:
+            found.warnings.append(f"{connection.location} was not asked yet")
+
+        found.metric = found.metric or DEFAULT_METRIC
+        if found.size and found.vectors is not None and not connect:
+            _estimate(found, source, connection, parameters)
+
+    if source.computes:
+        found.notes.append("Size of the vectors and time depend on the model")
+
+    return found
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What is to be made."""
+
+    samples: Any
+    brain_key: str
+    source: Source
+    connect: bool
+    config: dict[str, Any]
+
+    @property
+    def goes_on(self) -> bool:
+        return is_unfinished(self.samples, self.brain_key)
+
+    def connection(self) -> Connection:
+        if self.goes_on:
+            return impatient(self.started().connection)
+
+        config = {**self.config, "metric": None}
+        return impatient(QdrantSimilarityConfig(**config).connection())
+
+    @property
+    def vector_name(self) -> str | None:
+        return self.config.get("vector_name")
+
+    def started(self) -> Collection:
+        return load_index(self.samples._root_dataset, self.brain_key).collection
+
+    def collection_name(self) -> str | None:
+        if self.goes_on:
+            return self.started().name
+
+        return self.config.get("collection_name") or None
+
+
+def _count(found: Preflight, wanted: _Wanted) -> None:
+    """Counts the vectors, and finds their size in the field."""
+    source, held = wanted.source, Held(wanted.samples, wanted.source.patches_field)
+    with found.noting("embeddings"):
+        labels, field = source.patches_field, source.embeddings_field
+        total, found.about = _count_vectors(wanted.samples, labels)
+        found.vectors = total
+        if not total:
+            what = "samples" if labels is None else f"'{labels}' labels"
+            raise ConfigError(f"Nothing to index: there are no {what} here")
+
+        if field is not None:
+            _look_at_field(found, wanted, held)
+
+        _say_which_slices(found, wanted.samples)
+
+
+def _look_at_field(found: Preflight, wanted: _Wanted, held: Held) -> None:
+    source, total = wanted.source, found.vectors or 0
+    field = str(source.embeddings_field)
+    found.size = _first_size(wanted.samples, held, field)
+    if source.origin is not None:
+        return
+
+    if found.size is not None:
+        having = wanted.samples
+        if total > _COUNTED:
+            having = having.limit(_PROBED)
+            found.about = True
+
+        share = held.number(having, field) / max(1, held.number(having))
+        if share < 1:
+            found.vectors = round(total * share)
+            about = "about " if found.about else ""
+            found.notes.append(
+                f"{about}{found.vectors:,} of {total:,} {held} have a value in "
+                f"'{field}': the others are left out"
+            )
+    elif source.model is None:
+        raise ConfigError(f"Nothing to index: field '{field}' gave no embeddings")
+    else:
+        found.notes.append(f"The embeddings are stored in field '{field}' as well")
+
+
+def _say_which_slices(found: Preflight, samples: Any) -> None:
+    if samples.media_type != fom.GROUP or samples._is_dynamic_groups:
+        return
+
+    every = samples.select_group_slices(_allow_mixed=True).count()
+    found.notes.append(
+        f"Only the active slice '{samples.group_slice}': {samples.count():,} of "
+        f"{every:,} samples. Open a view of more slices (select_group_slices) to index "
+        "these as well"
+    )
+
+
+def _count_vectors(samples: Any, labels: str | None) -> tuple[int, bool]:
+    plain = isinstance(samples, fo.Dataset) and samples.media_type != fom.GROUP
+    count = samples._estimated_count() if plain else samples.count()
+    if labels is None:
+        return count, False
+
+    held = Held(samples, labels)
+    if count <= _COUNTED:
+        return held.number(samples), False
+
+    mean = held.number(samples.limit(_PROBED)) / _PROBED
+    return round(count * mean), True
+
+
+def _first_size(samples: Any, held: Held, field_name: str) -> int | None:
+    labels = held.patches_field
+    there: dict[str, Any] = {"$ne": None}
+    path = field_name
+    if labels is not None:
+        _, path = samples._get_label_field_path(labels, field_name)
+        there = {"$exists": True}  # in one label of the list
+
+    found = samples.match({path: there}).limit(_LOOKED_AT).values(path)
+    vectors = itertools.chain.from_iterable(
+        value if held.in_lists(samples) else [value]
+        for value in found
+        if value is not None
+    )
+    return next((len(v) for v in vectors if v is not None), None)
+
+
+def _ask_engine(found: Preflight, wanted: _Wanted, connection: Connection) -> None:
+    if wanted.connect and not wanted.config.get("collection_name"):
+        raise ConfigError(NO_COLLECTION)
+
+    if connection.engine == EMBEDDED and not is_store(str(connection.path)):
+        found.notes.append(f"A new embedded store is made at {connection.path}")
+        return
+
+    found.engine = engine_status(connection)
+    if connection.withheld:
+        found.warnings.append(connection.withheld)
+
+    if found.engine.problem and connection.key_waits:
+        found.warnings.append(found.engine.problem)
+        return
+
+    if found.engine.problem:
+        found.problems.append(Problem(found.engine.problem))
+        return
+
+    with found.noting("from_brain_key"):
+        _size_of_origin(found, wanted)
+
+    with found.noting("collection_name"):
+        name = wanted.collection_name()
+        if name is None:
+            _foresee_name(found, wanted, connection)
+        else:
+            _look_at(found, wanted, Collection(connection, name, wanted.vector_name))
+
+
+def _foresee_name(found: Preflight, wanted: _Wanted, connection: Connection) -> None:
+    name = naming.base_name(wanted.samples)
+    found.collection = f"New collection '{name}-…'"  # what follows is random
+    if naming.choose_name(wanted.samples, connection) == name:
+        found.collection_name = name
+        found.collection = f"New collection '{name}'"
+
+
+def _look_at(found: Preflight, wanted: _Wanted, collection: Collection) -> None:
+    found.collection_name = name = collection.name
+    metric = None if wanted.goes_on else found.metric
+    schema = naming.look(collection, metric)
+    if schema is not None:
+        _describe(found, wanted, collection, schema)
+    elif wanted.connect:
+        raise CollectionNotFound(f"There is no collection '{name}' to connect to")
+    else:
+        found.collection = f"New collection '{name}'"
+
+
+def _size_of_origin(found: Preflight, wanted: _Wanted) -> None:
+    """Asks the other index for its size where that is cheap."""
+    origin, dataset = wanted.source.origin, wanted.samples._root_dataset
+    if origin is None or found.size is not None:
+        return
+
+    if is_builtin(dataset, origin.brain_key):
+        index = as_ours(dataset, origin.brain_key)
+    elif origin.backend == "qdrant":
+        index = load_index(dataset, origin.brain_key)
+    else:
+        found.notes.append(
+            f"The size of the vectors is known when '{origin.brain_key}' is read"
+        )
+        return
+
+    here = impatient(index.collection.connection)
+    name, vector_name = index.collection.name, index.config.vector_name
+    found.size = Collection(here, name, vector_name).schema().size
+
+
+def _describe(
+    found: Preflight, wanted: _Wanted, collection: Collection, schema: Schema
+) -> None:
+    """Says what an existing collection holds and whose it is, and checks the size."""
+    name, count = collection.name, collection.count()
+    found.metric = schema.metric
+    users = ownership.users(collection.connection, name)
+    made_for = schema.metadata.get("dataset_name")
+    whose = "not made by this plugin"
+    if users:
+        whose = f"used by {', '.join(map(str, users))}"
+    elif schema.metadata.get("owner") == OWNER:
+        whose = f"made for dataset '{made_for}'"
+
+    does = "vectors are added to it"
+    if wanted.goes_on:
+        does = "this goes on where it stopped"
+    elif wanted.connect:
+        does = "it is used as it is"
+        found.vectors, found.size = count, schema.size
+        _look_up(found, wanted, collection)
+
+    found.collection = f"Collection '{name}' has {count:,} points ({whose}): {does}"
+    if found.size is not None:
+        naming.check_size(collection, found.size)
+
+    found.size = schema.size
+
+
+def _look_up(found: Preflight, wanted: _Wanted, collection: Collection) -> None:
+    """Says how many points of a collection are of this dataset."""
+    held = Held(home_of(wanted.samples), wanted.source.patches_field)
+    looked_at, known = known_points(held, collection)
+    if looked_at and known < looked_at:
+        found.notes.append(
+            f"{known:,} of {looked_at:,} points looked up are {held} of this dataset"
+        )
+        if known < _MOSTLY * looked_at:
+            found.warnings.append("What is not of this dataset is never found in it")
+
+
+def _estimate(
+    found: Preflight,
+    source: Source,
+    connection: Connection,
+    parameters: dict[str, Any],
+) -> None:
+    embedded = connection.engine == EMBEDDED
+    timed = embedded and not source.computes
+    found.estimate = estimate(found.vectors or 0, found.size or 0, parameters, timed)
+    if embedded:
+        path = Path(str(connection.path))
+        there = next(p for p in (path, *path.parents) if p.exists())
+        found.free_disk = shutil.disk_usage(there).free
+        if found.free_disk < found.estimate.disk:
+            found.warnings.append(
+                f"The disk may fill up: {bytes_in_words(found.free_disk)} are free at "
+                f"{connection.path}"
+            )

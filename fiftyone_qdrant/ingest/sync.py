@@ -1,0 +1,216 @@
+"""An index in step with its dataset: what drifted, and just that mended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import fiftyone.core.utils as fou
+import numpy as np
+
+from fiftyone_qdrant import points
+from fiftyone_qdrant.dataset.samples import Held
+from fiftyone_qdrant.errors import CollectionNotFound, ConfigError, IngestInterrupted
+from fiftyone_qdrant.ingest.ingest import (
+    INGEST_ENDS,
+    Ingested,
+    Progress,
+    add_ids,
+    note_if_finished,
+)
+from fiftyone_qdrant.ingest.sources import from_field, why_not_embed
+from fiftyone_qdrant.similarity import QdrantSimilarityIndex
+from fiftyone_qdrant.status import coverage
+
+_BATCH = 2048
+
+
+@dataclass(frozen=True)
+class Drift:
+    """How an index and its dataset differ, in ids of what the index holds.
+
+    Attributes:
+        missing: in the dataset, not in the index
+        orphans: in the index, no longer in the dataset
+        changed: in both, with another embedding in the embeddings field; unknown,
+            and so empty, when a model makes the embeddings
+        compared: whether embeddings were compared; not those that a model makes, as
+            nothing tells that a picture has changed
+        behind: in both, but missing or different on one of several replicas
+        shared: why points of others are left alone, so that there are no orphans, or
+            ``None``
+        obstacle: why it cannot be mended, or ``None``
+    """
+
+    missing: list[str]
+    orphans: list[str]
+    changed: list[str]
+    shared: str | None = None
+    compared: bool = True
+    behind: list[str] = field(default_factory=list)
+    obstacle: str | None = None
+
+    @property
+    def summary(self) -> str:
+        """The same as one sentence."""
+        text = "The index is in step with the dataset"
+        if self.missing or self.orphans or self.changed:
+            text = (
+                f"{len(self.missing):,} missing, {len(self.orphans):,} orphans (to be "
+                f"removed), {len(self.changed):,} changed"
+            )
+
+        if self.behind:
+            text += f". {len(self.behind):,} are not the same on all replicas"
+
+        if self.shared:
+            text += f". Points of others in the collection stay: {self.shared}"
+
+        return text
+
+
+def find_drift(index: QdrantSimilarityIndex, samples: Any) -> Drift:
+    """Compares an index with its dataset; changes nothing.
+
+    Args:
+        index: the index
+        samples: the dataset or view that should be indexed. For an index of frames or
+            clips, their videos mean these as they are now. Orphans are what the whole
+            dataset no longer has, whatever the view, if the collection is its alone.
+            Of groups, the active slice should be, unless the view has others
+
+    Raises:
+        ConfigError: if the view is of something else than the index holds
+    """
+    held = index.held.following(samples)
+    shared = index.why_not_delete() if index.collection.exists() else None
+    indexed = _indexed(index)  # first: what is added now is no orphan
+    existing = held.existing()
+    samples = held.as_indexed(samples, list(indexed)[: coverage.SOME])
+    found = held.wanted(samples, coverage.source_field(index))
+    wanted = held.among(existing, found)
+    missing = [i for i in wanted if i not in indexed]
+    behind = _behind(index, wanted, indexed)
+    from_field = index.config.embeddings_field is not None
+    changed: list[str] = []
+    obstacle = why_not_embed(index)
+    if from_field and obstacle is None:
+        rest = indexed.difference(behind)  # they are written again in any case
+        changed = _changed(index, samples, [i for i in wanted if i in rest])
+
+    return Drift(
+        missing=missing,
+        orphans=[] if shared else sorted(indexed - existing.union(wanted)),
+        changed=changed,
+        shared=shared,
+        compared=from_field,
+        behind=behind,
+        obstacle=obstacle if missing or behind else None,
+    )
+
+
+def sync(
+    index: QdrantSimilarityIndex,
+    samples: Any,
+    drift: Drift | None = None,
+    progress: Progress = None,
+) -> tuple[Drift, Ingested]:
+    """Adds what is missing, writes changed embeddings again, then removes orphans.
+
+    Args:
+        index: the index
+        samples: the dataset or view that should be indexed
+        drift (None): what :func:`find_drift` found; by default it is found now
+        progress (None): see :mod:`fiftyone_qdrant.ingest.ingest`
+
+    Returns:
+        what had drifted, and what was written
+
+    Raises:
+        ConfigError: if it cannot be mended; then nothing was changed
+        IngestInterrupted: if adding failed on the way; then nothing was removed
+    """
+    drift = drift or find_drift(index, samples)
+    if drift.obstacle is not None:
+        raise ConfigError(
+            f"Nothing was changed: {len(drift.missing):,} are missing. {drift.obstacle}"
+        )
+
+    ingested = Ingested()
+    outdated = drift.missing + drift.changed + drift.behind
+    if outdated:
+        index.use_home(_up_to_date(index, samples).home)
+        _write(index, outdated, progress, ingested)
+
+    if drift.orphans:
+        index.remove_from_index(**index.held.named(drift.orphans), reload=False)
+
+    index.reload()
+    note_if_finished(index)
+    return drift, ingested
+
+
+def _write(
+    index: QdrantSimilarityIndex, ids: list[str], progress: Progress, done: Ingested
+) -> None:
+    try:
+        add_ids(index, ids, progress, done)
+    except INGEST_ENDS:
+        raise
+    except Exception as e:
+        if not done.points:
+            raise
+
+        raise IngestInterrupted(
+            f"{done.points:,} of {len(ids):,} were written to index '{index.key}' and "
+            f"nothing was removed, then this happened: {e}. Do the same again to go on"
+        ) from e
+
+
+def _up_to_date(index: QdrantSimilarityIndex, samples: Any) -> Held:
+    return index.held.following(samples).up_to_date(index.config.embeddings_field)
+
+
+def _behind(
+    index: QdrantSimilarityIndex, wanted: list[str], indexed: set[str]
+) -> list[str]:
+    both = [i for i in wanted if i in indexed]
+    if not both or index.collection.schema().replicas < 2:
+        return []
+
+    whole = index.collection.on_all_replicas(both, alike=True)
+    return [] if whole is None else [i for i in both if i not in whole]
+
+
+def _indexed(index: QdrantSimilarityIndex) -> set[str]:
+    try:
+        return index.point_ids()
+    except CollectionNotFound:
+        return set()
+
+
+def _changed(index: QdrantSimilarityIndex, samples: Any, both: list[str]) -> list[str]:
+    if not both:
+        return []
+
+    held = _up_to_date(index, samples)
+    changed: list[str] = []
+    try:
+        for ids in fou.iter_batches(both, _BATCH):
+            changed.extend(_changed_of(index, held.select(list(ids))))
+    finally:
+        if held.home._is_frames:
+            held.home._dataset.delete()  # made for this alone
+
+    return changed
+
+
+def _changed_of(index: QdrantSimilarityIndex, view: Any) -> list[str]:
+    now, sample_ids, label_ids = from_field(index, view)
+    found = [str(i) for i in (sample_ids if label_ids is None else label_ids)]
+    if not found:
+        return []
+
+    then = index.get_embeddings(**index.held.named(found))[0]
+    same = points.same(np.asarray(now, np.float32), then)
+    return [i for i, is_same in zip(found, same, strict=True) if not is_same]

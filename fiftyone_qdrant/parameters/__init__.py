@@ -1,0 +1,1 @@
+"""Collection parameters: declared once, checked, and what of them is in force."""

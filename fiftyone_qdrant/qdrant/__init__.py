@@ -1,0 +1,1 @@
+"""One collection at one place: connected to, written, read; knows no dataset."""

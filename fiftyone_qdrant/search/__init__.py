@@ -1,0 +1,1 @@
+"""One query: its options, what Qdrant is asked, what of the answer a view holds."""

@@ -1,0 +1,1 @@
+"""What is known of indexes and collections, and what is under way."""

@@ -1,0 +1,216 @@
+"""How much of a dataset an index holds: in all, of a view, and value by value.
+
+A grouped dataset is its active slice, as everywhere in FiftyOne; what an index holds of
+other slices counts as well, but what it does not hold of them is not missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import fiftyone as fo
+
+from fiftyone_qdrant.points import from_point_id
+from fiftyone_qdrant.similarity import QdrantSimilarityIndex
+
+SOME = 1_000  # ids that tell of which group slices an index is
+_FEW = 20_000  # ids that are looked up rather than compared with all of the index
+_LABELS = (fo.Classification, fo.Classifications, fo.Detections, fo.Polylines)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """An index and its dataset, id by id.
+
+    Attributes:
+        total: samples, or labels of the patches field, of the dataset; of other slices
+            than the active one those that the index has; and none of those for which
+            the embeddings field has nothing, as these cannot be indexed
+        missing: ids of those that the index does not have
+        orphans: ids of points whose sample, or label, the dataset does not have
+        points: the number of points
+        behind: how many of them one of several replicas lacks; 0 if nobody knows
+    """
+
+    total: int
+    missing: set[str]
+    orphans: set[str]
+    points: int
+    behind: int = 0
+
+    @property
+    def indexed(self) -> int:
+        """Samples, or labels, of the dataset that are in the index."""
+        return self.total - len(self.missing)
+
+
+@dataclass(frozen=True)
+class Share:
+    """How much of what has one value is indexed.
+
+    Attributes:
+        value: a tag, or a label of a field
+        indexed: how many of it are in the index
+        total: how many there are
+    """
+
+    value: str
+    indexed: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Contents:
+    """The ids of a dataset's samples, or of what else an index holds.
+
+    Attributes:
+        wanted: those that should be indexed: of groups the active slice's, and of
+            those only what has an embedding
+        existing: all
+    """
+
+    wanted: set[str]
+    existing: set[str]
+
+
+def contents(index: QdrantSimilarityIndex, samples: Any = None) -> Contents:
+    """Reads all ids that the dataset of an index has, as it is now.
+
+    Args:
+        index: the index
+        samples (None): the dataset or view that should be indexed; by default all
+
+    Raises:
+        ConfigError: if it is a view of something else than the index holds
+    """
+    held = index.held
+    existing = held.existing()
+    if samples is None:
+        samples = held.as_indexed(held.home._root_dataset, _some_ids(index))
+
+    wanted = set(held.among(existing, held.wanted(samples, source_field(index))))
+    return Contents(wanted, existing | wanted)
+
+
+def _some_ids(index: QdrantSimilarityIndex) -> list[str]:
+    page = next(iter(index.collection.scroll(payload=False)), [])
+    return [from_point_id(record.id) for record in page[:SOME]]
+
+
+def source_field(index: QdrantSimilarityIndex) -> str | None:
+    """Returns the field without which a sample, or label, cannot be indexed."""
+    field: str | None = index.config.embeddings_field
+    if field is None or index.config.stores_embeddings:
+        return None
+
+    return field if index.held.has_field(field) else None
+
+
+def compare(
+    index: QdrantSimilarityIndex,
+    read: Callable[[QdrantSimilarityIndex], Contents] = contents,
+) -> Comparison:
+    """Compares all ids of an index with those of its dataset.
+
+    Args:
+        index: the index
+        read (contents): what reads the ids of the dataset: after those of the index,
+            or what is added meanwhile would look like an orphan
+
+    Raises:
+        CollectionNotFound: if the collection is gone
+    """
+    indexed = index.point_ids()
+    found = read(index)
+    missing = found.wanted - indexed
+    orphans = indexed - found.existing
+    total = len(missing) + len(indexed) - len(orphans)
+    return Comparison(total, missing, orphans, len(indexed), _behind(index, indexed))
+
+
+def _behind(index: QdrantSimilarityIndex, indexed: set[str]) -> int:
+    if index.collection.schema().replicas < 2:
+        return 0
+
+    whole = index.collection.on_all_replicas(sorted(indexed))
+    return 0 if whole is None else len(indexed - whole)
+
+
+def count(index: QdrantSimilarityIndex) -> int:
+    """Returns how many samples, or labels of the patches field, the dataset has."""
+    return index.held.count()
+
+
+def of_ids(index: QdrantSimilarityIndex, ids: list[str]) -> int:
+    """Returns how many of the given sample ids, or label ids of patches, it holds."""
+    wanted = set(ids)
+    if len(wanted) <= _FEW:
+        return len(index.collection.present(sorted(wanted)))
+
+    return len(wanted & index.point_ids())
+
+
+def of_view(index: QdrantSimilarityIndex, view: Any) -> tuple[int, int]:
+    """Returns how many samples, or labels, of a view are indexed, and how many it has.
+
+    Raises:
+        ConfigError: if the view does not have the labels that are indexed
+    """
+    ids = set(index.held.ids(view))
+    return of_ids(index, sorted(ids)), len(ids)
+
+
+def groupings(index: QdrantSimilarityIndex) -> list[str]:
+    """Returns what :func:`by_value` can group by: label fields, and ``"tags"``."""
+    if index.config.patches_field is not None:
+        return [index.config.patches_field]
+
+    schema = index.samples.get_field_schema(embedded_doc_type=_LABELS)
+    return [*schema, "tags"]
+
+
+def by_value(
+    index: QdrantSimilarityIndex, grouping: str, missing: set[str]
+) -> list[Share]:
+    """Returns how much of each label or tag is indexed, the most frequent first.
+
+    MongoDB counts, over the dataset and over what is missing. A sample with two of a
+    field's labels counts with each.
+
+    Args:
+        index: the index
+        grouping: one of :func:`groupings`
+        missing: the ids that the index does not have
+    """
+    samples = index.samples
+    path = _path(samples, grouping)
+    totals = _counts(samples, path)
+    if not missing:
+        return _shares(totals, totals)
+
+    field = index.config.patches_field
+    if field is None:
+        lacking = samples.select(list(missing))
+    else:
+        lacking = samples.select_labels(ids=list(missing), fields=field)
+
+    absent = _counts(lacking, path)
+    return _shares({v: n - absent.get(v, 0) for v, n in totals.items()}, totals)
+
+
+def _path(samples: Any, grouping: str) -> str:
+    if grouping == "tags":
+        return "tags"
+
+    return str(samples._get_label_field_path(grouping, "label")[1])
+
+
+def _counts(samples: Any, path: str) -> dict[str, int]:
+    return {str(v): n for v, n in samples.count_values(path).items() if v is not None}
+
+
+def _shares(indexed: dict[str, int], totals: dict[str, int]) -> list[Share]:
+    shares = [Share(value, indexed[value], total) for value, total in totals.items()]
+    return sorted(shares, key=lambda s: (-s.total, s.value))
