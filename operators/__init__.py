@@ -7,6 +7,7 @@ from .create_qdrant_index import CreateQdrantIndex
 from .query_similar import QuerySimilar
 from .remove_selected import RemoveSelected
 from .rename_index import RenameIndex
+from .reopen_form import ReopenForm
 from .sync_index import SyncIndex
 from .tune_index import TuneIndex
 
@@ -20,4 +21,5 @@ OPERATORS = (
     TuneIndex,
     RenameIndex,
     CleanupCollection,
+    ReopenForm,
 )

@@ -1,35 +1,34 @@
 """Add Selected to Index: embed the selection, or the view, and write it."""
 
 from collections.abc import Sequence
+from typing import Any
 
-import fiftyone.operators as foo
-import fiftyone.operators.types as types
 from fiftyone.core.collections import SampleCollection
 from fiftyone.operators.executor import ExecutionResult
 
 from fiftyone_qdrant.ingest.ingest import add_samples
 
 from .forms import brain_key_input
-from .qdrant_operator import ICONS, QdrantOperator, chosen_index, progress
+from .qdrant_operator import QdrantOperator, chosen_index, progress
 from .targets import target_inputs, target_samples
 
 
 class AddSelectedToIndex(QdrantOperator):
     """Adds the selected samples or labels, or those of the view, to an index."""
 
-    @property
-    def config(self):
-        return foo.OperatorConfig(
-            name="add_selected_to_index",
-            label="Add Selected to Index",
-            description="Embed the selection, or else the current view, and add it",
-            dynamic=True,
-            allow_delegated_execution=True,
-            risk_level=types.RiskLevel.MEDIUM,
-            **ICONS,
-        )
+    name = "add_selected_to_index"
+    label = "Add Selected to Index"
+    description = "Embed the selection, or else the current view, and add it"
+    title = "Added to the index"
+    outputs = (
+        ("new", "New points"),
+        ("replaced", "Replaced points"),
+        ("kept", "In the index already, left as they are"),
+        ("skipped", "Samples without an embedding"),
+        ("points", "Points in the index"),
+    )
 
-    def form(self, ctx, inputs):
+    def form(self, ctx: Any, inputs: Any) -> None:
         key = brain_key_input(ctx, inputs)
         target_inputs(ctx, inputs, key)
         inputs.bool(
@@ -39,7 +38,7 @@ class AddSelectedToIndex(QdrantOperator):
             description="Leave what the index has as it is, rather than embed it again",
         )
 
-    def execute(self, ctx):
+    def run(self, ctx: Any) -> dict[str, Any]:
         index = chosen_index(ctx)
         samples = target_samples(ctx, index)
         skip_existing = bool(ctx.params.get("skip_existing"))
@@ -51,17 +50,6 @@ class AddSelectedToIndex(QdrantOperator):
             "skipped": ingested.skipped,
             "points": index.total_index_size,
         }
-
-    def resolve_output(self, ctx):
-        outputs = types.Object()
-        outputs.int("new", label="New points")
-        outputs.int("replaced", label="Replaced points")
-        if (ctx.results or {}).get("kept"):
-            outputs.int("kept", label="In the index already, left as they are")
-
-        outputs.int("skipped", label="Samples without an embedding")
-        outputs.int("points", label="Points in the index")
-        return types.Property(outputs, view=types.View(label="Added to the index"))
 
     def __call__(
         self,

@@ -1,6 +1,7 @@
 """Cancel Ingest: end a running create, add or sync, in whatever process it runs."""
 
-import fiftyone.operators as foo
+from typing import Any
+
 import fiftyone.operators.types as types
 from fiftyone.core.collections import SampleCollection
 from fiftyone.operators.executor import ExecutionResult
@@ -9,25 +10,19 @@ from fiftyone_qdrant.errors import ConfigError
 from fiftyone_qdrant.status.jobs import cancel, running_jobs
 
 from .forms import dropdown, mark_invalid
-from .qdrant_operator import ICONS, QdrantOperator
+from .qdrant_operator import QdrantOperator
 
 
 class CancelIngest(QdrantOperator):
     """Ends a running ingest after the batch under way; it can be gone on with."""
 
-    @property
-    def config(self):
-        return foo.OperatorConfig(
-            name="cancel_ingest",
-            label="Cancel Ingest",
-            description="End a running create, add or sync after the batch under way",
-            dynamic=True,
-            risk_level=types.RiskLevel.MEDIUM,
-            view_target=False,
-            **ICONS,
-        )
+    name = "cancel_ingest"
+    label = "Cancel Ingest"
+    description = "End a running create, add or sync after the batch under way"
+    can_be_scheduled = False
+    on_views = False
 
-    def form(self, ctx, inputs):
+    def form(self, ctx: Any, inputs: Any) -> None:
         jobs = {job.id: job for job in running_jobs(ctx.dataset)}
         if not jobs and not ctx.params.get("job_id"):
             words = "Nothing is being indexed"
@@ -40,7 +35,7 @@ class CancelIngest(QdrantOperator):
         default = next(iter(jobs), None)
         inputs.str("job_id", default=default, label="Ingest", view=view)
 
-    def execute(self, ctx):
+    def run(self, ctx: Any) -> dict[str, Any]:
         job_id = ctx.params.get("job_id")
         if not job_id:
             raise ConfigError("Give the job_id of a running ingest")

@@ -1,8 +1,8 @@
 """Cleanup Collection: delete a collection, after saying what that means."""
 
 from dataclasses import replace
+from typing import Any
 
-import fiftyone.operators as foo
 import fiftyone.operators.types as types
 
 from fiftyone_qdrant import clean_up, list_indexes, load_index
@@ -17,7 +17,6 @@ from fiftyone_qdrant.status.catalog import MEANINGS, orphans
 
 from .forms import brain_key_input, dropdown, mark_invalid
 from .qdrant_operator import (
-    ICONS,
     QdrantOperator,
     chosen_index,
     connection_keywords,
@@ -30,20 +29,15 @@ _WHAT = {_INDEX: "An index of this dataset", _ORPHAN: "What deleted datasets lef
 class CleanupCollection(QdrantOperator):
     """Deletes the collection of an index and its run record, or an orphan."""
 
-    @property
-    def config(self):
-        return foo.OperatorConfig(
-            name="cleanup_collection",
-            label="Cleanup Collection",
-            description="Delete the Qdrant collection of an index, or an orphaned one",
-            dynamic=True,
-            allow_delegated_execution=True,
-            risk_level=types.RiskLevel.DANGEROUS,
-            view_target=False,
-            **ICONS,
-        )
+    name = "cleanup_collection"
+    label = "Cleanup Collection"
+    description = "Delete the Qdrant collection of an index, or an orphaned one"
+    risk_level = types.RiskLevel.DANGEROUS
+    on_views = False
+    title = "Cleanup Collection"
+    outputs = (("summary", "Result"),)
 
-    def form(self, ctx, inputs):
+    def form(self, ctx: Any, inputs: Any) -> None:
         named = ctx.params.get("brain_key") or ctx.params.get("collection_name")
         if ctx.params.get("dry_run", False) and not named:
             return  # lists the orphans
@@ -60,7 +54,7 @@ class CleanupCollection(QdrantOperator):
         except QdrantPluginError as e:
             inputs.view("failure", types.Error(label=str(e)))
 
-    def execute(self, ctx):
+    def run(self, ctx: Any) -> dict[str, Any]:
         params = ctx.params
         options = {
             "confirm": params.get("confirm"),
@@ -86,11 +80,6 @@ class CleanupCollection(QdrantOperator):
             ctx.ops.reload_dataset()
 
         return plan.to_dict()
-
-    def resolve_output(self, ctx):
-        outputs = types.Object()
-        outputs.str("summary", label="Result")
-        return types.Property(outputs, view=types.View(label="Cleanup Collection"))
 
     def __call__(
         self,

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import fiftyone.operators as foo
 import fiftyone.operators.types as types
 from fiftyone.core.collections import SampleCollection
 from fiftyone.operators.executor import ExecutionResult
@@ -12,28 +11,32 @@ from fiftyone_qdrant.ingest.origins import find_origin
 from fiftyone_qdrant.ingest.preflight import preflight
 
 from .create_form import create_inputs, creation_arguments
-from .qdrant_operator import ICONS, QdrantOperator, progress
+from .qdrant_operator import QdrantOperator, progress
 
 
 class CreateQdrantIndex(QdrantOperator):
     """Creates a similarity index of a dataset or view."""
 
-    @property
-    def config(self):
-        return foo.OperatorConfig(
-            name="create_qdrant_index",
-            label="Create Qdrant Index",
-            description="Index samples or patches in Qdrant for similarity search",
-            dynamic=True,
-            allow_delegated_execution=True,
-            risk_level=types.RiskLevel.MEDIUM,
-            **ICONS,
-        )
+    name = "create_qdrant_index"
+    label = "Create Qdrant Index"
+    description = "Index samples or patches in Qdrant for similarity search"
+    title = "Index created"
+    outputs = (
+        ("brain_key", "Brain key"),
+        ("points", "Points in the index"),
+        ("kept", "Already indexed when it went on"),
+        ("skipped", "Samples without an embedding"),
+        ("taken_over", "Taken over"),
+        ("collection_name", "Collection"),
+        ("engine", "Engine"),
+        ("location", "Location"),
+        ("ignored", "Parameters this engine does not have"),
+    )
 
-    def form(self, ctx, inputs):
+    def form(self, ctx: Any, inputs: Any) -> None:
         create_inputs(ctx, inputs)
 
-    def execute(self, ctx):
+    def run(self, ctx: Any) -> dict[str, Any]:
         samples, arguments = ctx.target_view(), creation_arguments(ctx)
         if ctx.params.get("dry_run"):
             return preflight(samples, **arguments).to_dict()
@@ -58,29 +61,14 @@ class CreateQdrantIndex(QdrantOperator):
             "ignored": ", ".join(index.ignored_parameters) or None,
         }
 
-    def resolve_output(self, ctx):
-        outputs, results = types.Object(), ctx.results or {}
-        if "problems" in results:
-            outputs.list("lines", types.String(), label="What it would do")
-            outputs.list("problems", types.Object(), label="What would stop it")
-            return types.Property(outputs, view=types.View(label="Nothing was done"))
+    def resolve_output(self, ctx: Any) -> types.Property | None:
+        if "problems" not in (ctx.results or {}):
+            return super().resolve_output(ctx)
 
-        outputs.str("brain_key", label="Brain key")
-        outputs.int("points", label="Points in the index")
-        if results.get("kept"):
-            outputs.int("kept", label="Already indexed when it went on")
-
-        outputs.int("skipped", label="Samples without an embedding")
-        if results.get("taken_over"):
-            outputs.str("taken_over", label="Taken over")
-
-        outputs.str("collection_name", label="Collection")
-        outputs.str("engine", label="Engine")
-        outputs.str("location", label="Location")
-        if results.get("ignored"):
-            outputs.str("ignored", label="Parameters this engine does not have")
-
-        return types.Property(outputs, view=types.View(label="Index created"))
+        outputs = types.Object()
+        outputs.list("lines", types.String(), label="What it would do")
+        outputs.list("problems", types.Object(), label="What would stop it")
+        return types.Property(outputs, view=types.View(label="Nothing was done"))
 
     def __call__(
         self,

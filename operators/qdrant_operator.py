@@ -1,11 +1,17 @@
-"""What all operators of this plugin share: the form's frame, selections, secrets."""
+"""What all operators of this plugin share: their form, result, errors, selections."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, ClassVar
 
 import fiftyone as fo
 import fiftyone.operators as foo
 import fiftyone.operators.types as types
+from fiftyone.operators.executor import ExecutionResult
 
 from fiftyone_qdrant import list_indexes, load_index
-from fiftyone_qdrant.errors import ConfigError
+from fiftyone_qdrant.errors import ConfigError, QdrantPluginError
 from fiftyone_qdrant.ingest.sources import ids_in
 from fiftyone_qdrant.qdrant.connection import (
     ENVIRONMENT,
@@ -13,8 +19,10 @@ from fiftyone_qdrant.qdrant.connection import (
     belonging,
     keys_kept,
 )
+from fiftyone_qdrant.similarity import QdrantSimilarityIndex
 from fiftyone_qdrant.status.jobs import Pace, progress_label
 
+from . import reopening
 from .forms import mark_invalid
 
 ICONS = {
@@ -26,18 +34,65 @@ API_KEY = (
     "Do not give the api_key as a parameter: FiftyOne stores parameters. Set the "
     f"environment variable or secret {ENVIRONMENT['api_key']}"
 )
+_IF_ANY = ("kept",)  # counts that are shown only if they are more than 0
 USER_IN_URL = "Do not give a password in the url: FiftyOne stores parameters"
 
 
-class QdrantOperator(foo.Operator):
-    """Base class of the plugin's operators."""
+class QdrantOperator(foo.Operator):  # type: ignore[misc]
+    """Base class of the plugin's operators.
 
-    def form(self, ctx, inputs):
+    Attributes:
+        name: of the operator, without the plugin's
+        label: how the operator browser and the head of the form call it
+        description: what the operator browser says of it
+        risk_level: how much can go wrong
+        can_be_scheduled: whether a worker can run it
+        on_views: whether it works on views as well as on the dataset
+        title: the head of its result
+        outputs: the keys of its result that are shown, each with its label; not where
+            the result has nothing
+    """
+
+    name: ClassVar[str]
+    label: ClassVar[str]
+    description: ClassVar[str]
+    risk_level: ClassVar[Any] = types.RiskLevel.MEDIUM
+    can_be_scheduled: ClassVar[bool] = True
+    on_views: ClassVar[bool] = True
+    unlisted: ClassVar[bool] = False
+    title: ClassVar[str] = ""
+    outputs: ClassVar[tuple[tuple[str, str], ...]] = ()
+
+    @property
+    def config(self) -> foo.OperatorConfig:
+        return foo.OperatorConfig(
+            name=self.name,
+            label=self.label,
+            description=self.description,
+            dynamic=True,
+            unlisted=self.unlisted,
+            allow_delegated_execution=self.can_be_scheduled,
+            risk_level=self.risk_level,
+            view_target=self.on_views,
+            **ICONS,
+        )
+
+    def form(self, ctx: Any, inputs: Any) -> None:
         """Adds the operator's fields to a form."""
         raise NotImplementedError("subclass must implement form()")
 
-    def resolve_input(self, ctx):
+    def run(self, ctx: Any) -> dict[str, Any] | None:
+        """Does what the operator is for, and returns its result.
+
+        Raises:
+            QdrantPluginError: if that cannot be done. In the App the form is opened
+                again, as it was filled in, and says why
+        """
+        raise NotImplementedError("subclass must implement run()")
+
+    def resolve_input(self, ctx: Any) -> types.Property:
         inputs = types.Object()
+        reopening.show_problem(ctx, inputs)
         if ctx.params.get("api_key") is not None:  # also before it is queued
             inputs.str("api_key", label="API key")
             mark_invalid(inputs, "api_key", API_KEY)
@@ -49,11 +104,43 @@ class QdrantOperator(foo.Operator):
         with keys_kept():
             self.form(ctx, inputs)
 
-        return types.Property(inputs, view=types.View(label=self.config.label))
+        reopening.name_form(ctx, inputs)
+        return types.Property(inputs, view=types.View(label=self.label))
 
-    def _run(self, samples, params, delegate=False, selected=None, labels=None):
+    def execute(self, ctx: Any) -> dict[str, Any] | None:
+        form = reopening.take_form(ctx)
+        try:
+            return self.run(ctx)
+        except QdrantPluginError as e:
+            if form is None:
+                raise
+
+            reopening.ask_again(ctx, form, self.uri, e)
+            return None
+
+    def resolve_output(self, ctx: Any) -> types.Property | None:
+        outputs, results = types.Object(), ctx.results or {}
+        reopening.note_end(ctx)
+        for key, label in self.outputs:
+            value = results.get(key)
+            if isinstance(value, int) and (value or key not in _IF_ANY):
+                outputs.int(key, label=label)
+            elif value:
+                outputs.str(key, label=label)
+
+        return types.Property(outputs, view=types.View(label=self.title or self.label))
+
+    def _run(
+        self,
+        samples: Any,
+        params: Mapping[str, Any],
+        delegate: bool = False,
+        selected: Iterable[str] | None = None,
+        labels: Iterable[str] | None = None,
+    ) -> ExecutionResult:
         """Runs this operator from Python on a dataset or view."""
-        ctx = {"view" if isinstance(samples, fo.DatasetView) else "dataset": samples}
+        kind = "view" if isinstance(samples, fo.DatasetView) else "dataset"
+        ctx: dict[str, Any] = {kind: samples}
         if selected is not None:
             ctx["selected"] = list(selected)
 
@@ -66,11 +153,11 @@ class QdrantOperator(foo.Operator):
         )
 
 
-def progress(ctx):
+def progress(ctx: Any) -> Callable[[Any], None]:
     """Returns a progress function that tells FiftyOne how far an ingest is."""
     pace = Pace()
 
-    def tell(bar):
+    def tell(bar: Any) -> None:
         pace.advance(bar.iteration)
         waiting = getattr(bar, "waiting", None)
         label = progress_label(bar.iteration, bar.total, pace.rate, waiting)
@@ -79,7 +166,7 @@ def progress(ctx):
     return tell
 
 
-def chosen_index(ctx, samples=None):
+def chosen_index(ctx: Any, samples: Any = None) -> QdrantSimilarityIndex:
     """Returns the index that the params name.
 
     Args:
@@ -98,7 +185,7 @@ def chosen_index(ctx, samples=None):
     return load_index(ctx.dataset if samples is None else samples, key)
 
 
-def connection_keywords(ctx, **chosen):
+def connection_keywords(ctx: Any, **chosen: Any) -> dict[str, Any]:
     """Returns where Qdrant is, from the params and the plugin's secrets.
 
     Args:
@@ -119,7 +206,9 @@ def connection_keywords(ctx, **chosen):
     return belonging({**given, **chosen}, secrets)
 
 
-def selected_ids(ctx, index, target=None):
+def selected_ids(
+    ctx: Any, index: QdrantSimilarityIndex, target: str | None = None
+) -> dict[str, list[str]]:
     """Returns what is selected, as ``sample_ids`` or ``label_ids`` of an index.
 
     For an index of patches, selected labels count, and selected samples stand for

@@ -7,7 +7,6 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-import fiftyone.operators as foo
 import fiftyone.operators.types as types
 
 from fiftyone_qdrant import find_similar
@@ -19,17 +18,10 @@ from .query_form import DEFAULT_K, arguments, query_inputs, searched
 class QuerySimilar(QdrantOperator):
     """Finds the samples or patches most (or least) similar to a query."""
 
-    @property
-    def config(self):
-        return foo.OperatorConfig(
-            name="query_similar",
-            label="Query Similar",
-            description="Find what is similar to the selection, a text or an image",
-            dynamic=True,
-            allow_delegated_execution=True,
-            risk_level=types.RiskLevel.LOW,
-            **ICONS,
-        )
+    name = "query_similar"
+    label = "Query Similar"
+    description = "Find what is similar to the selection, a text or an image"
+    risk_level = types.RiskLevel.LOW
 
     def resolve_placement(self, ctx):
         # FiftyOne draws one icon on both themes here: the brighter one
@@ -37,10 +29,10 @@ class QuerySimilar(QdrantOperator):
         button = types.Button(label="Query Similar", icon=icon, prompt=True)
         return types.Placement(types.Places.SAMPLES_GRID_SECONDARY_ACTIONS, button)
 
-    def form(self, ctx, inputs):
+    def form(self, ctx: Any, inputs: Any) -> None:
         query_inputs(ctx, inputs)
 
-    def execute(self, ctx):
+    def run(self, ctx: Any) -> dict[str, Any]:
         index = chosen_index(ctx, searched(ctx))
         matches = find_similar(index, **arguments(ctx, index))
         if matches.ids:

@@ -1,8 +1,8 @@
 """Remove Selected: take the selection, or the view, out of an index."""
 
 from collections.abc import Sequence
+from typing import Any
 
-import fiftyone.operators as foo
 import fiftyone.operators.types as types
 from fiftyone.core.collections import SampleCollection
 from fiftyone.operators.executor import ExecutionResult
@@ -12,32 +12,31 @@ from fiftyone_qdrant.errors import CollectionShared, QdrantPluginError
 from fiftyone_qdrant.ingest.removal import remove
 
 from .forms import brain_key_input, mark_invalid
-from .qdrant_operator import ICONS, QdrantOperator, chosen_index
+from .qdrant_operator import QdrantOperator, chosen_index
 from .targets import target_ids, target_inputs
 
 
 class RemoveSelected(QdrantOperator):
     """Removes the selected samples or labels, or those of the view, from an index."""
 
-    @property
-    def config(self):
-        return foo.OperatorConfig(
-            name="remove_selected",
-            label="Remove Selected",
-            description="Take the selection, or else the current view, out of an index",
-            dynamic=True,
-            allow_delegated_execution=True,
-            risk_level=types.RiskLevel.HIGH,
-            **ICONS,
-        )
+    name = "remove_selected"
+    label = "Remove Selected"
+    description = "Take the selection, or else the current view, out of an index"
+    risk_level = types.RiskLevel.HIGH
+    title = "Removed from the index"
+    outputs = (
+        ("removed", "Removed points"),
+        ("missing", "Not in the index"),
+        ("points", "Points in the index"),
+    )
 
-    def form(self, ctx, inputs):
+    def form(self, ctx: Any, inputs: Any) -> None:
         key = brain_key_input(ctx, inputs)
         target_inputs(ctx, inputs, key)
         if key is not None:
             _shared_input(ctx, inputs, key)
 
-    def execute(self, ctx):
+    def run(self, ctx: Any) -> dict[str, Any]:
         index = chosen_index(ctx)
         force = ctx.params.get("force") is True
         done = remove(index, **target_ids(ctx, index), force=force)
@@ -46,13 +45,6 @@ class RemoveSelected(QdrantOperator):
             "missing": done.missing,
             "points": index.total_index_size,
         }
-
-    def resolve_output(self, ctx):
-        outputs = types.Object()
-        outputs.int("removed", label="Removed points")
-        outputs.int("missing", label="Not in the index")
-        outputs.int("points", label="Points in the index")
-        return types.Property(outputs, view=types.View(label="Removed from the index"))
 
     def __call__(
         self,

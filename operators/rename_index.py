@@ -1,6 +1,7 @@
 """Rename Index: give an index another brain key."""
 
-import fiftyone.operators as foo
+from typing import Any
+
 import fiftyone.operators.types as types
 
 from fiftyone_qdrant import rename_index
@@ -8,25 +9,22 @@ from fiftyone_qdrant.errors import ConfigError
 from fiftyone_qdrant.runs import check_new_key
 
 from .forms import brain_key_input, mark_invalid
-from .qdrant_operator import ICONS, QdrantOperator, chosen_index
+from .qdrant_operator import QdrantOperator, chosen_index
 
 
 class RenameIndex(QdrantOperator):
     """Changes the brain key of an index; its collection stays as it is."""
 
-    @property
-    def config(self):
-        return foo.OperatorConfig(
-            name="rename_index",
-            label="Rename Index",
-            description="Give a Qdrant index another brain key",
-            dynamic=True,
-            risk_level=types.RiskLevel.LOW,
-            view_target=False,
-            **ICONS,
-        )
+    name = "rename_index"
+    label = "Rename Index"
+    description = "Give a Qdrant index another brain key"
+    risk_level = types.RiskLevel.LOW
+    can_be_scheduled = False
+    on_views = False
+    title = "Rename Index"
+    outputs = (("summary", "Result"),)
 
-    def form(self, ctx, inputs):
+    def form(self, ctx: Any, inputs: Any) -> None:
         if brain_key_input(ctx, inputs) is None:
             return
 
@@ -43,17 +41,12 @@ class RenameIndex(QdrantOperator):
             except ConfigError as e:
                 mark_invalid(inputs, "new_brain_key", str(e))
 
-    def execute(self, ctx):
+    def run(self, ctx: Any) -> dict[str, Any]:
         key = chosen_index(ctx).key
         new = ctx.params.get("new_brain_key")
         rename_index(ctx.dataset, key, new)
         ctx.ops.reload_dataset()
         return {"brain_key": new, "summary": f"Index '{key}' is '{new}' now"}
-
-    def resolve_output(self, ctx):
-        outputs = types.Object()
-        outputs.str("summary", label="Result")
-        return types.Property(outputs, view=types.View(label="Rename Index"))
 
     def __call__(self, samples, brain_key, new_brain_key):
         """Gives an index another brain key.

@@ -1,6 +1,7 @@
 """Sync Index: bring an index in step with its dataset."""
 
-import fiftyone.operators as foo
+from typing import Any
+
 import fiftyone.operators.types as types
 from fiftyone.core.collections import SampleCollection
 from fiftyone.operators.executor import ExecutionResult
@@ -9,7 +10,7 @@ from fiftyone_qdrant import find_drift, load_index, sync
 from fiftyone_qdrant.errors import QdrantPluginError
 
 from .forms import brain_key_input, mark_invalid
-from .qdrant_operator import ICONS, QdrantOperator, chosen_index, progress
+from .qdrant_operator import QdrantOperator, chosen_index, progress
 
 _CHANGED_MEDIA = (
     "A model makes these embeddings, so pictures that changed in place go unnoticed: "
@@ -20,19 +21,20 @@ _CHANGED_MEDIA = (
 class SyncIndex(QdrantOperator):
     """Adds what is missing, removes orphans, updates changed embeddings."""
 
-    @property
-    def config(self):
-        return foo.OperatorConfig(
-            name="sync_index",
-            label="Sync Index",
-            description="Bring a Qdrant index in step with its dataset",
-            dynamic=True,
-            allow_delegated_execution=True,
-            risk_level=types.RiskLevel.MEDIUM,
-            **ICONS,
-        )
+    name = "sync_index"
+    label = "Sync Index"
+    description = "Bring a Qdrant index in step with its dataset"
+    title = "Index synced"
+    outputs = (
+        ("summary", "Found"),
+        ("added", "Added points"),
+        ("updated", "Updated points"),
+        ("removed", "Removed points"),
+        ("skipped", "Samples without an embedding"),
+        ("points", "Points in the index"),
+    )
 
-    def form(self, ctx, inputs):
+    def form(self, ctx: Any, inputs: Any) -> None:
         samples = ctx.target_view()
         key = brain_key_input(ctx, inputs)
         if key is None:
@@ -57,7 +59,7 @@ class SyncIndex(QdrantOperator):
         notice = types.Notice(label=drift.summary, description=about)
         inputs.view("drift", notice)
 
-    def execute(self, ctx):
+    def run(self, ctx: Any) -> dict[str, Any]:
         index = chosen_index(ctx)
         samples = ctx.target_view()
         drift = find_drift(index, samples)
@@ -77,16 +79,6 @@ class SyncIndex(QdrantOperator):
             )
 
         return {**done, "points": index.total_index_size}
-
-    def resolve_output(self, ctx):
-        outputs = types.Object()
-        outputs.str("summary", label="Found")
-        outputs.int("added", label="Added points")
-        outputs.int("updated", label="Updated points")
-        outputs.int("removed", label="Removed points")
-        outputs.int("skipped", label="Samples without an embedding")
-        outputs.int("points", label="Points in the index")
-        return types.Property(outputs, view=types.View(label="Index synced"))
 
     def __call__(
         self,

@@ -1,6 +1,7 @@
 """Tune Index: change HNSW, quantization, storage and limits of calls, in place."""
 
-import fiftyone.operators as foo
+from typing import Any
+
 import fiftyone.operators.types as types
 
 from fiftyone_qdrant import load_index, tune
@@ -15,7 +16,7 @@ from .forms import (
     quantization_inputs,
     without_empty,
 )
-from .qdrant_operator import ICONS, QdrantOperator, chosen_index
+from .qdrant_operator import QdrantOperator, chosen_index
 
 _PARAMS = ("brain_key", "quantization", "dry_run", *TUNABLE)
 
@@ -23,20 +24,18 @@ _PARAMS = ("brain_key", "quantization", "dry_run", *TUNABLE)
 class TuneIndex(QdrantOperator):
     """Changes the settings of an index's collection while it is in use."""
 
-    @property
-    def config(self):
-        return foo.OperatorConfig(
-            name="tune_index",
-            label="Tune Index",
-            description="Change an index's HNSW, quantization, storage and limits",
-            dynamic=True,
-            allow_delegated_execution=True,
-            risk_level=types.RiskLevel.MEDIUM,
-            view_target=False,
-            **ICONS,
-        )
+    name = "tune_index"
+    label = "Tune Index"
+    description = "Change an index's HNSW, quantization, storage and limits"
+    on_views = False
+    title = "Index tuned"
+    outputs = (
+        ("summary", "Before → after"),
+        ("cost", "Cost"),
+        ("ignored", "Parameters this engine does not have"),
+    )
 
-    def form(self, ctx, inputs):
+    def form(self, ctx: Any, inputs: Any) -> None:
         key = brain_key_input(ctx, inputs)
         if key is None:
             return
@@ -54,7 +53,7 @@ class TuneIndex(QdrantOperator):
             about = f"Cost: {plan.cost}" if plan.changes else ""
             inputs.view("plan", types.Notice(label=plan.summary, description=about))
 
-    def execute(self, ctx):
+    def run(self, ctx: Any) -> dict[str, Any]:
         unknown = sorted(set(ctx.params) - set(_PARAMS))
         if unknown:
             raise ConfigError(f"Unknown parameter {', '.join(map(repr, unknown))}")
@@ -70,15 +69,6 @@ class TuneIndex(QdrantOperator):
             "cost": done.cost,
             "ignored": ", ".join(done.ignored) or None,
         }
-
-    def resolve_output(self, ctx):
-        outputs = types.Object()
-        outputs.str("summary", label="Before → after")
-        outputs.str("cost", label="Cost")
-        if (ctx.results or {}).get("ignored"):
-            outputs.str("ignored", label="Parameters this engine does not have")
-
-        return types.Property(outputs, view=types.View(label="Index tuned"))
 
     def __call__(
         self,

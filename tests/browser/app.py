@@ -197,6 +197,10 @@ class Form:
         field.fill(text)
         expect(field).to_have_value(text)
 
+    def expect_filled(self, label: str, text: str) -> None:
+        """Wait until a text or number field has this in it."""
+        expect(self._after(label, "input")).to_have_value(text)
+
     def choose(self, label: str, option: str) -> None:
         """Pick an entry of a dropdown."""
         dropdown = self._after(label, '*[@role="combobox"]')
