@@ -184,15 +184,17 @@ def digits_model() -> str:
 
 
 @pytest.fixture
-def documented_models(digits_model):
+def documented_models(digits_model, monkeypatch):
     """Let the names in the documentation's examples load the digits model.
 
     Manifests cannot replace a built-in model of the zoo (its entry comes first),
     so the model is put where the zoo keeps those it has loaded: this process only.
     """
+    import fiftyone as fo
     import fiftyone.zoo as foz
     import fiftyone.zoo.models as fozm
 
+    monkeypatch.setattr(fo.config, "requirement_error_level", 2)  # nor their packages
     model = foz.load_zoo_model(digits_model)
     for name in ("clip-vit-base32-torch", "mobilenet-v2-imagenet-torch"):
         fozm._MODELS[name] = model

@@ -46,6 +46,8 @@ class Preflight:
         metric: the metric of the index
         estimate: memory, disk and time, if the size is known
         free_disk: bytes free where an embedded store is
+        exists: whether the collection is there already
+        place: which argument says where Qdrant is: ``"url"``, ``"path"`` or neither
         notes: what else is good to know
         warnings: what may go wrong, or could not be checked
     """
@@ -60,6 +62,8 @@ class Preflight:
     metric: str | None = None
     estimate: Estimate | None = None
     free_disk: int | None = None
+    exists: bool = False
+    place: str | None = None
     notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 

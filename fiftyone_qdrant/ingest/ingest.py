@@ -27,6 +27,7 @@ from fiftyone_qdrant.errors import (
 )
 from fiftyone_qdrant.index import claims
 from fiftyone_qdrant.ingest.origins import Embedded, OtherIndex, labels_by_sample
+from fiftyone_qdrant.ingest.source_checks import Look
 from fiftyone_qdrant.ingest.sources import (
     NO_COLLECTION,
     NO_SOURCE,
@@ -141,15 +142,18 @@ def _create(
     if not source.given:
         raise ConfigError(NO_SOURCE)
 
+    look = Look(samples, source)
     goes_on = is_unfinished(samples, brain_key)
     other = source.open(samples._root_dataset)
     if goes_on:
         index = _reopen(samples, brain_key, source)
+        look.check()
     else:
+        look.check()
         index = _register(samples, brain_key, source, {**config, "unfinished": True})
 
     ingest = _Ingest(index, "create", skip_existing=goes_on, other=other)
-    _fill(ingest, samples, progress)
+    _fill(ingest, look, progress)
     index.config.unfinished = None
     index.save_config()
     return index, ingest.done
@@ -220,12 +224,14 @@ def _connect(
     return index
 
 
-def _fill(ingest: _Ingest, samples: Any, progress: Progress) -> None:
+def _fill(ingest: _Ingest, look: Look, progress: Progress) -> None:
     index, goes_on = ingest.index, ingest.skip_existing
     try:
-        _run(ingest, samples, progress)
+        _run(ingest, look.samples, progress)
         if not ingest.done.points:
-            raise ConfigError(f"Nothing to index: {ingest.source} gave no embeddings")
+            words = f"Nothing to index: {ingest.source} gave no embeddings"
+            reason = look.doubtful_files() if look.embeds else None
+            raise ConfigError(f"{words}. {reason}" if reason else words)
     except BaseException as e:  # Ctrl-C, too
         if not (ingest.done.points or goes_on):
             _forget(index)

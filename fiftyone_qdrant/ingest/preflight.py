@@ -6,22 +6,22 @@ Qdrant waits for a second or two at most.
 
 from __future__ import annotations
 
-import itertools
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import fiftyone as fo
 import fiftyone.core.media as fom
-import fiftyone.zoo as foz
 
+from fiftyone_qdrant.dataset import zoo
 from fiftyone_qdrant.dataset.indexable import check_indexable, home_of
 from fiftyone_qdrant.dataset.samples import Held
 from fiftyone_qdrant.embedded.client.launcher import is_store
 from fiftyone_qdrant.errors import CollectionNotFound, ConfigError
 from fiftyone_qdrant.index import naming, ownership
 from fiftyone_qdrant.ingest.forecast import Preflight, Problem
+from fiftyone_qdrant.ingest.source_checks import COUNTED, Look
 from fiftyone_qdrant.ingest.sources import (
     NO_COLLECTION,
     NO_SOURCE,
@@ -46,9 +46,7 @@ from fiftyone_qdrant.status.estimates import estimate
 from fiftyone_qdrant.status.indexes import engine_status, impatient
 from fiftyone_qdrant.words import bytes_in_words
 
-_COUNTED = 20_000  # samples whose labels are counted one by one
-_PROBED = 1_000  # samples of which more are estimated
-_LOOKED_AT = 50  # samples whose embeddings are looked at, at most
+_ROOM = 50_000_000  # bytes of disk that an empty store takes, and some more
 _MOSTLY = 0.9  # of a collection's points the dataset should have
 
 
@@ -82,7 +80,7 @@ def preflight(
         with found.noting("brain_key"):
             check_new_key(samples, brain_key)
 
-    source = Source()
+    source, known = Source(), len(found.problems)
     with found.noting("from_brain_key" if from_brain_key else None):
         source = Source.parse(samples, embeddings, model, patches_field, from_brain_key)
         samples = source.samples(samples)
@@ -92,10 +90,7 @@ def preflight(
     with found.noting("patches_field"):
         check_indexable(samples, source.patches_field, source.embeddings_field)
 
-    if model:
-        with found.noting("model"):
-            foz.get_zoo_model(model)  # raises, as loading it would
-
+    parsed = len(found.problems) == known
     origin = source.origin
     found.metric = config.get("metric") or (origin.metric if origin else None)
     if found.metric is not None:
@@ -107,22 +102,24 @@ def preflight(
         found.problems.append(Problem(text, where))
 
     wanted = _Wanted(samples, brain_key or "", source, connect, config)
-    if not connect:
-        _count(found, wanted)
+    if not connect and parsed:
+        _look(found, Look(samples, source, among=COUNTED))
 
-    with found.noting(next((k for k in ("url", "path") if config.get(k)), None)):
+    found.place = next((k for k in ("url", "path") if config.get(k)), None)
+    with found.noting(found.place):
         connection = wanted.connection()
         if ask:
             _ask_engine(found, wanted, connection)
         else:
-            found.warnings.append(f"{connection.location} was not asked yet")
+            found.warnings.append(f"Not connected to {connection.location} yet")
 
         found.metric = found.metric or DEFAULT_METRIC
+        _say_what_is_ignored(found, wanted, connection, parameters)
         if found.size and found.vectors is not None and not connect:
             _estimate(found, source, connection, parameters)
 
-    if source.computes:
-        found.notes.append("Size of the vectors and time depend on the model")
+        if connection.engine == EMBEDDED and not connect:
+            _look_at_place(found, connection)
 
     return found
 
@@ -162,48 +159,58 @@ class _Wanted:
         return self.config.get("collection_name") or None
 
 
-def _count(found: Preflight, wanted: _Wanted) -> None:
-    """Counts the vectors, and finds their size in the field."""
-    source, held = wanted.source, Held(wanted.samples, wanted.source.patches_field)
-    with found.noting("embeddings"):
-        labels, field = source.patches_field, source.embeddings_field
-        total, found.about = _count_vectors(wanted.samples, labels)
-        found.vectors = total
-        if not total:
-            what = "samples" if labels is None else f"'{labels}' labels"
-            raise ConfigError(f"Nothing to index: there are no {what} here")
+def _look(found: Preflight, look: Look) -> None:
+    """Counts the vectors, and looks at a few of what they are made from."""
+    known = len(found.problems)
+    with found.noting(None):
+        found.vectors, found.about = look.total, look.estimated
+        for where, check in look.checks():
+            with found.noting(where):
+                check()
 
-        if field is not None:
-            _look_at_field(found, wanted, held)
+            if len(found.problems) > known:
+                return
 
-        _say_which_slices(found, wanted.samples)
+        found.size = look.size
+        _say_how_many(found, look)
+        _say_which_slices(found, look.samples)
+        if look.embeds:
+            _say_of_model(found, look)
 
 
-def _look_at_field(found: Preflight, wanted: _Wanted, held: Held) -> None:
-    source, total = wanted.source, found.vectors or 0
-    field = str(source.embeddings_field)
-    found.size = _first_size(wanted.samples, held, field)
-    if source.origin is not None:
+def _say_how_many(found: Preflight, look: Look) -> None:
+    field, total = look.source.embeddings_field, look.total
+    if field is None or look.source.origin is not None:
         return
 
-    if found.size is not None:
-        having = wanted.samples
-        if total > _COUNTED:
-            having = having.limit(_PROBED)
-            found.about = True
-
-        share = held.number(having, field) / max(1, held.number(having))
-        if share < 1:
-            found.vectors = round(total * share)
-            about = "about " if found.about else ""
+    if look.vectors:
+        count, estimated = look.with_vectors
+        if count < total:
+            found.vectors, found.about = count, estimated
+            about = "about " if estimated else ""
             found.notes.append(
-                f"{about}{found.vectors:,} of {total:,} {held} have a value in "
+                f"{about}{count:,} of {total:,} {look.held} have a value in "
                 f"'{field}': the others are left out"
             )
-    elif source.model is None:
-        raise ConfigError(f"Nothing to index: field '{field}' gave no embeddings")
-    else:
+    elif look.source.model is not None:
         found.notes.append(f"The embeddings are stored in field '{field}' as well")
+    else:
+        found.warnings.append(
+            f"None of the first {COUNTED:,} has a value in field '{field}'"
+        )
+
+
+def _say_of_model(found: Preflight, look: Look) -> None:
+    first = zoo.download(str(look.source.model))
+    if first is not None:
+        found.notes.append(first)
+
+    doubtful = look.doubtful_files()
+    if doubtful is not None:
+        found.warnings.append(f"{doubtful}: those are left out")
+
+    what = "Time depends" if look.size else "Size of the vectors and time depend"
+    found.notes.append(f"{what} on the model")
 
 
 def _say_which_slices(found: Preflight, samples: Any) -> None:
@@ -218,35 +225,28 @@ def _say_which_slices(found: Preflight, samples: Any) -> None:
     )
 
 
-def _count_vectors(samples: Any, labels: str | None) -> tuple[int, bool]:
-    plain = isinstance(samples, fo.Dataset) and samples.media_type != fom.GROUP
-    count = samples._estimated_count() if plain else samples.count()
-    if labels is None:
-        return count, False
+def _say_what_is_ignored(
+    found: Preflight,
+    wanted: _Wanted,
+    connection: Connection,
+    parameters: dict[str, Any],
+) -> None:
+    """Says which parameters are given and do nothing."""
+    given = {k: v for k, v in parameters.items() if v not in (None, {})}
+    if CollectionParameters.problems(**given):
+        return  # that is said
 
-    held = Held(samples, labels)
-    if count <= _COUNTED:
-        return held.number(samples), False
-
-    mean = held.number(samples.limit(_PROBED)) / _PROBED
-    return round(count * mean), True
-
-
-def _first_size(samples: Any, held: Held, field_name: str) -> int | None:
-    labels = held.patches_field
-    there: dict[str, Any] = {"$ne": None}
-    path = field_name
-    if labels is not None:
-        _, path = samples._get_label_field_path(labels, field_name)
-        there = {"$exists": True}  # in one label of the list
-
-    found = samples.match({path: there}).limit(_LOOKED_AT).values(path)
-    vectors = itertools.chain.from_iterable(
-        value if held.in_lists(samples) else [value]
-        for value in found
-        if value is not None
-    )
-    return next((len(v) for v in vectors if v is not None), None)
+    if found.exists and given and not wanted.goes_on:
+        found.warnings.append(
+            f"The collection is there already: {', '.join(given)} is not applied. "
+            "Tune Index changes it"
+        )
+    elif connection.engine == EMBEDDED:
+        lacking = CollectionParameters.parse(**given).ignored_by_embedded()
+        if lacking:
+            found.warnings.append(
+                f"The embedded engine has no {', '.join(lacking)}: ignored here"
+            )
 
 
 def _ask_engine(found: Preflight, wanted: _Wanted, connection: Connection) -> None:
@@ -266,7 +266,7 @@ def _ask_engine(found: Preflight, wanted: _Wanted, connection: Connection) -> No
         return
 
     if found.engine.problem:
-        found.problems.append(Problem(found.engine.problem))
+        found.problems.append(Problem(found.engine.problem, found.place))
         return
 
     with found.noting("from_brain_key"):
@@ -326,6 +326,7 @@ def _describe(
 ) -> None:
     """Says what an existing collection holds and whose it is, and checks the size."""
     name, count = collection.name, collection.count()
+    found.exists = True
     found.metric = schema.metric
     users = ownership.users(collection.connection, name)
     made_for = schema.metadata.get("dataset_name")
@@ -368,15 +369,31 @@ def _estimate(
     connection: Connection,
     parameters: dict[str, Any],
 ) -> None:
-    embedded = connection.engine == EMBEDDED
-    timed = embedded and not source.computes
+    timed = connection.engine == EMBEDDED and not source.computes
     found.estimate = estimate(found.vectors or 0, found.size or 0, parameters, timed)
-    if embedded:
-        path = Path(str(connection.path))
-        there = next(p for p in (path, *path.parents) if p.exists())
-        found.free_disk = shutil.disk_usage(there).free
-        if found.free_disk < found.estimate.disk:
-            found.warnings.append(
-                f"The disk may fill up: {bytes_in_words(found.free_disk)} are free at "
-                f"{connection.path}"
-            )
+
+
+def _look_at_place(found: Preflight, connection: Connection) -> None:
+    """Looks whether an embedded store can be made, and has room.
+
+    Raises:
+        ConfigError: if not
+    """
+    path = Path(str(connection.path))
+    there = next(p for p in (path, *path.parents) if p.exists())
+    new = not is_store(str(path))
+    if new and not os.access(there, os.W_OK | os.X_OK):
+        raise ConfigError(
+            f"The directory {path} cannot be used: {there} cannot be written to. "
+            "Choose another directory"
+        )
+
+    disk = shutil.disk_usage(there)
+    found.free_disk = disk.free
+    needs = found.estimate.disk if found.estimate else 0
+    free = f"{bytes_in_words(disk.free)} are free at {path}"
+    if disk.free < max(needs / 2, _ROOM if new else 0):
+        raise ConfigError(f"There is no room: {free}. Choose another directory")
+
+    if disk.free < needs:
+        found.warnings.append(f"The disk may fill up: {free}")

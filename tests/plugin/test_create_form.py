@@ -88,7 +88,11 @@ def test_what_the_run_refuses_is_marked_at_the_field(form, tab, path, given, par
     fine = parameter.default if parameter.default is not None else parameter.minimum
     inputs = form(**{**READY, "tab": tab, **given(fine)})
     assert not field(inputs, path).invalid
-    assert card(inputs)["severity"] == "success"
+    keywords = {k: v for k, v in given(fine).items() if k != "quantization"}
+    lacking = CollectionParameters.parse(**keywords).ignored_by_embedded()
+    told = card(inputs)
+    assert told["severity"] == ("warning" if lacking else "success")
+    assert ("ignored here" in told["description"]) == bool(lacking)
 
 
 def test_a_rule_between_two_fields_is_marked(form):
@@ -198,7 +202,7 @@ def test_a_server_is_asked_only_when_the_url_is_complete(form, monkeypatch):
     )
     shown = form(**READY, where="server", url="http://qdrant.exam")
     assert card(shown)["severity"] == "warning"
-    assert "http://qdrant.exam was not asked yet" in card(shown)["description"]
+    assert "Not connected to http://qdrant.exam yet" in card(shown)["description"]
     assert asked == []
 
 
