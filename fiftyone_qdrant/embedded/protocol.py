@@ -24,7 +24,7 @@ import uuid
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
-PROTOCOL = 1
+PROTOCOL = 2
 """Version of everything in this module; both ends must have the same."""
 
 Buffer: TypeAlias = "bytes | bytearray | memoryview"

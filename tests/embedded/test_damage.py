@@ -267,7 +267,7 @@ def opened(closed):
 
 
 def clear(collection):
-    collection.delete_payload_index("n")
+    collection.live.write(qe.UpdateOperation.delete_field_index("n"))
 
 
 def refuse(*_):

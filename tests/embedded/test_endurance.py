@@ -19,7 +19,7 @@ from qdrant_client.http import models
 from fiftyone_qdrant import errors
 from fiftyone_qdrant.embedded import EmbeddedClient, protocol
 from fiftyone_qdrant.embedded.client import launcher, writing
-from fiftyone_qdrant.embedded.owner import conversions, engine, live_shard, process
+from fiftyone_qdrant.embedded.owner import engine, live_shard, mapping, process
 from fiftyone_qdrant.embedded.owner.collection import Collection
 from fiftyone_qdrant.embedded.owner.live_shard import LiveShard
 from tests.embedded.test_owner import IDS, VECTORS, fill, wait_until
@@ -237,16 +237,16 @@ def test_a_running_owner_shortens_its_log(client):
 
 
 def test_few_sets_of_ids_are_kept(monkeypatch):
-    monkeypatch.setattr(conversions, "_ID_BYTES_KEPT", 1 << 16)
-    conversions._id_sets.clear()
+    monkeypatch.setattr(mapping, "_ID_BYTES_KEPT", 1 << 16)
+    mapping._id_sets.clear()
     for i in range(20):
         ids = np.arange(i, i + 3000, dtype=np.uint64).tobytes()
-        conversions._has_id(["i", 0], [memoryview(ids)])
-        assert 0 < len(conversions._id_sets) <= 4
-    before = list(conversions._id_sets)
+        mapping._has_id(["i", 0], [memoryview(ids)])
+        assert 0 < len(mapping._id_sets) <= 4
+    before = list(mapping._id_sets)
     large = np.arange(10_000, dtype=np.uint64).tobytes()
-    conversions._has_id(["i", 0], [memoryview(large)])
-    assert list(conversions._id_sets) == before
+    mapping._has_id(["i", 0], [memoryview(large)])
+    assert list(mapping._id_sets) == before
 
 
 def test_the_files_of_the_owner_are_put_back(client):

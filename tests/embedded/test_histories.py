@@ -76,7 +76,9 @@ class History:
 
     def index_payload(self):
         field = self.rng.choice(list(FIELDS)).item()
-        self.collection.create_payload_index(field, {"type": FIELDS[field]})
+        schema = getattr(qe.PayloadSchemaType, FIELDS[field].capitalize())
+        indexing = qe.UpdateOperation.create_field_index(field, schema)
+        self.collection.live.write(indexing)
 
     def flush(self):
         self.collection.live.flush()

@@ -134,22 +134,16 @@ def _unsupported(others: dict[str, Any]) -> set[str]:
     }
 
 
-def index_schema(given: Any) -> dict[str, Any]:
-    """Returns the schema of a payload index.
+def index_schema(given: Any) -> Any:
+    """Returns the schema of a payload index as a model.
 
     Args:
         given: a ``PayloadSchemaType``, its name, or one of the ``*IndexParams``
     """
-    if isinstance(given, models.PayloadSchemaType):
-        return {"type": given.value}
-
-    if isinstance(given, str):
-        try:
-            return {"type": models.PayloadSchemaType(given).value}
-        except ValueError as e:
-            raise errors.ConfigError(f"there is no payload index {given!r}") from e
-
     if given is None:
         raise errors.ConfigError("a payload index needs a field_schema")
 
-    return wire.dumped(given)
+    try:
+        return models.PayloadSchemaType(given) if isinstance(given, str) else given
+    except ValueError as e:
+        raise errors.ConfigError(f"there is no payload index {given!r}") from e

@@ -11,6 +11,7 @@ from qdrant_client.http import models
 from fiftyone_qdrant.embedded.client import create, results
 from fiftyone_qdrant.embedded.client.reading import PointReader
 from fiftyone_qdrant.embedded.client.session import check
+from fiftyone_qdrant.embedded.client.wire import Request
 from fiftyone_qdrant.embedded.client.writing import DONE, PointWriter
 
 
@@ -233,21 +234,7 @@ class EmbeddedClient(PointReader, PointWriter):
         request = {
             "collection": collection_name,
             "field": field_name,
-            "schema": create.index_schema(field_schema or field_type),
+            "schema": Request().put(create.index_schema(field_schema or field_type)),
         }
         self._write("index", request, timeout=timeout)
-        return DONE
-
-    def delete_payload_index(
-        self,
-        collection_name: str,
-        field_name: str,
-        wait: bool = True,
-        timeout: int | None = None,
-        **kwargs: Any,
-    ) -> models.UpdateResult:
-        """Drops the index of a payload field."""
-        check(kwargs, "ordering")
-        request = {"collection": collection_name, "field": field_name}
-        self._write("unindex", request, timeout=timeout)
         return DONE

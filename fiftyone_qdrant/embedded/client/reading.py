@@ -35,7 +35,7 @@ class PointReader(Caller):
             message = {
                 "collection": collection_name,
                 "ids": request.ids(ids[start : start + _POINTS_PER_MESSAGE]),
-                "with_payload": wire.payload_selector(with_payload),
+                "with_payload": request.put(with_payload),
                 "with_vectors": wire.vector_selector(with_vectors),
             }
             reply, out = self._call("retrieve", message, request.buffers, timeout)
@@ -72,14 +72,16 @@ class PointReader(Caller):
                 "collection": collection_name,
                 "limit": count,
                 "filter": request.filter(scroll_filter),
-                "with_payload": wire.payload_selector(with_payload),
+                "with_payload": request.put(with_payload),
                 "with_vectors": wire.vector_selector(with_vectors),
             }
             if following is not None:
                 message["offset"] = request.ids([following])
 
             if order_by is not None:
-                message["order_by"] = wire.order_by(order_by)
+                key = isinstance(order_by, str)
+                order = models.OrderBy(key=order_by) if key else order_by
+                message["order_by"] = request.put(order)
 
             reply, out = self._call("scroll", message, request.buffers, timeout)
             found.extend(results.records(reply, out))
@@ -184,7 +186,7 @@ class PointReader(Caller):
         request = wire.Request()
         message = {
             "collection": collection_name,
-            "queries": [request.query_request(r) for r in requests],
+            "queries": [request.query(r) for r in requests],
         }
         reply, out = self._call("query", message, request.buffers, timeout)
         make = models.QueryResponse.model_construct

@@ -7,15 +7,30 @@ import itertools
 import json
 import uuid
 from collections.abc import Iterable, Sequence, Sized
+from enum import Enum
 from typing import Any
 
 import numpy as np
+from pydantic import BaseModel
 from qdrant_client.http import models
 
 from fiftyone_qdrant import errors
 from fiftyone_qdrant.embedded import protocol
 
 Matrix = np.ndarray[Any, np.dtype[np.float32]]
+
+
+_EXAMPLES = {
+    "QueryRequest": ("query",),
+    "Prefetch": ("query",),
+    "NearestQuery": ("nearest",),
+    "RecommendInput": ("positive", "negative"),
+    "DiscoverInput": ("target",),
+    "ContextPair": ("positive", "negative"),
+    "RelevanceFeedbackInput": ("target",),
+    "FeedbackItem": ("example",),
+}
+"""Fields with vectors, or ids that stand for them."""
 
 
 class Request:
@@ -28,8 +43,8 @@ class Request:
         """Adds point ids."""
         try:
             kind, packed = protocol.pack_ids(ids)
-        except ValueError as exc:
-            raise errors.ConfigError(str(exc)) from exc
+        except ValueError as e:
+            raise errors.ConfigError(str(e)) from e
 
         return [kind, self._add(packed)]
 
@@ -37,7 +52,7 @@ class Request:
         """Adds vectors, which are not copied."""
         return self._add(np.ascontiguousarray(vectors).data.cast("B"))
 
-    def json(self, data: bytes) -> int:
+    def blob(self, data: bytes) -> int:
         """Adds what :func:`packed` returned."""
         return self._add(data)
 
@@ -45,140 +60,70 @@ class Request:
         self.buffers.append(buffer)
         return len(self.buffers) - 1
 
-    # -- filters --------------------------------------------------------------
+    # -- models ---------------------------------------------------------------
 
-    def filter(self, given: models.Filter | None) -> dict[str, Any] | None:
-        """Adds a filter."""
-        if given is None:
-            return None
+    def put(self, given: Any) -> Any:
+        """Adds models, as :mod:`fiftyone_qdrant.embedded.owner.mapping` reads them."""
+        if isinstance(given, BaseModel):
+            name = type(given).__name__
+            fields = {k: v for k, v in vars(given).items() if v is not None}
+            return {"": name} | {k: self._field(name, k, v) for k, v in fields.items()}
 
-        if not isinstance(given, models.Filter):
-            raise errors.ConfigError(
-                f"a filter is a models.Filter, not {type(given).__name__}"
-            )
+        if isinstance(given, Enum):
+            return {"": [type(given).__name__, given.value]}
 
-        wire: dict[str, Any] = {}
-        for name in ("must", "should", "must_not"):
-            clause = getattr(given, name)
-            if clause is not None:
-                several = clause if isinstance(clause, list) else [clause]
-                wire[name] = [self._condition(c) for c in several]
+        if isinstance(given, (list, tuple)):
+            return [self.put(item) for item in given]
 
-        if given.min_should is not None:
-            wire["min_should"] = {
-                "conditions": [self._condition(c) for c in given.min_should.conditions],
-                "min_count": given.min_should.min_count,
-            }
+        if given is None or isinstance(given, (str, int, float, dict)):
+            return given
 
-        return wire
+        return _plain_value(given)
 
-    def _condition(self, given: Any) -> dict[str, Any]:
-        if isinstance(given, models.HasIdCondition):
-            return {"has_id": self.ids(given.has_id)}
+    def _field(self, model: str, name: str, given: Any) -> Any:
+        if model == "HasIdCondition":
+            return self.ids(given)
 
-        if isinstance(given, models.Filter):
-            return self.filter(given) or {}
+        if name not in _EXAMPLES.get(model, ()):
+            return self.put(given)
 
-        if isinstance(given, models.NestedCondition):
-            nested = given.nested
-            return {"nested": {"key": nested.key, "filter": self.filter(nested.filter)}}
+        if model == "RecommendInput":
+            return [self._example(item) for item in given]
 
-        return dumped(given)
+        if name != "query":
+            return self._example(given)
 
-    # -- queries --------------------------------------------------------------
+        if isinstance(given, BaseModel) and type(given).__name__.endswith("Query"):
+            return self.put(given)
 
-    def query(self, given: Any) -> dict[str, Any] | None:
-        """Adds a query in any of the forms ``query_points`` takes."""
-        if given is None:
-            return None
-
-        if isinstance(given, models.NearestQuery):
-            wire: dict[str, Any] = {"nearest": self._example(given.nearest)}
-            if given.mmr is not None:
-                wire["mmr"] = dumped(given.mmr)
-
-            return wire
-
-        if isinstance(given, models.RecommendQuery):
-            spec = given.recommend
-            return {
-                "recommend": {
-                    "positive": [self._example(e) for e in spec.positive or []],
-                    "negative": [self._example(e) for e in spec.negative or []],
-                    "strategy": spec.strategy.value if spec.strategy else None,
-                }
-            }
-
-        if isinstance(given, models.DiscoverQuery):
-            return {
-                "discover": {
-                    "target": self._example(given.discover.target),
-                    "context": self._pairs(given.discover.context),
-                }
-            }
-
-        if isinstance(given, models.ContextQuery):
-            return {"context": self._pairs(given.context)}
-
-        if isinstance(given, models.OrderByQuery):
-            return {"order_by": order_by(given.order_by)}
-
-        if isinstance(given, models.SampleQuery):
-            return {"sample": given.sample.value}
-
-        return {"nearest": self._example(given)}
-
-    def _pairs(self, given: Any) -> list[dict[str, Any]]:
-        several = given if isinstance(given, list) else [given]
-        return [
-            {
-                "positive": self._example(pair.positive),
-                "negative": self._example(pair.negative),
-            }
-            for pair in several
-        ]
+        return {"": "NearestQuery", "nearest": self._example(given)}
 
     def _example(self, given: Any) -> dict[str, Any]:
         if isinstance(given, (int, str, uuid.UUID)):
-            return {"id": self.ids([given])}
+            return {"": "Example", "id": self.ids([given])}
 
         if isinstance(given, (list, tuple, np.ndarray)):
-            return {"v": self.matrix(query_vector(given))}
+            return {"": "Example", "vector": self.matrix(query_vector(given))}
 
         raise errors.UnsupportedByEngine(
             f"the embedded engine has no query by {type(given).__name__} here"
         )
 
-    def query_request(self, given: models.QueryRequest) -> dict[str, Any]:
-        """Adds a whole query."""
-        unsupported = {
-            name
-            for name in ("prefetch", "lookup_from", "shard_key")
-            if getattr(given, name) is not None
-        }
-        if given.using:
-            unsupported.add(f"using={given.using!r}")
+    def filter(self, given: models.Filter | None) -> dict[str, Any] | None:
+        """Adds a filter."""
+        if given is not None and not isinstance(given, models.Filter):
+            raise errors.ConfigError(
+                f"a filter is a models.Filter, not {type(given).__name__}"
+            )
 
-        refuse(unsupported, "query_points")
-        wire: dict[str, Any] = {
-            "query": self.query(given.query),
-            "limit": 10 if given.limit is None else given.limit,
-            "with_payload": payload_selector(given.with_payload),
-            "with_vector": vector_selector(given.with_vector),
-        }
-        if given.offset:
-            wire["offset"] = given.offset
-
-        if given.filter is not None:
-            wire["filter"] = self.filter(given.filter)
-
-        if given.params is not None:
-            wire["params"] = dumped(given.params)
-
-        if given.score_threshold is not None:
-            wire["score_threshold"] = given.score_threshold
-
+        wire: dict[str, Any] | None = self.put(given)
         return wire
+
+    def query(self, given: models.QueryRequest) -> dict[str, Any]:
+        """Adds a whole query."""
+        self.filter(given.filter)
+        wire: dict[str, Any] = self.put(given)
+        return {**wire, "with_vector": vector_selector(given.with_vector)}
 
 
 def dumped(model: Any) -> dict[str, Any]:
@@ -204,22 +149,6 @@ def refuse(names: Iterable[str], where: str) -> None:
         )
 
 
-def order_by(given: Any) -> dict[str, Any]:
-    """Returns an ``order_by``, which may be the name of the field alone."""
-    return {"key": given} if isinstance(given, str) else dumped(given)
-
-
-def payload_selector(given: Any) -> Any:
-    """Returns which payload is asked for."""
-    if given is None or isinstance(given, bool):
-        return bool(given)
-
-    if isinstance(given, (list, tuple)):
-        return {"include": list(given)}
-
-    return dumped(given)
-
-
 def vector_selector(given: Any) -> bool:
     """Returns whether vectors are asked for. There are no named ones."""
     if isinstance(given, (list, tuple)):
@@ -232,8 +161,8 @@ def query_vector(given: Any) -> Matrix:
     """Returns a query vector, checked."""
     try:
         vector = np.asarray(given, dtype=np.float32)
-    except (TypeError, ValueError) as exc:
-        raise errors.VectorError(f"the query is no vector: {exc}") from exc
+    except (TypeError, ValueError) as e:
+        raise errors.VectorError(f"the query is no vector: {e}") from e
 
     if vector.ndim != 1 or vector.size == 0:
         raise errors.VectorError(
@@ -255,11 +184,11 @@ def vector_matrix(given: Any, size: int, collection: str) -> Matrix:
 
     try:
         matrix = np.asarray(given, dtype=np.float32)
-    except (TypeError, ValueError) as exc:
+    except (TypeError, ValueError) as e:
         raise errors.VectorError(
             f"the vectors for collection '{collection}' are not all lists of "
-            f"{size} numbers: {exc}"
-        ) from exc
+            f"{size} numbers: {e}"
+        ) from e
 
     if matrix.size == 0 and matrix.ndim < 2:
         matrix = matrix.reshape(0, size)
@@ -298,8 +227,8 @@ def packed(value: Any) -> bytes:
     """Returns a payload, or a list of them, as JSON."""
     try:
         return json.dumps(value, default=_plain_value, allow_nan=False).encode()
-    except (TypeError, ValueError) as exc:
-        raise errors.ConfigError(f"a payload cannot be stored: {exc}") from exc
+    except (TypeError, ValueError) as e:
+        raise errors.ConfigError(f"a payload cannot be stored: {e}") from e
 
 
 def plain(value: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from qdrant_client.http import models
@@ -146,37 +146,7 @@ class PointWriter(Caller):
     ) -> models.UpdateResult:
         """Sets payload fields of points, and keeps their others."""
         check(kwargs, "ordering")
-        change = {"how": "set_payload", "payload": wire.plain(payload), "key": key}
-        self._on_points("payload", collection_name, points, change, timeout)
-        return DONE
-
-    def overwrite_payload(
-        self,
-        collection_name: str,
-        payload: dict[str, Any],
-        points: Any,
-        wait: bool = True,
-        timeout: int | None = None,
-        **kwargs: Any,
-    ) -> models.UpdateResult:
-        """Replaces the whole payload of points."""
-        check(kwargs, "ordering")
-        change = {"how": "overwrite_payload", "payload": wire.plain(payload)}
-        self._on_points("payload", collection_name, points, change, timeout)
-        return DONE
-
-    def delete_payload(
-        self,
-        collection_name: str,
-        keys: Sequence[str],
-        points: Any,
-        wait: bool = True,
-        timeout: int | None = None,
-        **kwargs: Any,
-    ) -> models.UpdateResult:
-        """Deletes payload fields of points."""
-        check(kwargs, "ordering")
-        change = {"how": "delete_payload", "keys": list(keys)}
+        change = {"payload": wire.plain(payload), "key": key}
         self._on_points("payload", collection_name, points, change, timeout)
         return DONE
 
@@ -227,7 +197,7 @@ def _requests(
         "dim": rows.shape[1],
     }
     if packed is not None:
-        message["payloads"] = request.json(packed)
+        message["payloads"] = request.blob(packed)
 
     return [(count, message, request)]
 

@@ -187,7 +187,7 @@ def _copy(collection: Collection, target: str) -> dict[str, Any]:
 
 
 def restore(
-    store: Store, source: str, names: list[str] | None, *, replace: bool
+    store: Store, source: str, names: list[str] | None, replace: bool
 ) -> list[dict[str, Any]]:
     """Takes collections from a backup: all are copied and opened before any changes.
 

@@ -14,15 +14,9 @@ from fiftyone_qdrant import errors
 from fiftyone_qdrant.embedded import protocol, sidecar
 from fiftyone_qdrant.embedded.files import tree_size, write_json
 from fiftyone_qdrant.embedded.owner import settings
-from fiftyone_qdrant.embedded.owner.conversions import (
-    Buffers,
-    filter_from_wire,
-    ids_from_wire,
-    order_by,
-    payload_selector,
-)
 from fiftyone_qdrant.embedded.owner.engine import damaged, engine_call
 from fiftyone_qdrant.embedded.owner.live_shard import LiveShard
+from fiftyone_qdrant.embedded.owner.mapping import Buffers, made, to_ids
 from fiftyone_qdrant.embedded.owner.queries import Planned, Planner
 
 SHARD = "shard"
@@ -157,7 +151,7 @@ class Collection:
                 f"not {message['dim']}"
             )
 
-        ids = ids_from_wire(message["ids"], buffers)
+        ids = to_ids(message["ids"], buffers)
         numbers = buffers[message["vectors"]].cast("f")
         where = message.get("payloads")
         payloads = None if where is None else json.loads(bytes(buffers[where]))
@@ -185,105 +179,85 @@ class Collection:
         """Deletes points by ids or by a filter."""
         self._on_points("delete_points", message, buffers)
 
-    def change_payload(self, message: protocol.Message, buffers: Buffers) -> None:
-        """Sets, overwrites or deletes payload of points."""
-        how = message["how"]
-        if how == "delete_payload":
-            self._on_points(how, message, buffers, message["keys"])
-        else:
-            self._on_points(
-                how, message, buffers, message["payload"], message.get("key")
-            )
+    def set_payload(self, message: protocol.Message, buffers: Buffers) -> None:
+        """Sets payload fields of points, by ids or by a filter."""
+        fields = message["payload"], message["key"]
+        self._on_points("set_payload", message, buffers, *fields)
 
     def _on_points(
         self, how: str, message: protocol.Message, buffers: Buffers, *args: Any
     ) -> None:
         with engine_call(self.name):
-            if message.get("ids") is not None:
-                who = ids_from_wire(message["ids"], buffers)
-                operation = getattr(qe.UpdateOperation, how)(who, *args)
+            if "ids" in message:
+                who = to_ids(message["ids"], buffers)
             else:
-                who = filter_from_wire(message["filter"], buffers)
-                operation = getattr(qe.UpdateOperation, f"{how}_by_filter")(who, *args)
+                who, how = made(message["filter"], buffers), f"{how}_by_filter"
+
+            operation = getattr(qe.UpdateOperation, how)(who, *args)
 
         self.live.write(operation)
 
-    def create_payload_index(self, field: str, schema: dict[str, Any]) -> None:
+    def create_payload_index(self, message: protocol.Message, buffers: Buffers) -> None:
         """Indexes a payload field."""
         with engine_call(self.name):
-            wanted = settings.payload_index(schema)
-            operation = qe.UpdateOperation.create_field_index(field, wanted)
+            schema = made(message["schema"], buffers)
+            operation = qe.UpdateOperation.create_field_index(message["field"], schema)
 
         self.live.write(operation)
 
-    def delete_payload_index(self, field: str) -> None:
-        """Drops the index of a payload field."""
-        self.live.write(qe.UpdateOperation.delete_field_index(field))
+    def flush(self) -> None:
+        """Makes all acknowledged writes survive a power failure."""
+        self.live.flush()
 
     # -- reading --------------------------------------------------------------
 
     def retrieve(self, message: protocol.Message, buffers: Buffers) -> Reply:
         """Returns the points of the given ids, in the order asked for."""
-        ids = ids_from_wire(message["ids"], buffers)
-        vectors = message["with_vectors"]
+        ids = to_ids(message["ids"], buffers)
+        payload, vectors = message["with_payload"], message["with_vectors"]
         with self.live.use() as shard:
-            found = shard.retrieve(
-                ids, payload_selector(message["with_payload"]), vectors
-            )
+            found = shard.retrieve(ids, made(payload, buffers), vectors)
 
-        return self._points(found, vectors=vectors, payload=message["with_payload"])
+        return self._points(found, vectors=vectors, payload=payload)
 
     def scroll(self, message: protocol.Message, buffers: Buffers) -> Reply:
         """Returns one page of points, and the id the next one starts with."""
-        offset = message.get("offset")
-        order = message.get("order_by")
+        offset, order = message.get("offset"), message.get("order_by")
+        payload, vectors = message["with_payload"], message["with_vectors"]
         with self.live.use() as shard:
-            found, following = shard.scroll(
-                qe.ScrollRequest(
-                    offset=ids_from_wire(offset, buffers)[0] if offset else None,
-                    limit=message["limit"],
-                    filter=filter_from_wire(message.get("filter"), buffers),
-                    with_payload=payload_selector(message["with_payload"]),
-                    with_vector=message["with_vectors"],
-                    order_by=order_by(order) if order else None,
-                )
+            request = qe.ScrollRequest(
+                offset=to_ids(offset, buffers)[0] if offset else None,
+                limit=message["limit"],
+                filter=made(message["filter"], buffers),
+                with_payload=made(payload, buffers),
+                with_vector=vectors,
+                order_by=made(order, buffers),
             )
+            found, following = shard.scroll(request)
 
         reply, out = self._points(
-            found,
-            vectors=message["with_vectors"],
-            payload=message["with_payload"],
-            ordered=bool(order),
+            found, vectors=vectors, payload=payload, ordered=bool(order)
         )
         if following is not None:
             reply["next"] = following if isinstance(following, int) else str(following)
 
         return reply, out
 
-    def count(self, message: protocol.Message, buffers: Buffers) -> int:
+    def count(self, message: protocol.Message, buffers: Buffers) -> Reply:
         """Counts points."""
         with self.live.use() as shard:
-            found: int = shard.count(
-                qe.CountRequest(
-                    exact=message["exact"],
-                    filter=filter_from_wire(message.get("filter"), buffers),
-                )
-            )
+            among = made(message["filter"], buffers)
+            found = shard.count(qe.CountRequest(message["exact"], among))
 
-        return found
+        return {"count": found}, []
 
-    def facet(self, message: protocol.Message, buffers: Buffers) -> list[list[Any]]:
+    def facet(self, message: protocol.Message, buffers: Buffers) -> Reply:
         """Counts the values of an indexed payload field."""
         with self.live.use() as shard:
-            found = shard.facet(
-                qe.FacetRequest(
-                    message["key"],
-                    limit=message["limit"],
-                    exact=message["exact"],
-                    filter=filter_from_wire(message.get("filter"), buffers),
-                )
-            )
-            return [[hit.value, hit.count] for hit in found.hits]
+            among = made(message["filter"], buffers)
+            parts = message["key"], message["limit"], message["exact"]
+            found = shard.facet(qe.FacetRequest(*parts, among))
+            return {"hits": [[hit.value, hit.count] for hit in found.hits]}, []
 
     def query(self, message: protocol.Message, buffers: Buffers) -> Reply:
         """Answers one or more queries, in order."""
@@ -350,7 +324,7 @@ class Collection:
         kind, packed = protocol.pack_ids([point.id for point in found])
         out: list[protocol.Buffer] = [packed]
         reply: protocol.Message = {"ids": [kind, first]}
-        if payload is not False:
+        if payload not in (None, False):
             reply["payloads"] = [point.payload for point in found]
 
         if scored:

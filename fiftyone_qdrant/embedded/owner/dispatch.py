@@ -15,6 +15,38 @@ from fiftyone_qdrant.embedded.protocol import LEAVING, Message
 
 Buffers = list[memoryview]
 
+_ON_STORE: dict[str, tuple[Any, tuple[str, ...], str | None]] = {
+    "names": (Store.names, (), "names"),
+    "exists": (Store.exists, ("collection",), "exists"),
+    "create": (Store.create, ("config",), None),
+    "drop": (Store.delete, ("collection",), "dropped"),
+    "back_up": (back_up, ("target", "names"), "collections"),
+    "restore": (restore, ("source", "names", "replace"), "collections"),
+}
+_ON_COLLECTION: dict[str, tuple[Any, tuple[str, ...], str | None]] = {
+    "describe": (Collection.describe, (), "vectors"),
+    "info": (Collection.info, (), "info"),
+    "disk": (Collection.disk_usage, (), "bytes"),
+    "settings": (Collection.update_settings, ("changes",), None),
+    "check": (check, (), "check"),
+    "flush": (Collection.flush, (), None),
+}
+"""What is called, with which parts of the request, and the reply's name for it."""
+
+_ON_POINTS: dict[str, Callable[[Collection, Message, Buffers], Reply | None]] = {
+    "count": Collection.count,
+    "facet": Collection.facet,
+    "retrieve": Collection.retrieve,
+    "scroll": Collection.scroll,
+    "query": Collection.query,
+    "delete": Collection.delete,
+    "upsert": Collection.upsert,
+    "payload": Collection.set_payload,
+    "index": Collection.create_payload_index,
+}
+_GROWING = ("upsert", "payload", "index")
+_SETTLING = ("flush", "settings")
+
 
 class Dispatcher:
     """Finds the method for a request and calls it.
@@ -34,48 +66,6 @@ class Dispatcher:
         self._closed = False
         self._running = 0
         self._state = threading.Condition()
-        self._on_store: dict[str, Callable[[Message], Message | None]] = {
-            "about": self._tell,
-            "leave": self._go,
-            "names": lambda m: {"names": store.names()},
-            "exists": lambda m: {"exists": store.exists(m["collection"])},
-            "create": lambda m: store.create(m["config"]),
-            "drop": lambda m: {"dropped": store.delete(m["collection"])},
-            "back_up": lambda m: {
-                "collections": back_up(store, m["target"], m["names"])
-            },
-            "restore": lambda m: {
-                "collections": restore(
-                    store, m["source"], m["names"], replace=m["replace"]
-                )
-            },
-        }
-        self._on_collection: dict[
-            str, Callable[[Collection, Message, Buffers], Message | None]
-        ] = {
-            "describe": lambda c, m, b: {"vectors": c.describe()},
-            "info": lambda c, m, b: {"info": c.info()},
-            "disk": lambda c, m, b: {"bytes": c.disk_usage()},
-            "settings": lambda c, m, b: c.update_settings(m["changes"]),
-            "check": lambda c, m, b: {"check": check(c)},
-            "flush": lambda c, m, b: c.live.flush(),
-            "count": lambda c, m, b: {"count": c.count(m, b)},
-            "facet": lambda c, m, b: {"hits": c.facet(m, b)},
-            "delete": lambda c, m, b: c.delete(m, b),
-            "unindex": lambda c, m, b: c.delete_payload_index(m["field"]),
-        }
-        self._growing: dict[
-            str, Callable[[Collection, Message, Buffers], Message | None]
-        ] = {
-            "upsert": lambda c, m, b: c.upsert(m, b),
-            "payload": lambda c, m, b: c.change_payload(m, b),
-            "index": lambda c, m, b: c.create_payload_index(m["field"], m["schema"]),
-        }
-        self._returning: dict[str, Callable[[Collection, Message, Buffers], Reply]] = {
-            "retrieve": Collection.retrieve,
-            "scroll": Collection.scroll,
-            "query": Collection.query,
-        }
 
     def __call__(self, message: Message, buffers: Buffers) -> Reply:
         """Handles one request."""
@@ -93,8 +83,15 @@ class Dispatcher:
                 self._state.notify_all()
 
     def _handle(self, op: str, message: Message, buffers: Buffers) -> Reply:
-        if op in self._on_store:
-            return self._on_store[op](message) or {}, []
+        if op == "about":
+            return {"about": {**self._about, "collections": self._store.names()}}, []
+
+        if op == "leave":
+            self._leave()
+            return {"about": self._about}, []
+
+        if op in _ON_STORE:
+            return _called(_ON_STORE[op], self._store, message)
 
         collection = self._store.get(message["collection"])
         try:
@@ -108,21 +105,20 @@ class Dispatcher:
     def _handle_in(
         self, collection: Collection, op: str, message: Message, buffers: Buffers
     ) -> Reply:
-        if op in self._returning:
-            return self._returning[op](collection, message, buffers)
-
-        if op in self._growing:
+        if op in _GROWING:
             self._store.check_space(sum(map(len, buffers)))
-            return self._growing[op](collection, message, buffers) or {}, []
 
-        if op in self._on_collection:
-            reply = self._on_collection[op](collection, message, buffers) or {}
-            if op in ("flush", "settings"):
-                self._store.index_if_due(collection.name)
+        if op in _ON_POINTS:
+            return _ON_POINTS[op](collection, message, buffers) or ({}, [])
 
-            return reply, []
+        if op not in _ON_COLLECTION:
+            raise errors.EngineError(f"the owner knows no request {op!r}")
 
-        raise errors.EngineError(f"the owner knows no request {op!r}")
+        reply = _called(_ON_COLLECTION[op], collection, message)
+        if op in _SETTLING:
+            self._store.index_if_due(collection.name)
+
+        return reply
 
     def close(self) -> None:
         """Takes no more requests, and waits for the running ones."""
@@ -130,9 +126,10 @@ class Dispatcher:
             self._closed = True
             self._state.wait_for(lambda: self._running == 0)
 
-    def _tell(self, message: Message) -> Message:
-        return {"about": {**self._about, "collections": self._store.names()}}
 
-    def _go(self, message: Message) -> Message:
-        self._leave()
-        return {"about": self._about}
+def _called(
+    row: tuple[Any, tuple[str, ...], str | None], target: Any, message: Message
+) -> Reply:
+    call, parts, name = row
+    found = call(target, *[message[part] for part in parts])
+    return {} if name is None else {name: found}, []

@@ -1,4 +1,4 @@
-"""From the wire's query dicts to the engine's queries.
+"""From the wire's query requests to the engine's.
 
 The engine searches by vectors only. Turning point ids into their vectors, leaving
 those points out of the results and averaging the examples of a recommendation are
@@ -7,24 +7,29 @@ done here, as Qdrant's server does them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-import numpy as np
 import qdrant_edge as qe
 
 from fiftyone_qdrant import errors
-from fiftyone_qdrant.embedded.owner.conversions import (
+from fiftyone_qdrant.embedded.owner.mapping import (
     Buffers,
-    filter_from_wire,
-    ids_from_wire,
-    order_by,
-    payload_selector,
-    search_params,
+    Stored,
+    as_list,
+    made,
+    refuse,
+    to_ids,
 )
 
-Lookup = Callable[[list[Any]], dict[Any, Any]]
-"""Returns the stored vectors of the given ids, by id."""
+Lookup = Callable[[list[Any]], Stored]
+"""Returns the stored vectors of the given ids."""
+
+Wire = dict[str, Any]
+
+_COMMON = {"", "query", "using", "filter", "params", "score_threshold", "prefetch"}
+_AVERAGE = {"": ["RecommendStrategy", "average_vector"]}
+_WHOLE = {"limit", "offset", "with_payload", "with_vector"}
 
 
 class Planned(NamedTuple):
@@ -61,151 +66,115 @@ class Planner:
         self._distance = distance
         self._quantized = quantized
 
-    def plan(self, wire: dict[str, Any]) -> Planned:
-        """Plans one query."""
-        limit = wire["limit"]
-        offset = wire.get("offset") or 0
-        query, mentioned = self._query(wire.get("query"), offset + limit)
-        clauses = wire.get("filter")
-        found = filter_from_wire(clauses, self._buffers)
-        filtered = found is not None
+    def plan(self, wire: Wire) -> Planned:
+        """Plans one query, a ``models.QueryRequest``."""
+        limit, offset = wire.get("limit", 10), wire.get("offset") or 0
+        parts, mentioned = self._parts(wire, offset + limit)
         drop: frozenset[Any] = frozenset()
-        reach = limit
-        if mentioned:
-            if filtered or not isinstance(query, qe.Query):
-                own = qe.Filter(must_not=[qe.HasIdCondition(set(mentioned))])
-                found = qe.Filter(must=[found, own]) if filtered else own
-            else:
-                # a filter would make the search a full scan: take more, and drop
-                drop = frozenset(mentioned)
-                reach = offset + limit + len(drop)
-
-        threshold = wire.get("score_threshold")
-        if threshold is not None and self._far_is_high(wire.get("query")):
-            raise errors.UnsupportedByEngine(
-                "the embedded engine takes no score_threshold with a recommend query "
-                f"in a collection with {self._distance} distance: leave it out"
-            )
+        if mentioned and "filter" not in parts and isinstance(parts["query"], qe.Query):
+            # a filter would make the search a full scan: take more, and drop
+            drop = frozenset(mentioned)
+        else:
+            _leave_out(parts, mentioned)
 
         request = qe.QueryRequest(
-            limit=reach,
+            limit=offset + limit + len(drop) if drop else limit,
             offset=0 if drop else offset,
-            query=query,
-            filter=found,
-            score_threshold=threshold,
-            params=search_params(
-                wire.get("params"), filtered=filtered, quantized=self._quantized
-            ),
-            with_payload=payload_selector(wire.get("with_payload", False)),
+            with_payload=made(wire.get("with_payload", False), self._buffers),
             with_vector=bool(wire.get("with_vector", False)),
+            **parts,
         )
         return Planned(request, drop, offset if drop else 0, limit)
 
-    def _far_is_high(self, query: dict[str, Any] | None) -> bool:
-        return (
-            query is not None
-            and query.get("recommend", {}).get("strategy")
-            in ("best_score", "sum_scores")
-            and self._distance in ("Euclid", "Manhattan")
-        )
+    def _prefetch(self, wire: Wire) -> Any:
+        limit = wire.get("limit", 10)
+        parts, mentioned = self._parts(wire, limit)
+        _leave_out(parts, mentioned)
+        return qe.Prefetch(limit=limit, **parts)
 
-    def _query(self, wire: dict[str, Any] | None, reach: int) -> tuple[Any, list[Any]]:
-        if wire is None:
-            return None, []
+    def _parts(self, wire: Wire, reach: int) -> tuple[Wire, list[Any]]:
+        """Returns what all queries may have, and the ids that are examples.
 
-        if "nearest" in wire:
-            return self._nearest(wire, reach)
-
-        if "recommend" in wire:
-            return self._recommend(wire["recommend"])
-
-        if "discover" in wire:
-            spec = wire["discover"]
-            refs = [spec["target"], *_flat(spec["context"])]
-            vectors, mentioned = self._vectors(refs)
-            target, *rest = vectors
-            query = qe.DiscoverQuery(target, _pairs(rest))
-            return qe.Query.Discover(query), mentioned
-
-        if "context" in wire:
-            vectors, mentioned = self._vectors(_flat(wire["context"]))
-            return qe.Query.Context(qe.ContextQuery(_pairs(vectors))), mentioned
-
-        if "order_by" in wire:
-            return order_by(wire["order_by"]), []
-
-        if "sample" in wire:
-            return qe.Sample.Random, []
-
-        raise errors.UnsupportedByEngine(
-            f"the embedded engine has no {'/'.join(wire)} query"
-        )
-
-    def _nearest(self, wire: dict[str, Any], reach: int) -> tuple[Any, list[Any]]:
-        (vector,), mentioned = self._vectors([wire["nearest"]])
-        mmr = wire.get("mmr")
-        if mmr is None:
-            return qe.Query.Nearest(vector), mentioned
-
-        diversity = mmr.get("diversity")
-        query = qe.Mmr(
-            vector,
-            1.0 - (0.5 if diversity is None else diversity),
-            mmr.get("candidates_limit") or reach,
-        )
-        return query, mentioned
-
-    def _recommend(self, wire: dict[str, Any]) -> tuple[Any, list[Any]]:
-        positive, negative = wire["positive"], wire["negative"]
-        strategy = wire.get("strategy") or "average_vector"
-        vectors, mentioned = self._vectors([*positive, *negative])
-        pos, neg = vectors[: len(positive)], vectors[len(positive) :]
-        if strategy == "average_vector":
-            if not pos:
-                raise errors.ConfigError(
-                    "a recommendation by average vector needs a positive example"
-                )
-
-            mean: Any = np.mean(np.asarray(pos, dtype=np.float32), axis=0)
-            if neg:
-                mean = 2 * mean - np.mean(np.asarray(neg, dtype=np.float32), axis=0)
-
-            return qe.Query.Nearest(mean), mentioned
-
-        if not pos and not neg:
-            raise errors.ConfigError("a recommendation needs an example")
-
-        query = qe.RecommendQuery(pos, neg)
-        if strategy == "best_score":
-            return qe.Query.RecommendBestScore(query), mentioned
-
-        return qe.Query.RecommendSumScores(query), mentioned
-
-    def _vectors(self, refs: list[dict[str, Any]]) -> tuple[list[Any], list[Any]]:
-        """Returns the vectors the references stand for, and the ids among them."""
-        wanted = [
-            ids_from_wire(ref["id"], self._buffers)[0] for ref in refs if "id" in ref
-        ]
-        stored = self._lookup(wanted) if wanted else {}
-        missing = [str(i) for i in wanted if i not in stored]
+        Args:
+            wire: the query
+            reach: how many hits are needed
+        """
+        refuse(wire[""], wire.keys() - _COMMON - _WHOLE)
+        query = wire.get("query")
+        mentioned = [to_ids(ref, self._buffers)[0] for ref in _ids(query)]
+        stored = self._lookup(mentioned) if mentioned else {}
+        missing = [str(i) for i in mentioned if i not in stored]
         if missing:
             raise errors.MissingIDs(
                 f"the collection does not hold point {', '.join(missing[:5])}"
             )
 
-        ids = iter(wanted)
-        vectors = [
-            stored[next(ids)] if "id" in ref else self._buffers[ref["v"]].cast("f")
-            for ref in refs
-        ]
-        return vectors, wanted
+        parts = {
+            "prefetches": [
+                self._prefetch(p) for p in as_list(wire.get("prefetch", []))
+            ],
+            "params": self._params(wire.get("params"), filtered="filter" in wire),
+        }
+        if query is not None:
+            parts["query"] = self._query(query, stored, wire.get("using"), reach)
+
+        if "filter" in wire:
+            parts["filter"] = made(wire["filter"], self._buffers)
+
+        if "score_threshold" in wire:
+            if self._far_is_high(query):
+                raise errors.UnsupportedByEngine(
+                    "the embedded engine takes no score_threshold with a recommend "
+                    f"query in a collection with {self._distance} distance: leave it "
+                    "out"
+                )
+
+            parts["score_threshold"] = wire["score_threshold"]
+
+        return parts, mentioned
+
+    def _params(self, wire: Wire | None, *, filtered: bool) -> Any:
+        """Returns the engine's search parameters.
+
+        The graph misses most hits of a selective filter, so such a search is exact
+        unless the caller explicitly said otherwise. With quantized vectors twice the
+        hits are taken and ranked anew by their full vectors, unless the caller said
+        otherwise.
+        """
+        wanted: Wire = {"": "SearchParams", "exact": filtered}
+        if self._quantized:
+            rescored = {"rescore": True, "oversampling": 2.0}
+            wanted["quantization"] = {"": "QuantizationSearchParams", **rescored}
+
+        return made({**wanted, **(wire or {})}, self._buffers)
+
+    def _far_is_high(self, query: Wire | None) -> bool:
+        return (
+            self._distance in ("Euclid", "Manhattan")
+            and query is not None
+            and query[""] == "RecommendQuery"
+            and query["recommend"].get("strategy", _AVERAGE) != _AVERAGE
+        )
+
+    def _query(self, wire: Wire, stored: Stored, using: str | None, reach: int) -> Any:
+        query = made(wire, self._buffers, stored)
+        return query(using, reach) if callable(query) else query
 
 
-def _flat(pairs: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [pair[side] for pair in pairs for side in ("positive", "negative")]
+def _ids(wire: Any) -> Iterator[Any]:
+    """Yields the references to all points that a query names as examples."""
+    if isinstance(wire, list):
+        for item in wire:
+            yield from _ids(item)
+    elif isinstance(wire, dict) and wire.get("") == "Example":
+        yield from [wire["id"]] if "id" in wire else []
+    elif isinstance(wire, dict):
+        yield from _ids(list(wire.values()))
 
 
-def _pairs(vectors: list[Any]) -> list[Any]:
-    return [
-        qe.ContextPair(vectors[i], vectors[i + 1]) for i in range(0, len(vectors), 2)
-    ]
+def _leave_out(parts: Wire, mentioned: list[Any]) -> None:
+    """Lets the filter of a query exclude the points that are its examples."""
+    if mentioned:
+        own = qe.Filter(must_not=[qe.HasIdCondition(set(mentioned))])
+        given = parts.get("filter")
+        parts["filter"] = own if given is None else qe.Filter(must=[given, own])

@@ -14,6 +14,7 @@ from typing import Any
 import qdrant_edge as qe
 
 from fiftyone_qdrant import errors
+from fiftyone_qdrant.embedded.owner.mapping import member
 
 EXACT_POINTS = 200_000
 """Up to how many points searches are quick enough without an index."""
@@ -36,12 +37,13 @@ def edge_config(config: dict[str, Any], *, indexed: bool) -> Any:
             The live shard of a collection that is searched exactly has none
     """
     vectors = config["vectors"]
+    datatype = vectors.get("datatype")
     parts: dict[str, Any] = {
         "vectors": qe.EdgeVectorParams(
             size=vectors["size"],
-            distance=getattr(qe.Distance, vectors["distance"]),
+            distance=member("Distance", vectors["distance"]),
             on_disk=vectors.get("on_disk"),
-            datatype=_datatype(vectors.get("datatype")),
+            datatype=datatype and member("VectorStorageDatatype", datatype),
         ),
         "on_disk_payload": config.get("on_disk_payload"),
         "max_search_threads": min(8, os.cpu_count() or 1),
@@ -158,15 +160,19 @@ def indexing_threshold(config: dict[str, Any]) -> int:
     return math.ceil(EXACT_POINTS * 4 * int(config["vectors"]["size"]) / 1024)
 
 
-def _datatype(name: str | None) -> Any:
-    if name is None:
-        return None
-
-    found = getattr(qe.VectorStorageDatatype, name.capitalize(), None)
-    if found is None:
-        raise errors.UnsupportedByEngine(f"the embedded engine has no datatype {name}")
-
-    return found
+_QUANTIZATIONS: dict[str, Any] = {
+    "scalar": qe.ScalarQuantizationConfig,
+    "product": qe.ProductQuantizationConfig,
+    "binary": qe.BinaryQuantizationConfig,
+    "turbo": qe.TurboQuantQuantizationConfig,
+}
+_ENUMS = {
+    "type": "ScalarType",
+    "compression": "CompressionRatio",
+    "encoding": "BinaryQuantizationEncoding",
+    "query_encoding": "BinaryQuantizationQueryEncoding",
+    "bits": "TurboQuantBitSize",
+}
 
 
 def quantization(wire: dict[str, Any] | None) -> Any:
@@ -175,70 +181,13 @@ def quantization(wire: dict[str, Any] | None) -> Any:
         return None
 
     ((kind, given),) = wire.items()
-    parts = {k: v for k, v in given.items() if v is not None}
-    if kind == "scalar":
-        parts["type"] = qe.ScalarType.Int8
-        return qe.ScalarQuantizationConfig(**parts)
-
-    if kind == "product":
-        parts["compression"] = getattr(
-            qe.CompressionRatio, parts["compression"].upper()
-        )
-        return qe.ProductQuantizationConfig(**parts)
-
-    if kind == "binary":
-        if "encoding" in parts:
-            parts["encoding"] = {
-                "one_bit": qe.BinaryQuantizationEncoding.OneBit,
-                "two_bits": qe.BinaryQuantizationEncoding.TwoBits,
-                "one_and_half_bits": qe.BinaryQuantizationEncoding.OneAndHalfBits,
-            }[parts["encoding"]]
-
-        if "query_encoding" in parts:
-            parts["query_encoding"] = {
-                "default": qe.BinaryQuantizationQueryEncoding.Default,
-                "binary": qe.BinaryQuantizationQueryEncoding.Binary,
-                "scalar4bits": qe.BinaryQuantizationQueryEncoding.Scalar4Bits,
-                "scalar8bits": qe.BinaryQuantizationQueryEncoding.Scalar8Bits,
-            }[parts["query_encoding"]]
-
-        return qe.BinaryQuantizationConfig(**parts)
-
-    if kind == "turbo":
-        if "bits" in parts:
-            parts["bits"] = getattr(
-                qe.TurboQuantBitSize,
-                "Bits" + str(parts["bits"]).removeprefix("bits").replace(".", "_"),
-            )
-
-        return qe.TurboQuantQuantizationConfig(**parts)
-
-    raise errors.UnsupportedByEngine(f"the embedded engine has no {kind} quantization")
-
-
-def payload_index(wire: dict[str, Any]) -> Any:
-    """Returns the engine's schema of a payload index.
-
-    Args:
-        wire: ``{"type": "keyword", ...parameters}``
-    """
-    parts = {k: v for k, v in wire.items() if v is not None}
-    kind = parts.pop("type")
-    if not parts:
-        return getattr(qe.PayloadSchemaType, kind.capitalize())
-
-    if "tokenizer" in parts:
-        parts["tokenizer"] = getattr(qe.TokenizerType, parts["tokenizer"].capitalize())
-
-    if "memory" in parts:
-        parts["memory"] = getattr(qe.Memory, parts["memory"].capitalize())
-
-    unsupported = {"stopwords", "stemmer", "scoring"} & set(parts)
-    if unsupported:
+    if kind not in _QUANTIZATIONS:
         raise errors.UnsupportedByEngine(
-            "the embedded engine takes no "
-            f"{', '.join(sorted(unsupported))} for a payload index here"
+            f"the embedded engine has no {kind} quantization"
         )
 
-    params = getattr(qe, f"{kind.capitalize()}IndexParams")
-    return params(**parts)
+    parts = {k: v for k, v in given.items() if v is not None}
+    for name in _ENUMS.keys() & parts.keys():
+        parts[name] = member(_ENUMS[name], parts[name])
+
+    return _QUANTIZATIONS[kind](**parts)

@@ -248,25 +248,6 @@ def test_set_payload_keeps_the_other_fields(qdrant):
     assert record.payload == {**PAYLOADS[0], "label": "z", "extra": 1}
 
 
-def test_overwrite_payload_replaces_all_fields(qdrant):
-    name = make(qdrant)
-
-    qdrant.overwrite_payload(name, payload={"only": 1}, points=[IDS[0]])
-
-    (record,) = qdrant.retrieve(name, ids=[IDS[0]])
-    assert record.payload == {"only": 1}
-
-
-def test_delete_payload_removes_fields(qdrant):
-    name = make(qdrant)
-
-    qdrant.delete_payload(name, keys=["label", "flag"], points=[IDS[0]])
-
-    (record,) = qdrant.retrieve(name, ids=[IDS[0]])
-    assert not {"label", "flag"} & set(record.payload)
-    assert record.payload["number"] == 0
-
-
 def test_points_without_payload_have_none_or_an_empty_one(qdrant):
     name = make(qdrant, filled=False)
 

@@ -336,3 +336,135 @@ def test_searching_by_an_unknown_id_is_an_error(qdrant):
         qdrant.query_points(
             read_only(qdrant), query="00000000-0000-0000-0000-000000000042"
         )
+
+
+def number_is(value):
+    match = models.MatchValue(value=value)
+    return models.FieldCondition(key="number", match=match)
+
+
+PREFETCHES = [
+    models.Prefetch(query=VECTORS[5].tolist(), limit=20),
+    models.Prefetch(
+        query=IDS[7], limit=20, filter=models.Filter(must_not=[number_is(5)])
+    ),
+]
+FORMULAS = {
+    "constant": 2.0,
+    "condition": number_is(5),
+    "sum": models.SumExpression(sum=["$score", 1.5, number_is(5)]),
+    "product": models.MultExpression(mult=[0.5, "$score"]),
+    "of a field": models.SumExpression(
+        sum=["$score", models.AbsExpression(abs=models.NegExpression(neg="score"))]
+    ),
+    "quotient": models.DivExpression(
+        div=models.DivParams(left="score", right=2.0, by_zero_default=1.0)
+    ),
+    "power": models.PowExpression(pow=models.PowParams(base="score", exponent=2.0)),
+    "distance": models.NegExpression(
+        neg=models.GeoDistance(
+            geo_distance=models.GeoDistanceParams(
+                origin=models.GeoPoint(lon=1.0, lat=9.0), to="place"
+            )
+        )
+    ),
+    "decay": models.GaussDecayExpression(
+        gauss_decay=models.DecayParamsExpression(x="score", target=1.0, scale=3.0)
+    ),
+    "time": models.ExpDecayExpression(
+        exp_decay=models.DecayParamsExpression(
+            x=models.DatetimeKeyExpression(datetime_key="when"),
+            target=models.DatetimeExpression(datetime="2024-01-09T00:00:00Z"),
+            scale=86_400.0,
+        )
+    ),
+}
+FUSIONS = {
+    "rrf": models.FusionQuery(fusion=models.Fusion.RRF),
+    "dbsf": models.FusionQuery(fusion=models.Fusion.DBSF),
+    "rrf with weights": models.RrfQuery(rrf=models.Rrf(k=3, weights=[2.0, 1.0])),
+    "a vector": VECTORS[9].tolist(),
+}
+
+
+@pytest.mark.parametrize("query", FUSIONS.values(), ids=FUSIONS)
+def test_several_searches_are_fused_to_the_same(both, query):
+    found, wanted = (
+        q.query_points(read_only(q), query, prefetch=PREFETCHES, limit=30).points
+        for q in both
+    )
+
+    scores = {p.id: p.score for p in wanted}  # those with the same are in any order
+    assert {p.id for p in found} == scores.keys()
+    np.testing.assert_allclose(
+        [p.score for p in found], [scores[p.id] for p in found], rtol=1e-4, atol=1e-6
+    )
+
+
+def test_a_single_search_within_another_narrows_it(both):
+    narrow = models.Prefetch(prefetch=PREFETCHES[0], query=IDS[3], limit=5)
+
+    found, wanted = (
+        q.query_points(read_only(q), IDS[9], prefetch=narrow).points for q in both
+    )
+
+    assert_same_hits(found, wanted)
+    assert len(found) == 5
+
+
+@pytest.mark.parametrize("formula", FORMULAS.values(), ids=FORMULAS)
+def test_a_formula_scores_the_same(both, formula):
+    query = models.FormulaQuery(formula=formula, defaults={"score": 0.0})
+
+    found, wanted = (
+        q.query_points(read_only(q), query, prefetch=PREFETCHES[:1], limit=20).points
+        for q in both
+    )
+
+    scores = {p.id: p.score for p in wanted}
+    assert {p.id for p in found} == scores.keys()
+    np.testing.assert_allclose(
+        [p.score for p in found], [scores[p.id] for p in found], rtol=1e-3
+    )
+
+
+def test_feedback_on_hits_ranks_the_same(both):
+    query = models.RelevanceFeedbackQuery(
+        relevance_feedback=models.RelevanceFeedbackInput(
+            target=VECTORS[5].tolist(),
+            feedback=[
+                models.FeedbackItem(example=IDS[1], score=0.9),
+                models.FeedbackItem(example=VECTORS[2].tolist(), score=0.1),
+            ],
+            strategy=models.NaiveFeedbackStrategy(
+                naive=models.NaiveFeedbackStrategyParams(a=1.0, b=1.0, c=1.0)
+            ),
+        )
+    )
+
+    found, wanted = (q.query_points(read_only(q), query, limit=20).points for q in both)
+
+    assert_same_hits(found, wanted)
+
+
+@pytest.mark.parametrize("clause", ["must", "should", "must_not"])
+def test_a_condition_may_stand_alone_in_its_clause(filled_both, clause):
+    wanted = models.Filter(**{clause: CONDITIONS["any"]})
+
+    one, other = (q.count(n, count_filter=wanted).count for q, n in filled_both)
+
+    assert one == other > 0
+
+
+def test_a_facet_counts_the_same(filled_both):
+    among = models.Filter(must=[CONDITIONS["range"]])
+    for q, name in filled_both:
+        q.create_payload_index(name, "label", models.PayloadSchemaType.KEYWORD)
+
+    one, other = (
+        {h.value: h.count for h in q.facet(n, "label", among, exact=True).hits}
+        for q, n in filled_both
+    )
+
+    assert one == other
+    assert sum(one.values()) == 75
