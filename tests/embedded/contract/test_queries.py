@@ -390,7 +390,7 @@ FUSIONS = {
 @pytest.mark.parametrize("query", FUSIONS.values(), ids=FUSIONS)
 def test_several_searches_are_fused_to_the_same(both, query):
     found, wanted = (
-        q.query_points(read_only(q), query, prefetch=PREFETCHES, limit=30).points
+        q.query_points(read_only(q), query, prefetch=PREFETCHES, limit=40).points
         for q in both
     )
 
