@@ -15,13 +15,11 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterator, Sequence
-from numbers import Real
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from fiftyone_qdrant.errors import ConfigError
 from fiftyone_qdrant.index.contents import Contents
 from fiftyone_qdrant.points import (
     Matrix,
@@ -332,16 +330,6 @@ def _alike(a: Matrix, b: Matrix) -> bool:
     return bool(
         lengths.max() <= _ALIKE * lengths.min() and not needs_float64(lengths, metric)
     )
-
-
-def check_limits(thresh: float | None, fraction: float | None) -> None:
-    """Raises :class:`ConfigError` unless these say what duplicates are."""
-    given = [v for v in (thresh, fraction) if v is not None]
-    if not given or any(not isinstance(v, Real) or math.isnan(v) for v in given):
-        raise ConfigError(
-            "find_duplicates() needs thresh=, the largest distance of duplicates, or "
-            f"fraction=, from 0 to 1, as numbers; not {thresh!r} and {fraction!r}"
-        )
 
 
 def _rank(number: float) -> int:

@@ -9,7 +9,6 @@ from typing import Any
 
 import fiftyone.brain.internal.core.utils as fbu
 import numpy as np
-from fiftyone.brain.similarity import DuplicatesMixin
 
 from fiftyone_qdrant import points
 from fiftyone_qdrant.errors import (
@@ -19,9 +18,9 @@ from fiftyone_qdrant.errors import (
     MissingIDs,
     VectorError,
 )
-from fiftyone_qdrant.index.all_pairs import AllPairs, check_limits
 from fiftyone_qdrant.index.contents import to_list
 from fiftyone_qdrant.index.distance_field import DistanceField, check_field_name
+from fiftyone_qdrant.index.duplicates import DuplicateIndex
 from fiftyone_qdrant.index.embeddings import EmbeddingIndex
 from fiftyone_qdrant.points import Matrix
 from fiftyone_qdrant.search import images
@@ -32,7 +31,7 @@ from fiftyone_qdrant.search.restriction import Restriction
 from fiftyone_qdrant.search.search import Search
 
 
-class NeighborIndex(EmbeddingIndex, DuplicatesMixin):
+class NeighborIndex(EmbeddingIndex, DuplicateIndex):
     """An index that answers queries, on one that holds embeddings."""
 
     def search(
@@ -257,73 +256,6 @@ class NeighborIndex(EmbeddingIndex, DuplicatesMixin):
 
         labels = ids if self._patches else None
         return (samples, labels, dists) if return_dists else (samples, labels)
-
-    def _radius_neighbors(
-        self, query: Any = None, thresh: float | None = None, return_dists: bool = False
-    ) -> Any:
-        """See :class:`fiftyone.brain.similarity.DuplicatesMixin`.
-
-        Only for all points at once, as finding duplicates asks.
-        """
-        if query is not None or thresh is None:
-            raise ConfigError("Give thresh, and no query: all points are compared")
-
-        rows, distances = self._all_pairs().within(thresh)
-        return (rows, distances) if return_dists else rows
-
-    def find_duplicates(
-        self, thresh: float | None = None, fraction: float | None = None
-    ) -> None:
-        """See :class:`fiftyone.brain.similarity.DuplicatesMixin`."""
-        check_limits(thresh, fraction)
-        self.reload()  # others may have added or removed points
-        super().find_duplicates(thresh=thresh, fraction=fraction)
-
-    def find_unique(self, count: int) -> None:
-        """See :class:`fiftyone.brain.similarity.DuplicatesMixin`."""
-        self.reload()
-        super().find_unique(count)
-
-    def duplicates_view(
-        self,
-        type_field: str | None = None,
-        id_field: str | None = None,
-        dist_field: str | None = None,
-        sort_by: str = "distance",
-        reverse: bool = False,
-    ) -> Any:
-        """See :class:`fiftyone.brain.similarity.DuplicatesMixin`.
-
-        Raises:
-            ConfigError: if a field's name is none that FiftyOne could read again
-        """
-        for name in (type_field, id_field, dist_field):
-            if name is not None:
-                check_field_name(name)
-
-        return super().duplicates_view(
-            type_field, id_field, dist_field, sort_by, reverse
-        )
-
-    def _remove_duplicates_count(
-        self, num_keep: int, ids: Any, init_thresh: float | None = None
-    ) -> tuple[Any, float | None]:
-        """The mixin's search for a threshold, with an end for distances of any size."""
-        if not 0 < num_keep < len(ids):
-            return (set(ids) if num_keep > 0 else set()), None
-
-        keep, thresh = self._all_pairs().unique_of(num_keep, init_thresh or 1.0)
-        return list(np.asarray(ids)[keep]), thresh
-
-    def _remove_duplicates_thresh(self, thresh: float, ids: Any) -> list[str]:
-        """The mixin's greedy choice, without holding all pairs in memory."""
-        return list(np.asarray(ids)[self._all_pairs().unique(thresh)])
-
-    def _all_pairs(self) -> AllPairs:
-        ids = self.current_label_ids if self._patches else self.current_sample_ids
-        self._collection.forget()
-        schema = self._collection.schema()
-        return AllPairs(self._contents, ids, schema.size, schema.metric)
 
     def _apply_view(self) -> None:
         """Finds the points of the current view, in its order.

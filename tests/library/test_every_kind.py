@@ -129,7 +129,27 @@ def test_it_is_counted_and_in_step(indexed):
         drift = find_drift(index, samples)
         assert (drift.missing, drift.orphans, drift.changed) == ([], [], [])
 
-    assert len(index.find_unique(2) or index.unique_ids) == 2
+
+def test_its_unique_points_and_its_duplicates_are_shown(indexed):
+    index = index_of(indexed)
+    index.find_duplicates(fraction=0.5)
+    listed = index.neighbors_map
+    duplicates = [i for near in listed.values() for i, _ in near]
+    assert sorted(duplicates) == sorted(index.duplicate_ids)
+    assert {*duplicates, *index.unique_ids} == set(indexed.vectors)
+    for i, near in listed.items():
+        for duplicate, _ in near:
+            assert indexed.nearest(duplicate, 1, index.unique_ids) == [i]
+
+    if indexed.view.__qualname__.startswith("single_labels"):
+        return  # FiftyOne makes no patches of a field of single labels
+
+    assert shown(indexed, index.unique_view()) == set(index.unique_ids)
+    view = index.duplicates_view(dist_field="far")
+    assert shown(indexed, view) == {*duplicates, *listed}
+    index.find_unique(2)
+    assert shown(indexed, index.unique_view()) == set(index.unique_ids)
+    assert len(index.unique_ids) == 2
 
 
 def test_drift_is_seen_and_mended(indexed, rng):

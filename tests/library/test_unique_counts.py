@@ -111,3 +111,14 @@ def test_an_index_of_long_vectors_tells_its_unique_samples(make_index, samples):
     for arguments in ((), (np.nan,), (None, np.nan), ("much",), (None, "half")):
         with pytest.raises(ConfigError, match=r"thresh=.*fraction="):
             index.find_duplicates(*arguments)
+
+
+@ONE_ENGINE
+def test_one_point_has_no_duplicates_and_no_distances(make_index, samples):
+    only = samples.limit(1)
+    index = make_index(only, embeddings=np.ones((1, SIZE)))
+    index.find_duplicates(thresh=1)
+    view = index.duplicates_view(type_field="type", id_field="near", dist_field="far")
+    assert len(view) == 0
+    with pytest.raises(ConfigError, match="no distances to plot"):
+        index.plot_distances()
