@@ -3,14 +3,22 @@
 from collections.abc import Sequence
 from typing import Any
 
+import fiftyone.operators.types as types
 from fiftyone.core.collections import SampleCollection
 from fiftyone.operators.executor import ExecutionResult
 
+from fiftyone_qdrant.errors import QdrantPluginError
 from fiftyone_qdrant.ingest.ingest import add_samples
+from fiftyone_qdrant.ingest.sources import why_not_embed
+from fiftyone_qdrant.ingest.sync import recent_drift
+from fiftyone_qdrant.similarity import QdrantSimilarityIndex
+from fiftyone_qdrant.status import coverage
+from fiftyone_qdrant.status.indexes import load_impatient
 
-from .forms import brain_key_input
+from .forms import brain_key_input, message
 from .qdrant_operator import QdrantOperator, chosen_index, progress
-from .targets import target_inputs, target_samples
+from .reopening import is_shown
+from .targets import FEW, is_selection, selection, target_inputs, target_samples
 
 
 class AddSelectedToIndex(QdrantOperator):
@@ -30,13 +38,16 @@ class AddSelectedToIndex(QdrantOperator):
 
     def form(self, ctx: Any, inputs: Any) -> None:
         key = brain_key_input(ctx, inputs)
-        target_inputs(ctx, inputs, key)
+        index = None if key is None else load_impatient(ctx.dataset, key)
+        target_inputs(ctx, inputs, index)
         inputs.bool(
             "skip_existing",
-            default=False,
+            default=not is_selection(ctx),
             label="Only what is missing",
             description="Leave what the index has as it is, rather than embed it again",
         )
+        if index is not None and is_shown(ctx):
+            _obstacle_input(ctx, inputs, index)
 
     def run(self, ctx: Any) -> dict[str, Any]:
         index = chosen_index(ctx)
@@ -82,3 +93,36 @@ class AddSelectedToIndex(QdrantOperator):
             "confirm": confirm,
         }
         return self._run(samples, params, delegate, selected, labels)
+
+
+def _obstacle_input(ctx: Any, inputs: Any, index: QdrantSimilarityIndex) -> None:
+    """Says why nothing can be added, if a look tells."""
+    try:
+        reason = why_not_embed(index) or _gone(ctx, index)
+        if reason is not None:
+            message(inputs, "obstacle", reason, stops=True)
+        elif ctx.params.get("skip_existing") and _is_in(ctx, index):
+            words = "All of it is in the index already"
+            hint = "Untick 'Only what is missing' to embed it again"
+            message(inputs, "obstacle", words, [hint], stops=True)
+    except QdrantPluginError as e:
+        inputs.view("obstacle", types.Error(label=str(e)))
+
+
+def _gone(ctx: Any, index: QdrantSimilarityIndex) -> str | None:
+    if not is_selection(ctx):
+        return None
+
+    ids = selection(ctx, index)
+    gone = len(ids) - len(index.held.still_there(ids))
+    return f"{gone:,} of the selected are no longer in the dataset" if gone else None
+
+
+def _is_in(ctx: Any, index: QdrantSimilarityIndex) -> bool:
+    if not is_selection(ctx):
+        samples = ctx.target_view()
+        small = max(index.held.number(samples), index.total_index_size) <= FEW
+        return small and not recent_drift(index, samples, vectors=False).missing
+
+    ids = selection(ctx, index)
+    return bool(ids) and coverage.of_ids(index, ids) == len(ids)

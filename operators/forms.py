@@ -53,6 +53,26 @@ def selection_notice(ctx, inputs):
     mark_invalid(inputs, "selection", words)
 
 
+def message(inputs, name, words, notes=(), stops=False):
+    """Says something in a form.
+
+    Args:
+        inputs: the form
+        name: the name of the field that holds it
+        words: what it says
+        notes (()): more of it; what is empty is left out
+        stops (False): whether the form cannot be sent because of it
+    """
+    about = ". ".join(note.rstrip(".") for note in notes if note)
+    view = (types.Warning if stops else types.Notice)(label=words, description=about)
+    if not stops:
+        inputs.view(name, view)
+        return
+
+    inputs.str(name, view=view)
+    mark_invalid(inputs, name, words)
+
+
 def mark_invalid(inputs, name, message):
     """Marks a field as wrong: the form shows why and cannot be submitted."""
     field = inputs.get_property(name)

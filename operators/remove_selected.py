@@ -7,9 +7,10 @@ import fiftyone.operators.types as types
 from fiftyone.core.collections import SampleCollection
 from fiftyone.operators.executor import ExecutionResult
 
-from fiftyone_qdrant import load_index
 from fiftyone_qdrant.errors import CollectionShared, QdrantPluginError
 from fiftyone_qdrant.ingest.removal import remove
+from fiftyone_qdrant.similarity import QdrantSimilarityIndex
+from fiftyone_qdrant.status.indexes import load_impatient
 
 from .forms import brain_key_input, mark_invalid
 from .qdrant_operator import QdrantOperator, chosen_index
@@ -32,9 +33,10 @@ class RemoveSelected(QdrantOperator):
 
     def form(self, ctx: Any, inputs: Any) -> None:
         key = brain_key_input(ctx, inputs)
-        target_inputs(ctx, inputs, key)
-        if key is not None:
-            _shared_input(ctx, inputs, key)
+        index = None if key is None else load_impatient(ctx.dataset, key)
+        target_inputs(ctx, inputs, index, indexed=True)
+        if index is not None:
+            _shared_input(ctx, inputs, index)
 
     def run(self, ctx: Any) -> dict[str, Any]:
         index = chosen_index(ctx)
@@ -76,10 +78,10 @@ class RemoveSelected(QdrantOperator):
         return self._run(samples, params, delegate, selected, labels)
 
 
-def _shared_input(ctx, inputs, key):
+def _shared_input(ctx: Any, inputs: Any, index: QdrantSimilarityIndex) -> None:
     """Asks once more where the vectors are another dataset's, too."""
     try:
-        load_index(ctx.dataset, key).check_removable()
+        index.check_removable()
     except CollectionShared as e:
         inputs.bool(
             "force",

@@ -22,6 +22,11 @@ _PATIENCE = 5.0  # seconds for the App to ask what the result looks like
 _ends: dict[str, threading.Event] = {}
 
 
+def is_shown(ctx: Any) -> bool:
+    """Whether a person will see the form: else it need not say what it leads to."""
+    return ctx.prompt_id is not None
+
+
 def show_problem(ctx: Any, inputs: Any) -> None:
     """Says on top of a form why it was opened again, if it was."""
     problem = ctx.params.get(_PROBLEM)
@@ -36,7 +41,7 @@ def name_form(ctx: Any, inputs: Any) -> None:
     FiftyOne says so when it asks for the form, and not when it executes; its own
     hidden fields send nothing.
     """
-    if ctx.prompt_id is not None:
+    if is_shown(ctx):
         unseen = {"container": {"sx": {"display": "none"}}}
         view = types.TextFieldView(componentsProps=unseen)
         inputs.str(_PROMPT, default=ctx.prompt_id, view=view)

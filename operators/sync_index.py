@@ -6,11 +6,16 @@ import fiftyone.operators.types as types
 from fiftyone.core.collections import SampleCollection
 from fiftyone.operators.executor import ExecutionResult
 
-from fiftyone_qdrant import find_drift, load_index, sync
+from fiftyone_qdrant import load_index, sync
 from fiftyone_qdrant.errors import QdrantPluginError
+from fiftyone_qdrant.ingest.sources import why_not_embed
+from fiftyone_qdrant.ingest.sync import Drift, recent_drift
+from fiftyone_qdrant.similarity import QdrantSimilarityIndex
 
-from .forms import brain_key_input, mark_invalid
+from .forms import brain_key_input, message
 from .qdrant_operator import QdrantOperator, chosen_index, progress
+from .reopening import is_shown
+from .targets import FEW
 
 _CHANGED_MEDIA = (
     "A model makes these embeddings, so pictures that changed in place go unnoticed: "
@@ -35,34 +40,20 @@ class SyncIndex(QdrantOperator):
     )
 
     def form(self, ctx: Any, inputs: Any) -> None:
-        samples = ctx.target_view()
         key = brain_key_input(ctx, inputs)
         if key is None:
             return
 
         try:
             index = load_index(ctx.dataset, key)
-            drift = find_drift(index, samples)
+            _plan_inputs(ctx, inputs, index)
         except QdrantPluginError as e:
             inputs.view("failure", types.Error(label=str(e)))
-            return
-
-        if drift.obstacle is not None:
-            warning = types.Warning(label=drift.summary, description=drift.obstacle)
-            inputs.str("drift", view=warning)
-            if not ctx.params.get("dry_run"):
-                mark_invalid(inputs, "drift", drift.obstacle)
-
-            return
-
-        about = "" if drift.compared or not index.config.model else _CHANGED_MEDIA
-        notice = types.Notice(label=drift.summary, description=about)
-        inputs.view("drift", notice)
 
     def run(self, ctx: Any) -> dict[str, Any]:
         index = chosen_index(ctx)
         samples = ctx.target_view()
-        drift = find_drift(index, samples)
+        drift = recent_drift(index, samples, bool(ctx.params.get("compare", True)))
         done = {
             "missing": len(drift.missing),
             "orphans": len(drift.orphans),
@@ -86,6 +77,7 @@ class SyncIndex(QdrantOperator):
         brain_key: str,
         dry_run: bool = False,
         delegate: bool = False,
+        compare: bool = True,
     ) -> ExecutionResult:
         """Brings an index in step with a dataset.
 
@@ -94,11 +86,82 @@ class SyncIndex(QdrantOperator):
             brain_key: the index
             dry_run (False): only say what drifted
             delegate (False): run it in a delegated worker
+            compare (True): whether to compare the embeddings as well; else only what
+                is missing, or no longer there, is found
 
         Returns:
             a :class:`fiftyone.operators.executor.ExecutionResult` with the numbers
             of missing, orphan and changed points, and of those added, updated and
             removed
         """
-        params = {"brain_key": brain_key, "dry_run": dry_run}
+        params = {"brain_key": brain_key, "dry_run": dry_run, "compare": compare}
         return self._run(samples, params, delegate)
+
+
+def _plan_inputs(ctx: Any, inputs: Any, index: QdrantSimilarityIndex) -> None:
+    """Says what would be done, as far as that takes no reading, or was asked for."""
+    samples, points = ctx.target_view(), index.total_index_size
+    from_field = bool(index.config.embeddings_field)
+    compares = bool(ctx.params.get("compare", False)) and from_field
+    wanted = index.held.number(samples)
+    small = max(wanted, points) <= FEW
+    if is_shown(ctx):
+        looks = small or compares or bool(ctx.params.get("look"))
+        drift = recent_drift(index, samples, compares) if looks else None
+        words, notes, stops = _plan(index, drift, wanted - points)
+        if index.config.model and not from_field:
+            notes.append(_CHANGED_MEDIA)
+
+        message(inputs, "drift", words, notes, stops)
+
+    if not small:
+        inputs.bool(
+            "look",
+            default=False,
+            label="Compare all ids now",
+            description="To see here what would be done; this may take a minute",
+        )
+
+    if from_field:
+        inputs.bool(
+            "compare",
+            default=False,
+            label=f"Also compare the {points:,} embeddings (slower)",
+            description="To write those again that changed in the dataset",
+        )
+
+
+def _plan(
+    index: QdrantSimilarityIndex, drift: Drift | None, surplus: int
+) -> tuple[str, list[str | None], bool]:
+    """Returns what would be done, more words on that, and whether it cannot be.
+
+    Args:
+        index: the index
+        drift: how it differs from the dataset, if that is known
+        surplus: how many more the dataset has
+    """
+    if drift is None:
+        reason = why_not_embed(index) if surplus > 0 else None
+        words = "Sync finds out which are missing, and which the dataset no longer has"
+        if surplus:
+            more = "more" if surplus > 0 else "fewer"
+            words = f"The dataset has {abs(surplus):,} {more} than the index"
+
+        return words, [reason], reason is not None
+
+    tasks = (
+        ("add", drift.missing, str(index.held)),
+        ("remove", drift.orphans, "that the dataset no longer has"),
+        ("update", drift.changed, "whose embeddings changed"),
+        ("repair", drift.behind, "that are not the same on all replicas"),
+    )
+    listed = [f"{verb} {len(ids):,} {what}" for verb, ids, what in tasks if ids]
+    left = drift.shared and f"Points of others in the collection stay: {drift.shared}"
+    if listed:
+        obstacle = drift.obstacle
+        return f"Will {', '.join(listed)}", [obstacle, left], obstacle is not None
+
+    not_compared = index.config.embeddings_field and not drift.compared
+    about = "Their embeddings were not compared" if not_compared else None
+    return "Up to date: nothing to add or remove", [about, left], True

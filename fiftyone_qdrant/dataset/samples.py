@@ -69,6 +69,25 @@ class Held(Terms):
 
         return set(map(str, documents.distinct(path, query))).intersection(ids)
 
+    def state(self, samples: Any) -> str | None:
+        """Returns what is something else once samples, or which they are, changed.
+
+        Args:
+            samples: the dataset or a view
+
+        Returns:
+            ``None`` if nothing tells, as of frames and clips
+        """
+        if self.home._is_frames or self.home._is_clips or samples._is_generated:
+            return None
+
+        dataset = self.home._root_dataset
+        dataset.reload()  # or it does not know what others deleted
+        newest = dataset._max("last_modified_at")
+        stages = None if isinstance(samples, fod.Dataset) else samples._serialize()
+        known = (dataset._doc.id, newest, dataset.last_deletion_at, stages)
+        return str((*known, samples.group_slice))
+
     @property
     def _documents(self) -> tuple[Any, str]:
         """Where MongoDB has them, and at which path of a document their ids."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +25,11 @@ from fiftyone_qdrant.similarity import QdrantSimilarityIndex
 from fiftyone_qdrant.status import coverage
 
 _BATCH = 2048
+_RECENT = 60.0  # seconds
+
+
+_comparing = threading.Lock()
+_recent: tuple[tuple[Any, ...], float, Drift] | None = None
 
 
 @dataclass(frozen=True)
@@ -69,7 +76,9 @@ class Drift:
         return text
 
 
-def find_drift(index: QdrantSimilarityIndex, samples: Any) -> Drift:
+def find_drift(
+    index: QdrantSimilarityIndex, samples: Any, vectors: bool = True
+) -> Drift:
     """Compares an index with its dataset; changes nothing.
 
     Args:
@@ -78,6 +87,7 @@ def find_drift(index: QdrantSimilarityIndex, samples: Any) -> Drift:
             clips, their videos mean these as they are now. Orphans are what the whole
             dataset no longer has, whatever the view, if the collection is its alone.
             Of groups, the active slice should be, unless the view has others
+        vectors (True): whether to compare the embeddings as well, which reads all
 
     Raises:
         ConfigError: if the view is of something else than the index holds
@@ -91,7 +101,7 @@ def find_drift(index: QdrantSimilarityIndex, samples: Any) -> Drift:
     wanted = held.among(existing, found)
     missing = [i for i in wanted if i not in indexed]
     behind = _behind(index, wanted, indexed)
-    from_field = index.config.embeddings_field is not None
+    from_field = vectors and index.config.embeddings_field is not None
     changed: list[str] = []
     obstacle = why_not_embed(index)
     if from_field and obstacle is None:
@@ -107,6 +117,30 @@ def find_drift(index: QdrantSimilarityIndex, samples: Any) -> Drift:
         behind=behind,
         obstacle=obstacle if missing or behind else None,
     )
+
+
+def recent_drift(
+    index: QdrantSimilarityIndex, samples: Any, vectors: bool = True
+) -> Drift:
+    """Returns the same, compared once for those who ask again within a minute.
+
+    Nothing must have changed meanwhile, as far as samples tell when they were written;
+    frames and clips do not.
+    """
+    global _recent
+    with _comparing:
+        state = index.held.state(samples)
+        points = index.total_index_size
+        asked = (state, index.key, index.config.collection_name, points, vectors)
+        now = time.monotonic()
+        if _recent is not None and _recent[0] == asked and now < _recent[1]:
+            return _recent[2]
+
+        drift = find_drift(index, samples, vectors)
+        if state is not None:
+            _recent = (asked, time.monotonic() + _RECENT, drift)
+
+        return drift
 
 
 def sync(

@@ -114,8 +114,8 @@ def test_with_nothing_selected_the_whole_dataset_must_be_confirmed(app, dataset)
     index = index_of(dataset, dataset[:20])
     app.open_dataset(dataset.name)
     form = app.run_operator("Remove Selected")
-    form.expect_refused(f"This means the whole dataset: {COUNT} samples")
-    form.tick("The whole dataset")
+    form.expect_refused("Tick this, or select samples first")
+    form.tick(f"All {COUNT} samples (nothing is selected)")
     form.execute()
     assert form.result("Removed from the index")["Removed points"] == "20"
     assert index.total_index_size == 0

@@ -37,6 +37,13 @@ def delegate(name: str, dataset: Any, **params: Any) -> Any:
     return queued.result["id"]
 
 
+def form_of(name: str, dataset: Any, selected: Any = (), **params: Any) -> Any:
+    """Returns the fields of an operator's form as the App shows it, by name."""
+    asked = {"dataset_name": dataset.name, "selected": list(selected)}
+    ctx = ExecutionContext({**asked, "params": params, "prompt_id": "a form"})
+    return operator(name).resolve_input(ctx).type.properties
+
+
 def panel_context(
     dataset: Any, state: dict[str, Any] | None = None, **params: Any
 ) -> ExecutionContext:

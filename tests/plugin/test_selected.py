@@ -9,7 +9,7 @@ from fiftyone import ViewField as F
 from fiftyone.operators.executor import ExecutionContext, ExecutionError
 
 from fiftyone_qdrant.runs import load_index
-from tests.plugin.calls import call, labels_of, operator
+from tests.plugin.calls import call, form_of, labels_of, operator
 
 PIXELS = {"brain_key": "pixels", "embeddings": "pixels"}
 
@@ -231,3 +231,55 @@ def test_the_whole_dataset_must_be_confirmed(indexed, name):
 
     done = call(name, indexed, brain_key="pixels", confirm=True)
     assert done["points"] == (0 if name == "remove_selected" else 40)
+
+
+# --- what the forms say -----------------------------------------------------------
+
+
+def test_the_form_counts_how_many_of_the_selected_are_indexed(half):
+    selected = half.values("id")[18:23]
+    for name in ("add_selected_to_index", "remove_selected"):
+        target = form_of(name, half, selected, brain_key="half")["target"]
+        assert target.view.label == "5 samples selected, 2 of them indexed"
+        assert not target.invalid
+
+
+def test_nothing_of_the_selected_can_be_removed(half):
+    selected = half.values("id")[30:32]
+    fields = form_of("remove_selected", half, selected, brain_key="half")
+    assert fields["target"].invalid
+
+
+def test_nothing_of_the_selected_is_missing(half):
+    chosen = {"brain_key": "half", "skip_existing": True}
+    name, ids = "add_selected_to_index", half.values("id")
+    assert form_of(name, half, ids[:3], **chosen)["obstacle"].invalid
+    assert "obstacle" not in form_of(name, half, ids[18:23], **chosen)
+    assert "obstacle" not in form_of(name, half, **chosen)
+    call(name, half, brain_key="half", confirm=True)
+    assert form_of(name, half, **chosen)["obstacle"].invalid
+
+
+def test_selected_samples_that_were_deleted_cannot_be_added(half):
+    selected = half.values("id")[30:32]
+    half.delete_samples(selected[:1])
+    fields = form_of("add_selected_to_index", half, selected, brain_key="half")
+    assert "1 of the selected are no longer" in fields["obstacle"].error_message
+
+
+def test_an_index_that_cannot_embed_takes_no_more(dataset, digits):
+    vectors = digits.vectors[:40]
+    fob.compute_similarity(
+        dataset, embeddings=vectors, backend="qdrant", brain_key="given"
+    )
+    fields = form_of("add_selected_to_index", dataset, brain_key="given")
+    assert "made from given vectors" in fields["obstacle"].error_message
+
+
+def test_without_a_selection_one_box_means_all_and_only_what_is_missing_is_added(half):
+    fields = form_of("add_selected_to_index", half, brain_key="half")
+    assert fields["confirm"].view.label == "All 40 samples (nothing is selected)"
+    assert fields["confirm"].invalid
+    assert fields["skip_existing"].default is True
+    fields = form_of("add_selected_to_index", half, half.values("id")[:1])
+    assert fields["skip_existing"].default is False
