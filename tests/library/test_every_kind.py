@@ -130,6 +130,7 @@ def test_it_is_counted_and_in_step(indexed):
         assert (drift.missing, drift.orphans, drift.changed) == ([], [], [])
 
 
+@pytest.mark.parametrize("indexed", [by_api], indirect=True)
 def test_its_unique_points_and_its_duplicates_are_shown(indexed):
     index = index_of(indexed)
     index.find_duplicates(fraction=0.5)

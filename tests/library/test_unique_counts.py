@@ -116,7 +116,7 @@ def test_an_index_of_long_vectors_tells_its_unique_samples(make_index, samples):
 @ONE_ENGINE
 def test_one_point_has_no_duplicates_and_no_distances(make_index, samples):
     only = samples.limit(1)
-    index = make_index(only, embeddings=np.ones((1, SIZE)))
+    index = make_index(only, "one", embeddings=np.ones((1, SIZE)))
     index.find_duplicates(thresh=1)
     view = index.duplicates_view(type_field="type", id_field="near", dist_field="far")
     assert len(view) == 0
