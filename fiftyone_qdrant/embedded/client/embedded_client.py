@@ -8,7 +8,7 @@ from typing import Any
 
 from qdrant_client.http import models
 
-from fiftyone_qdrant.embedded.client import create, results
+from fiftyone_qdrant.embedded.client import arguments, results
 from fiftyone_qdrant.embedded.client.reading import PointReader
 from fiftyone_qdrant.embedded.client.session import check
 from fiftyone_qdrant.embedded.client.wire import Request
@@ -134,44 +134,29 @@ class EmbeddedClient(PointReader, PointWriter):
         | Mapping[str, models.VectorParams]
         | None = None,
         *,
-        on_disk_payload: bool | None = None,
-        hnsw_config: models.HnswConfigDiff | None = None,
-        optimizers_config: models.OptimizersConfigDiff | None = None,
-        quantization_config: models.QuantizationConfig | None = None,
-        metadata: dict[str, Any] | None = None,
         timeout: int | None = None,
-        **kwargs: Any,
+        **settings: Any,
     ) -> bool:
         """Creates a collection: completely, or not at all.
+
+        Args:
+            collection_name: its name
+            vectors_config: size and distance of its vectors
+            timeout: how long to wait for an answer, in seconds
+            **settings: ``hnsw_config``, ``optimizers_config``,
+                ``quantization_config``, ``on_disk_payload`` and ``metadata``; what
+                only servers have is refused
 
         Raises:
             CollectionExists: if there is one of that name
             UnsupportedByEngine: names all parameters that cannot be honored
         """
-        config = create.config(
-            collection_name,
-            vectors_config,
-            on_disk_payload=on_disk_payload,
-            hnsw_config=hnsw_config,
-            optimizers_config=optimizers_config,
-            quantization_config=quantization_config,
-            metadata=metadata,
-            others=kwargs,
-        )
+        config = arguments.config(collection_name, vectors_config, settings)
         self._write("create", {"config": config}, timeout=timeout, repeatable=False)
         return True
 
     def update_collection(
-        self,
-        collection_name: str,
-        *,
-        vectors_config: Mapping[str, models.VectorParamsDiff] | None = None,
-        hnsw_config: models.HnswConfigDiff | None = None,
-        optimizers_config: models.OptimizersConfigDiff | None = None,
-        quantization_config: models.QuantizationConfig | None = None,
-        metadata: dict[str, Any] | None = None,
-        timeout: int | None = None,
-        **kwargs: Any,
+        self, collection_name: str, *, timeout: int | None = None, **settings: Any
     ) -> bool:
         """Merges metadata and settings into those of a collection.
 
@@ -180,22 +165,13 @@ class EmbeddedClient(PointReader, PointWriter):
 
         Args:
             collection_name: the collection
-            vectors_config: ``on_disk`` of the vectors, under the name ``""``
-            hnsw_config: these settings of the graph
-            optimizers_config: these settings of when it is built
-            quantization_config: the new one, or ``models.Disabled.DISABLED``
-            metadata: these fields of the metadata
             timeout: how long to wait for an answer, in seconds
-            **kwargs: what only servers have is refused
+            **settings: these fields of ``metadata``, ``hnsw_config`` and
+                ``optimizers_config``, the new ``quantization_config`` or
+                ``models.Disabled.DISABLED``, and ``vectors_config`` with ``on_disk``
+                of the vectors under the name ``""``; what only servers have is refused
         """
-        changes = create.changes(
-            vectors_config=vectors_config,
-            hnsw_config=hnsw_config,
-            optimizers_config=optimizers_config,
-            quantization_config=quantization_config,
-            metadata=metadata,
-            others=kwargs,
-        )
+        changes = arguments.changes(settings)
         request = {"collection": collection_name, "changes": changes}
         self._write("settings", request, timeout=timeout)
         return True
@@ -234,7 +210,7 @@ class EmbeddedClient(PointReader, PointWriter):
         request = {
             "collection": collection_name,
             "field": field_name,
-            "schema": Request().put(create.index_schema(field_schema or field_type)),
+            "schema": Request().put(arguments.index_schema(field_schema or field_type)),
         }
         self._write("index", request, timeout=timeout)
         return DONE

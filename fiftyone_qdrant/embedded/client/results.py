@@ -94,44 +94,27 @@ def _columns(
 def collection_info(info: dict[str, Any]) -> models.CollectionInfo:
     """Returns settings and counts of a collection."""
     config = info["config"]
-    optimizers = {
-        **(config.get("optimizers_config") or {}),
-        "indexing_threshold": info["indexing_threshold"],
-    }
-    return models.CollectionInfo(
-        status=models.CollectionStatus(info["status"]),
-        optimizer_status=(
-            models.OptimizersStatusOneOf1(error=info["build_error"])
-            if info.get("build_error")
-            else models.OptimizersStatusOneOf.OK
-        ),
-        points_count=info["points_count"],
-        indexed_vectors_count=info["indexed_vectors_count"],
-        segments_count=info["segments_count"],
-        config=models.CollectionConfig(
-            params=models.CollectionParams(
-                vectors=models.VectorParams(**config["vectors"]),
-                on_disk_payload=config.get("on_disk_payload"),
-            ),
-            hnsw_config=models.HnswConfig(**info["hnsw_config"]),
-            optimizer_config=models.OptimizersConfig(
-                **{
-                    "deleted_threshold": 0.2,
-                    "vacuum_min_vector_number": 1000,
-                    "default_segment_number": 0,
-                    "flush_interval_sec": 5,
-                    **optimizers,
-                }
-            ),
-            wal_config=models.WalConfig(wal_capacity_mb=32, wal_segments_ahead=0),
-            quantization_config=config.get("quantization_config"),
-            metadata=config.get("metadata"),
-        ),
-        payload_schema={
-            field: models.PayloadIndexInfo(
-                data_type=models.PayloadSchemaType(index["data_type"]),
-                points=index["points"],
-            )
-            for field, index in info["payload_schema"].items()
+    error = info.get("build_error")
+    shape = {
+        **info,
+        "optimizer_status": {"error": error} if error else "ok",
+        "config": {
+            "params": {
+                "vectors": config["vectors"],
+                "on_disk_payload": config.get("on_disk_payload"),
+            },
+            "hnsw_config": info["hnsw_config"],
+            "optimizer_config": {
+                "deleted_threshold": 0.2,
+                "vacuum_min_vector_number": 1000,
+                "default_segment_number": 0,
+                "flush_interval_sec": 5,
+                **(config.get("optimizers_config") or {}),
+                "indexing_threshold": info["indexing_threshold"],
+            },
+            "wal_config": {"wal_capacity_mb": 32, "wal_segments_ahead": 0},
+            "quantization_config": config.get("quantization_config"),
+            "metadata": config.get("metadata"),
         },
-    )
+    }
+    return models.CollectionInfo.model_validate(shape)
