@@ -1,15 +1,16 @@
 """The FiftyOne App as a person uses it: a page object over Playwright.
 
-Every method waits for what it names; nothing sleeps. What is clicked too early is
-clicked again, as a person would.
+Every method waits for what it names; nothing sleeps, and nothing is read before all
+of it is drawn. What is clicked too early is clicked again, as a person would.
 """
 
 from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from playwright.sync_api import (
     Browser,
@@ -20,7 +21,8 @@ from playwright.sync_api import (
     sync_playwright,
 )
 
-expect.set_options(timeout=15_000)
+_PATIENCE = 30_000  # ms, for a slow machine
+expect.set_options(timeout=_PATIENCE)
 _FLAGS = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
 _TILE = '[data-cy="looker"]'
 _SHOWN = """field => [...document.querySelectorAll('[data-cy="looker"]')]
@@ -29,6 +31,10 @@ _SHOWN = """field => [...document.querySelectorAll('[data-cy="looker"]')]
     .sort(([a], [b]) => Math.abs(a.top - b.top) > 5 ? a.top - b.top : a.left - b.left)
     .map(([, tag]) => tag && tag.textContent)"""
 _PROMPT = '[data-cy="operators-prompt-modal"]'
+_LINES = """() => [...document.querySelectorAll('[data-cy="operators-prompt-modal"] p')]
+    .filter(line => line.textContent.endsWith(":"))
+    .map(line => [line.textContent.slice(0, -1), line.nextElementSibling?.textContent])
+"""
 _RESOLVED_AFTER = 1_500  # ms: a form is resolved after a key and the pause behind it
 
 
@@ -45,12 +51,33 @@ def open_browser(program: str) -> Iterator[Browser]:
 def open_app(browser: Browser, url: str) -> Iterator[App]:
     """A fresh page with nothing remembered, and no way out of this machine."""
     context = browser.new_context(viewport={"width": 1500, "height": 900})
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(_PATIENCE)
     context.add_init_script("window.IS_PLAYWRIGHT = true")  # no pop-ups, no analytics
     elsewhere = re.compile(r"^https?://(?!127\.0\.0\.1[:/])")
     context.route(elsewhere, lambda route: route.fulfill(status=204))
     yield App(context.new_page(), url)
     context.close()
+
+
+def read_once(page: Page, look: str, seen: str, *args: Any) -> Any:
+    """Wait until what a function of the page reads is as wanted; returns that reading.
+
+    Args:
+        page: Playwright's page
+        look: a JavaScript function without side effects, of the first of ``args``
+        seen: a JavaScript function of its reading and ``args``; true once it is wanted
+        args: passed to both
+    """
+    both = f"""args => {{
+        const reading = ({look})(...args);
+        return ({seen})(reading, ...args) ? {{reading}} : null;
+    }}"""
+    try:
+        found = page.wait_for_function(both, arg=list(args))
+    except TimeoutError as e:
+        instead = page.evaluate(f"args => ({look})(...args)", list(args))
+        raise AssertionError(f"The page shows {instead}, not {list(args)}") from e
+    return found.json_value()["reading"]
 
 
 # FiftyOne 1.22's grid throws this when it is resized, as by a panel that opens, while
@@ -94,17 +121,15 @@ class App:
         """The images that the grid shows, in the order of the page's source."""
         return self.page.locator(_TILE)
 
-    def shown(self, field: str) -> list[str]:
-        """A field's values as the grid shows them, row by row."""
-        return self.page.evaluate(_SHOWN, field)
+    def shown(self, field: str, count: int) -> list[str]:
+        """Wait for so many images that all show a field; its values, row by row."""
+        drawn = "(shown, _, count) => shown.length === count && !shown.includes(null)"
+        return read_once(self.page, _SHOWN, drawn, field, count)
 
     def expect_shown(self, field: str, values: list) -> None:
         """Wait until the grid shows exactly these values of a field, in order."""
-        wanted = [str(value) for value in values]
-        same = f"([field, wanted]) => String(({_SHOWN})(field)) === String(wanted)"
-        with contextlib.suppress(TimeoutError):
-            self.page.wait_for_function(same, arg=[field, wanted])
-        assert self.shown(field) == wanted
+        same = "(shown, _, wanted) => String(shown) === String(wanted)"
+        read_once(self.page, _SHOWN, same, field, [str(value) for value in values])
 
     def select(self, field: str, *values) -> None:
         """Tick the first image that shows each of these values of a field."""
@@ -122,8 +147,29 @@ class App:
                 with contextlib.suppress(AssertionError):
                     expect(box).to_be_checked(timeout=2500)
                     break
+            expect(box).to_be_checked()
         tab = self.page.locator('[data-cy="panel-tab-samples"]')
         expect(tab).to_contain_text(str(len(values)))
+
+    def toggle(self, place: int) -> None:
+        """Tick or untick an image by its place in the page's source."""
+        tile = self.tiles.nth(place)
+        tick = tile.locator('[data-cy="looker-checkbox-"]')
+        tile.locator('canvas[canvas-loaded="true"]').wait_for()
+        self._until(tick, tile.hover)
+        tick.click()
+
+    def choose_view(self, name: str | None) -> None:
+        """Choose a saved view, or ``None`` after one to see the whole dataset."""
+        chosen = self.page.locator('[data-cy="saved-views-btn-selection-clear"]')
+        if name is None:
+            chosen.click()
+            expect(chosen).to_have_count(0)
+        else:
+            self.page.locator('[data-cy="saved-views-selection"]').click()
+            menu = self.page.locator('[data-cy="saved-views-selection-view"]')
+            menu.get_by_text(name, exact=True).click()
+            chosen.wait_for()
 
     # --- operators --------------------------------------------------------------
 
@@ -140,14 +186,21 @@ class App:
 
     def _start_operator(self, label: str) -> None:
         search = self.page.get_by_placeholder("Search operations by name...")
-        for _ in range(5):
-            self.page.keyboard.press("`")
-            with contextlib.suppress(AssertionError):
-                expect(search).to_be_visible(timeout=2500)
-                break
+        self._until(search, lambda: self.page.keyboard.press("`"))
         search.fill(label)
         browser = self.page.locator('[data-cy="operators-browser"]')
         browser.get_by_text(label, exact=True).click()
+
+    @staticmethod
+    def _until(sought: Locator, act: Callable[[], None]) -> None:
+        """Do what opens something, again if the page did not listen yet."""
+        for _ in range(5):
+            if not sought.is_visible():
+                act()
+            with contextlib.suppress(AssertionError):
+                expect(sought).to_be_visible(timeout=2500)
+                return
+        expect(sought).to_be_visible()
 
     @property
     def toast(self) -> Locator:
@@ -162,8 +215,10 @@ class App:
         if tab.count():
             tab.click()
         else:
-            self.page.locator('[data-cy="new-panel-btn"]').first.click()
-            self.page.locator(f'[data-cy="new-panel-option-{name}"]').click()
+            option = self.page.locator(f'[data-cy="new-panel-option-{name}"]')
+            more = self.page.locator('[data-cy="new-panel-btn"]').first
+            self._until(option, more.click)
+            option.click()
         panel = self.page.locator(f'[data-cy="panel-content-{name}"]')
         panel.wait_for()
         return panel
@@ -242,15 +297,11 @@ class Form:
     def result(self, title: str) -> dict[str, str]:
         """Wait for the result; returns its lines as ``{label: value}``."""
         expect(self.box.get_by_text(title, exact=True)).to_be_visible(timeout=60_000)
-        lines = self.box.locator("xpath=.//p[substring(., string-length(.)) = ':']")
-        lines.first.wait_for()
-        return dict(
-            lines.evaluate_all(
-                """lines => lines.map(line => [
-                    line.textContent.slice(0, -1),
-                    line.nextElementSibling.textContent])"""
-            )
+        expect(self.box.get_by_role("button", name="Close")).to_be_visible()
+        drawn = (
+            "lines => lines.length && lines.every(([, value]) => value !== undefined)"
         )
+        return dict(read_once(self.page, _LINES, drawn))
 
     def close(self) -> None:
         """Close the result."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -44,12 +43,8 @@ def app_server(log: Path) -> Iterator[str]:
         _wait_until_it_answers(f"{url}/fiftyone", process, log)
         yield url
     finally:
-        process.send_signal(signal.SIGINT)
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        process.kill()  # asked politely it waits for its pages' streams
+        process.wait()
 
 
 def _wait_until_it_answers(url: str, process: subprocess.Popen, log: Path) -> None:

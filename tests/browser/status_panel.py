@@ -6,7 +6,7 @@ import contextlib
 
 from playwright.sync_api import Locator, Request, TimeoutError, expect
 
-from tests.browser.app import App, Form
+from tests.browser.app import App, Form, read_once
 
 _ROWS = """() => {
     const panel = document.querySelector('[data-cy="panel-content-qdrant_status"]');
@@ -38,23 +38,18 @@ class StatusPanel:
             if str(asked.get("operator_uri")).endswith("/qdrant_status"):
                 self.events.append(asked["params"].get("__method__"))
 
-    @property
-    def rows(self) -> list[dict[str, str]]:
-        """The table of indexes, hidden columns included."""
-        return self.app.page.evaluate(_ROWS)
+    def expect_row(self, key: str, **cells: str) -> list[dict[str, str]]:
+        """Wait until the row of an index says so, such as ``Missing="0"``.
 
-    def expect_row(self, key: str, **cells: str) -> None:
-        """Wait until the row of an index says so, such as ``Missing="0"``."""
-        so = f"""([key, cells]) => ({_ROWS})().some(row => row.Index === key &&
+        Returns all rows of the table as they were then, hidden columns included.
+        """
+        so = """(rows, key, cells) => rows.some(row => row.Index === key &&
             Object.entries(cells).every(([column, text]) => row[column] === text))"""
-        with contextlib.suppress(TimeoutError):
-            self.app.page.wait_for_function(so, arg=[key, cells], timeout=30_000)
-        rows = {row["Index"]: row for row in self.rows}
-        assert {column: rows[key][column] for column in cells} == cells
+        return read_once(self.app.page, _ROWS, so, key, cells)
 
     def expect_text(self, text) -> None:
         """Wait until it says so."""
-        expect(self.box.get_by_text(text).first).to_be_visible(timeout=20_000)
+        expect(self.box.get_by_text(text).first).to_be_visible()
 
     def click(self, name: str) -> None:
         """Click a button."""

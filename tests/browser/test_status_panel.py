@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import signal
 import subprocess
@@ -55,8 +56,7 @@ def test_its_figures_are_true_and_add_missing_makes_the_index_whole(
     index = index_of(dataset, dataset[:45])
     index.add_to_index(np.ones((2, 64)), [str(ObjectId()), str(ObjectId())])
     panel = open_panel(app, dataset)
-    panel.expect_row(KEY, Missing="15", Orphans="2")
-    (row,) = panel.rows
+    (row,) = panel.expect_row(KEY, Missing="15", Orphans="2", State="● ready")
     row.pop(" ")  # the actions
     assert row == {
         "Index": KEY,
@@ -264,19 +264,13 @@ def test_thirty_random_clicks_leave_no_error_and_no_request_loop(app, dataset, r
     def press(name):
         return lambda: panel.click(name)
 
+    views = itertools.cycle(["few", None])
+
     def select():
-        tile = app.tiles.nth(int(rng.integers(4)))
-        tile.hover()
-        tile.locator('[data-cy="looker-checkbox-"]').click()
+        app.toggle(int(rng.integers(4)))
 
     def change_view():
-        clear = app.page.locator('[data-cy="saved-views-btn-selection-clear"]')
-        if clear.count():
-            clear.click()
-        else:
-            app.page.locator('[data-cy="saved-views-selection"]').click()
-            menu = app.page.locator('[data-cy="saved-views-selection-view"]')
-            menu.get_by_text("few", exact=True).click()
+        app.choose_view(next(views))
 
     moves = [
         *map(look_at, ("first", "second", "third")),

@@ -130,8 +130,7 @@ class Person(Python):
         form = self._form("Query Similar", [3])
         form.fill("Number of matches", "5")
         form.execute()
-        expect(self._app.tiles).to_have_count(5)
-        return [int(n) for n in self._app.shown("number")]
+        return [int(n) for n in self._app.shown("number", count=5)]
 
     def remove(self) -> Any:
         form = self._form("Remove Selected", REMOVED)

@@ -8,6 +8,7 @@ import pytest
 import fiftyone_qdrant  # noqa: F401  (registers the backend)
 from fiftyone_qdrant.qdrant import clients, connection
 from fiftyone_qdrant.runs import list_indexes, load_index
+from tests.conftest import WORLD
 
 IN_MEMORY_SAYS = (
     "ignore:Payload indexes have no effect",
@@ -29,10 +30,15 @@ ONE_ENGINE = pytest.mark.parametrize("place", [ENGINES[0], ENGINES[2]], indirect
 @pytest.fixture(params=ENGINES)
 def place(request, monkeypatch):
     """Keyword arguments that put a new index on an engine."""
-    if request.param == "embedded":
+    return put_on(request.param, monkeypatch)
+
+
+def put_on(engine, monkeypatch):
+    """Keyword arguments that put a new index on an engine, while it is patched."""
+    if engine == "embedded":
         return {"path": os.environ["FIFTYONE_BRAIN_SIMILARITY_QDRANT_PATH"]}
 
-    if request.param == "stand-in":
+    if engine == "stand-in":
         from qdrant_client import QdrantClient
 
         client = QdrantClient(":memory:")
@@ -40,8 +46,8 @@ def place(request, monkeypatch):
         monkeypatch.setattr(clients, "_clients", {})
         return {"url": f"http://{uuid.uuid4().hex}:6333"}
 
-    url = request.getfixturevalue("server_url")
-    prefer_grpc = request.param == "server-grpc"
+    url = WORLD.qdrant_url
+    prefer_grpc = engine == "server-grpc"
     monkeypatch.setenv(connection.ENVIRONMENT["url"], url)  # to open it again
     monkeypatch.setenv(connection.ENVIRONMENT["prefer_grpc"], str(prefer_grpc).lower())
     return {"url": url, "prefer_grpc": prefer_grpc}

@@ -31,52 +31,57 @@ import fiftyone_qdrant
 from fiftyone_qdrant.ingest.ingest import create_index
 import fiftyone.operators as foo
 
-dataset, way = fo.load_dataset(sys.argv[1]), sys.argv[2]
-dataset.list_brain_runs()
-foo.list_operators()
-
-def compute(key):
+def compute(dataset, key):
     fob.compute_similarity(
         dataset, embeddings="vector", backend="qdrant", brain_key=key
     )
 
-def create(key):
+def create(dataset, key):
     create_index(dataset, key, embeddings="vector")
 
-def operate(key):
+def operate(dataset, key):
     params = {"brain_key": key, "embeddings": "vector"}
     uri = "@community/qdrant/create_qdrant_index"
     foo.execute_operator(uri, {"dataset": dataset}, params=params)
 
-print("here", flush=True)
+foo.list_operators()
 for line in sys.stdin:
+    way, name, key = line.split()
+    if key == "-":
+        dataset = fo.load_dataset(name)
+        dataset.list_brain_runs()
+        print("here", flush=True)
+        continue
+
     try:
-        {"compute": compute, "create": create, "operate": operate}[way](line.strip())
+        {"compute": compute, "create": create, "operate": operate}[way](dataset, key)
         print("made", flush=True)
     except Exception as e:
         print(str(e).strip().splitlines()[-1], flush=True)
 """
 
 
-@pytest.fixture
-def start():
-    """Starts a process that makes an index of a key each time it is told one."""
-    running = []
-
-    def starting(dataset, way):
-        process = subprocess.Popen(
-            [sys.executable, "-c", WORKER, dataset.name, way],
+@pytest.fixture(scope="module")
+def processes():
+    """Three that make an index each time they are told how, of what and its key."""
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-c", WORKER],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
-        running.append(process)
-        return process
-
-    yield starting
+        for _ in range(3)
+    ]
+    yield running
     for process in running:
         process.kill()
         process.communicate()
+
+
+def tell(process, way, dataset, key):
+    process.stdin.write(f"{way} {dataset.name} {key}\n")
+    process.stdin.flush()
 
 
 def heard(process):
@@ -123,21 +128,19 @@ def check_nothing_over(dataset):
     ],
     ids=" and ".join,
 )
-def test_processes_at_once(make_embedded, start, ways):
+def test_processes_at_once(make_embedded, processes, ways):
     dataset = make_embedded(N)
-    processes = [start(dataset, way) for way in ways]
-    for process in processes:
-        assert heard(process) == "here"
+    making = dict(zip(processes, ways, strict=False))
+    for process, way in making.items():
+        tell(process, way, dataset, "-")
 
+    assert {heard(process) for process in making} == {"here"}
     for trial in range(TRIALS):
         key = f"key{trial}"
-        for process in processes:
-            process.stdin.write(f"{key}\n")
+        for process, way in making.items():
+            tell(process, way, dataset, key)
 
-        for process in processes:
-            process.stdin.flush()
-
-        check_one(dataset, key, [heard(process) for process in processes])
+        check_one(dataset, key, [heard(process) for process in making])
 
     check_nothing_over(dataset)
 

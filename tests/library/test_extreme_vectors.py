@@ -1,8 +1,11 @@
 """Vectors of every length that float32 has, against numpy in float64.
 
 What is compared: which points are found, in what order and how far away, for every
-metric, on each engine. Lengths are drawn from ``SCALES``.
+metric, on each engine. Lengths are drawn from ``SCALES``. An index of each kind is made
+once on each engine: no test changes it.
 """
+
+import zlib
 
 import fiftyone as fo
 import fiftyone.brain as fob
@@ -15,9 +18,11 @@ from fiftyone_qdrant.index import all_pairs
 from fiftyone_qdrant.ingest.ingest import create_index
 from fiftyone_qdrant.ingest.sync import find_drift
 from fiftyone_qdrant.points import pairwise_distances
-from tests.library.conftest import ONE_ENGINE
+from tests.conftest import SEED
+from tests.library.conftest import ENGINES, ONE_ENGINE, put_on
 
 N, SIZE, K = 14, 5, 4
+KEY = "case"
 EVERY = (1e-30, 1e-12, 1.0, 1e12, 1e30)
 FLOAT32 = (1.1e-8, 1.0, 0.9e15)  # what the engines compare, of all lengths
 SCALES = {
@@ -41,8 +46,18 @@ def dataset():
 
 @pytest.fixture
 def samples(dataset):
+    """The dataset; runs that a test makes go with it."""
+    before = dataset.list_brain_runs()
     yield dataset
-    dataset.delete_brain_runs()
+    for key in set(dataset.list_brain_runs()).difference(before):
+        dataset.delete_brain_run(key)
+
+
+@pytest.fixture(scope="module", params=ENGINES)
+def place(request):
+    """Keyword arguments that put a new index on an engine, for many tests."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        yield put_on(request.param, monkeypatch)
 
 
 @pytest.fixture
@@ -63,13 +78,23 @@ def draw(rng, scale, n=N):
     return vectors.astype(np.float32)
 
 
-@pytest.fixture(params=CASES, ids=lambda case: "-".join(case))
-def case(request, make_index, samples, ids, rng):
+@pytest.fixture(scope="module", params=CASES, ids=lambda case: "-".join(case))
+def case(request, place, dataset):
     """An index of some metric whose vectors have lengths of some scale."""
     metric, scale = request.param
-    vectors = draw(rng, scale)
-    index = make_index(samples, embeddings=vectors, metric=metric)
-    return Case(index, ids, vectors, metric, scale)
+    own = zlib.crc32("-".join(request.param).encode())
+    vectors = draw(np.random.default_rng([SEED, own]), scale)
+    index = fob.compute_similarity(
+        dataset,
+        embeddings=vectors,
+        backend="qdrant",
+        brain_key=KEY,
+        metric=metric,
+        **place,
+    )
+    yield Case(index, dataset.values("id"), vectors, metric, scale)
+    index.collection.drop()
+    dataset.delete_brain_run(KEY)
 
 
 class Case:
@@ -222,9 +247,7 @@ def test_embeddings_are_given_back(case):
 
 @ONE_ENGINE
 def test_distances_are_stored_with_the_samples(case, samples):
-    view = samples.sort_by_similarity(
-        case.ids[0], k=K, brain_key="index", dist_field="far"
-    )
+    view = samples.sort_by_similarity(case.ids[0], k=K, brain_key=KEY, dist_field="far")
     far = np.array(view.values("far"))
     rows = [case.row[i] for i in view.values("id")]
     distances, tolerances = case.exact(case.vectors[0])
@@ -259,7 +282,7 @@ def test_all_pairs_are_those_of_numpy(case, monkeypatch, rows):
 @pytest.mark.parametrize("case", [(m, "all") for m in points.DISTANCES], indirect=True)
 @pytest.mark.parametrize("backend", ["sklearn", "qdrant"])
 def test_vectors_of_another_run_are_taken_over(case, samples, place, backend):
-    origin = "index"
+    origin = KEY
     if backend == "sklearn":
         origin = "theirs"
         fob.compute_similarity(

@@ -1,6 +1,7 @@
 """What can be asked besides a query: negatives, distances, diversity, depth."""
 
 import fiftyone as fo
+import fiftyone.brain as fob
 import numpy as np
 import pytest
 from fiftyone import ViewField as F
@@ -16,6 +17,8 @@ from fiftyone_qdrant.points import (
     to_point_ids,
 )
 from fiftyone_qdrant.search import search
+from tests.conftest import SEED
+from tests.library.conftest import ENGINES, put_on
 
 N, SIZE = 90, 12
 FIELD = "things"
@@ -29,11 +32,24 @@ WAYS = {
 }
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(scope="module", params=ENGINES)
+def place(request):
+    """Keyword arguments that put a new index on an engine, for many tests."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        yield put_on(request.param, monkeypatch)
+
+
+@pytest.fixture(scope="module", params=KINDS)
 def dataset(request):
     """``N`` samples, or as many labels on a third of them; three points are equal."""
+    dataset = new_dataset(request.param)
+    yield dataset
+    dataset.delete()
+
+
+def new_dataset(kind):
     dataset = fo.Dataset()
-    if request.param == "samples":
+    if kind == "samples":
         samples = [fo.Sample(f"{i}.png", number=i) for i in range(N)]
     else:
         box = [0.1, 0.1, 0.5, 0.5]
@@ -49,40 +65,55 @@ def dataset(request):
         ]
 
     dataset.add_samples(samples)
-    yield dataset
-    dataset.delete()
+    return dataset
 
 
-@pytest.fixture
-def vectors(rng):
+@pytest.fixture(scope="module")
+def vectors():
+    rng = np.random.default_rng([SEED, N])
     vectors = (3 * rng.normal(size=(N, SIZE))).astype(np.float32)
     vectors[40:60] += 6  # a crowd
     vectors[41:43] = vectors[40]
+    vectors.flags.writeable = False
     return vectors
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def ids(dataset):
     """The ids of the points, by row of the vectors."""
+    return ids_of(dataset)
+
+
+def ids_of(dataset):
     labels = dataset.has_field(FIELD)
     path = f"{FIELD}.detections.id" if labels else "id"
     return np.array(dataset.values(path, unwind=labels))
 
 
-@pytest.fixture(params=list(DISTANCES))
-def index(request, make_index, dataset, vectors, ids):
+@pytest.fixture(scope="module", params=list(DISTANCES))
+def index(request, place, dataset, vectors):
+    """An index of a metric that no test changes."""
+    index = new_index(dataset, vectors, metric=request.param, **place)
+    yield index
+    index.collection.drop()
+    dataset.delete_brain_run(index.key)
+
+
+def new_index(dataset, vectors, **config):
     labels = dataset.has_field(FIELD)
-    index = make_index(
+    index = fob.compute_similarity(
         dataset,
         embeddings=False,
-        metric=request.param,
         patches_field=FIELD if labels else None,
+        backend="qdrant",
+        brain_key="index",
+        **config,
     )
     owners = dataset.values("id")
     index.add_to_index(
         vectors,
         np.repeat(owners, 3) if labels else owners,
-        ids if labels else None,
+        ids_of(dataset) if labels else None,
     )
     return index
 
@@ -235,11 +266,10 @@ def test_max_distance_zero_keeps_exact_duplicates(index, ids, vectors):
         assert set(hits.ids) == set(ids[40:43])
 
 
-@pytest.mark.parametrize("dataset", ["samples"], indirect=True)
-@pytest.mark.parametrize("index", ["euclidean"], indirect=True)
-def test_points_may_come_and_go_between_two_rankings(
-    index, dataset, ids, vectors, monkeypatch
-):
+def test_points_may_come_and_go_between_two_rankings(place, vectors, monkeypatch):
+    dataset = new_dataset("samples")
+    index = new_index(dataset, vectors, metric="euclidean", **place)
+    ids = ids_of(dataset)
     (new,) = dataset.add_samples([fo.Sample("new.png", number=N)])
     call, asked = index.collection.call, []
 
@@ -260,6 +290,8 @@ def test_points_may_come_and_go_between_two_rankings(
     )
     order = np.argsort(distances, kind="stable")
     check(hits, ids, order[order != 70], distances)
+    index.collection.drop()
+    dataset.delete()
 
 
 # --- diversity ------------------------------------------------------------------

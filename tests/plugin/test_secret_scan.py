@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import time
 import traceback
 import uuid
+from types import SimpleNamespace
 
 import fiftyone.brain as fob
 import fiftyone.operators as foo
@@ -12,7 +14,7 @@ import pytest
 from fiftyone.operators.delegated import DelegatedOperationService
 from fiftyone.operators.executor import ExecutionError
 
-from fiftyone_qdrant.qdrant import clients, connection
+from fiftyone_qdrant.qdrant import clients, connection, retries
 from fiftyone_qdrant.runs import load_index
 from tests.plugin.calls import URI, database, panel_context
 from tests.server.misbehaviour import Fault
@@ -36,6 +38,11 @@ def server(monkeypatch):
     """A server on the wire, and nothing else that an index could go to."""
     monkeypatch.delenv(ENV["path"])
     monkeypatch.setattr(clients, "_clients", {})
+    slept = []  # in no time: many calls here fail again and again
+    clock = SimpleNamespace(
+        sleep=slept.append, monotonic=lambda: time.monotonic() + sum(slept)
+    )
+    monkeypatch.setattr(retries, "time", clock)
     with StandIn() as stand_in:
         yield stand_in
 

