@@ -80,8 +80,8 @@ def find_similar(
             distances in, in place of those of the query before
         overwrite (False): whether that may be a float field that has other values,
             which are lost
-        image (None): see :meth:`fiftyone_qdrant.index.neighbors.NeighborIndex.search`,
-            as for the arguments that follow
+        image (None): see :meth:`fiftyone_qdrant.answering.Answering.answer`, as
+            for the arguments that follow
         negatives (None): what matches should be unlike: ids, vectors or text prompts
         max_distance (None): the largest distance of a match
         diversity (None): from 0 to 1: how different matches should be
@@ -90,11 +90,12 @@ def find_similar(
 
     Raises:
         ConfigError, MissingIDs, VectorError, CollectionNotFound: as
-            :meth:`fiftyone_qdrant.index.neighbors.NeighborIndex.search`;
-            ConfigError also if ``dist_field`` cannot be, or may not be, written
+            :meth:`fiftyone_qdrant.answering.Answering.answer`; ConfigError also if
+            ``dist_field`` cannot be, or may not be, written
     """
-    if dist_field is not None:
-        index.distance_field(dist_field).check(overwrite)
+    field = None if dist_field is None else index.distance_field(dist_field)
+    if field is not None:
+        field.check(overwrite)
 
     (hits,) = index.search(
         query,
@@ -107,8 +108,8 @@ def find_similar(
         exact=exact,
         hnsw_ef=hnsw_ef,
     )
-    if dist_field is not None:
-        index.store_distances(hits, dist_field, overwrite)
+    if field is not None:
+        field.store(hits.by_id())
 
     return Matches(
         ids=hits.ids,
@@ -136,7 +137,7 @@ def ids_of_selection(
     if index.config.patches_field is None:
         return list(sample_ids or ())
 
-    labels = index.label_ids_of(sample_ids or [])
+    labels = index.contents.of_samples(sample_ids or [])[0]
     if not labels:
         raise MissingIDs("The index holds no patches of the selected samples")
 

@@ -6,222 +6,43 @@ Do not move or rename them.
 
 from __future__ import annotations
 
-import logging
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import fiftyone.brain.internal.core.utils as fbu
 import fiftyone.core.utils as fou
-from fiftyone.brain.similarity import (
-    DuplicatesMixin,
-    Similarity,
-    SimilarityConfig,
-    SimilarityIndex,
-)
+from fiftyone.brain.similarity import Similarity, SimilarityIndex
 
-from fiftyone_qdrant import points
 from fiftyone_qdrant.dataset.indexable import (
     check_indexable,
     given_to_compute_similarity,
     home_of,
 )
-from fiftyone_qdrant.errors import CollectionNotFound, CollectionShared, ConfigError
+from fiftyone_qdrant.dataset.samples import Held, leave_cache, store_view
+from fiftyone_qdrant.errors import CollectionNotFound
 from fiftyone_qdrant.index import claims, naming, ownership
-from fiftyone_qdrant.index.neighbors import NeighborIndex
-from fiftyone_qdrant.parameters.collection_parameters import CollectionParameters
-from fiftyone_qdrant.parameters.table import PARAMETERS
-from fiftyone_qdrant.qdrant import urls
+from fiftyone_qdrant.index.answering import Answering, is_single
+from fiftyone_qdrant.index.batch import Batch
+from fiftyone_qdrant.index.config import QdrantSimilarityConfig
+from fiftyone_qdrant.index.contents import Contents
+from fiftyone_qdrant.index.distance_field import DistanceField, check_field_name
+from fiftyone_qdrant.index.duplicates import DuplicateIndex
+from fiftyone_qdrant.points import Matrix
 from fiftyone_qdrant.qdrant.collection import Collection
-from fiftyone_qdrant.qdrant.configured import KEYWORDS, given
-from fiftyone_qdrant.qdrant.connection import EMBEDDED, SERVER, Connection, resolve
-from fiftyone_qdrant.search.options import POST_AGGREGATIONS
+from fiftyone_qdrant.qdrant.connection import EMBEDDED
+from fiftyone_qdrant.search.hits import Hits, as_fiftyones
+from fiftyone_qdrant.search.options import QueryOptions
+from fiftyone_qdrant.search.restriction import Restriction
 
 if TYPE_CHECKING:
     from fiftyone_qdrant.qdrant.clients import Client
 
-logger = logging.getLogger(__name__)
-
-_BASE_KEYWORDS = (
-    "embeddings_field",
-    "model",
-    "model_kwargs",
-    "patches_field",
-    "roi_field",
-    "supports_prompts",
-)
-
-
-class QdrantSimilarityConfig(SimilarityConfig):
-    """Configuration of a Qdrant similarity index.
-
-    Every argument may be left out. Connection arguments other than ``path`` are
-    never stored; see :mod:`fiftyone_qdrant.qdrant.connection` for where they come from
-    when they are not given.
-
-    Args:
-        collection_name (None): the collection to create or connect to; by default
-            a new name made from the dataset's
-        metric (None): ``"cosine"`` (default), ``"dotproduct"``, ``"euclidean"`` or
-            ``"manhattan"``
-        vector_name (None): which vectors to use of an existing collection that has
-            several per point
-        url (None): the URL of a Qdrant server
-        api_key (None): the server's API key
-        grpc_port (None): the server's gRPC port
-        prefer_grpc (None): whether to use gRPC where possible
-        path (None): the directory of an embedded store
-        timeout (None): seconds a call may take
-        engine (None): set by the index itself: ``"embedded"`` or ``"server"``
-        unfinished (None): set by a streaming ingest: True until it has ended
-        stores_embeddings (None): set by the index itself: True if the embeddings that
-            its model makes go to the embeddings field as well
-        **kwargs: the parameters of the collection, declared and documented in
-            :mod:`fiftyone_qdrant.parameters.table`, and the arguments of
-            :class:`fiftyone.brain.similarity.SimilarityConfig`
-
-    Raises:
-        ConfigError: if an argument is unknown or its value is wrong
-    """
-
-    def __init__(
-        self,
-        collection_name: str | None = None,
-        metric: str | None = None,
-        vector_name: str | None = None,
-        url: str | None = None,
-        api_key: str | None = None,
-        grpc_port: int | None = None,
-        prefer_grpc: bool | None = None,
-        path: str | None = None,
-        timeout: float | None = None,
-        engine: str | None = None,
-        unfinished: bool | None = None,
-        stores_embeddings: bool | None = None,
-        **kwargs: Any,
-    ) -> None:
-        parameters = CollectionParameters.parse(
-            **{name: kwargs.pop(name, None) for name in PARAMETERS}
-        )
-        unknown = sorted(set(kwargs) - set(_BASE_KEYWORDS))
-        if unknown:
-            raise ConfigError(
-                f"Unknown Qdrant parameter {', '.join(map(repr, unknown))}"
-            )
-
-        if metric is not None:
-            points.check_metric(metric)
-
-        if engine not in (None, EMBEDDED, SERVER) or (engine == EMBEDDED and not path):
-            raise ConfigError("Do not give engine: it follows from url or path")
-
-        super().__init__(**kwargs)
-        self.collection_name = collection_name
-        self.metric = metric
-        self.vector_name = vector_name
-        self.unfinished = unfinished
-        self.stores_embeddings = stores_embeddings
-        self._set_parameters(parameters)
-
-        # Where the run was made. A path without an engine is the caller's keyword
-        self.engine = engine
-        self.path = path if engine else None
-
-        # Private, so that FiftyOne does not store them
-        self._stored_path = self.path
-        self._keywords = given(
-            {
-                "url": url,
-                "api_key": api_key,
-                "grpc_port": grpc_port,
-                "prefer_grpc": prefer_grpc,
-                "path": None if engine else path,
-                "timeout": timeout,
-            }
-        )
-
-    @property
-    def method(self) -> str:
-        """The name of the backend."""
-        return "qdrant"
-
-    @property
-    def max_k(self) -> None:
-        """There is no limit on the number of neighbors."""
-        return None
-
-    @property
-    def supports_least_similarity(self) -> bool:
-        """Least similar queries are supported, and exact."""
-        return True
-
-    @property
-    def supported_aggregations(self) -> tuple[str, ...]:
-        """The supported ways to combine several queries."""
-        return ("mean", *POST_AGGREGATIONS)
-
-    @property
-    def parameters(self) -> CollectionParameters:
-        """The checked collection parameters."""
-        return self._parameters
-
-    def change_parameters(
-        self, changes: CollectionParameters, *, unquantize: bool = False
-    ) -> None:
-        """Notes that parameters of the collection were changed.
-
-        Args:
-            changes: the changed parameters
-            unquantize: whether the quantization was taken away
-        """
-        self._set_parameters(self._parameters.merged(changes, unquantize=unquantize))
-
-    def _set_parameters(self, parameters: CollectionParameters) -> None:
-        self._parameters = parameters
-        for name in PARAMETERS:
-            setattr(self, name, parameters.values.get(name))
-
-    def load_credentials(self, **kwargs: Any) -> None:
-        """Takes connection arguments for a stored run.
-
-        A key that was given for another url is forgotten.
-
-        Args:
-            **kwargs: any of ``url``, ``api_key``, ``grpc_port``, ``prefer_grpc``,
-                ``path`` and ``timeout``
-
-        Raises:
-            ConfigError: if another argument is given
-        """
-        unknown = sorted(set(kwargs) - set(KEYWORDS))
-        if unknown:
-            raise ConfigError(f"Unknown argument {', '.join(map(repr, unknown))}")
-
-        values = {k: v for k, v in kwargs.items() if v is not None}
-        before = urls.origins(self._keywords.get("url") or "")
-        if "url" in values and urls.origins(values["url"]) != before:
-            for name in ("api_key", "grpc_port"):
-                self._keywords.pop(name, None)
-
-        self._keywords.update(values)
-
-    def connection(self) -> Connection:
-        """Decides where the index is, and remembers the engine and path."""
-        connection = resolve(self._keywords, self.engine, self.path)
-        self.engine = connection.engine
-        self.path = connection.path
-        return replace(connection, existing=self._stored_path is not None)
-
-    @property
-    def moved(self) -> bool:
-        """Whether the run was stored with another path than it is opened with."""
-        return self._stored_path not in (None, self.path)
+__all__ = ["QdrantSimilarity", "QdrantSimilarityConfig", "QdrantSimilarityIndex"]
 
 
 class QdrantSimilarity(Similarity):
-    """Makes :class:`QdrantSimilarityIndex` instances for a config.
-
-    A run is registered when its index has been made, not before, so that a failure
-    on the way leaves no run behind.
-    """
+    """Makes an index; its run is registered afterwards: a failure leaves none."""
 
     def ensure_requirements(self) -> None:
         """Checks that the packages of the chosen engine are installed."""
@@ -229,53 +50,33 @@ class QdrantSimilarity(Similarity):
         if self.config.connection().engine == EMBEDDED:
             fou.ensure_package("qdrant-edge-py")
 
-    def ensure_usage_requirements(self) -> None:
-        """Checks that the packages of the chosen engine are installed."""
-        self.ensure_requirements()
+    ensure_usage_requirements = ensure_requirements
 
     def register_run(
-        self,
-        samples: Any,
-        key: str | None,
-        overwrite: bool = True,
-        cleanup: bool = True,
+        self, samples: Any, key: str | None, overwrite: bool = True, **_: Any
     ) -> None:
         """Checks that the run may be registered; saving its results does it.
 
         Raises:
             ConfigError: if another process has a run of that key, or is making it
         """
-        if key is None:
-            return
-
-        self.validate_run(samples, key, overwrite=overwrite)
-        claims.check_free(samples._root_dataset, key)
+        if key is not None:
+            self.validate_run(samples, key, overwrite=overwrite)
+            claims.check_free(samples._root_dataset, key)
 
     @classmethod
     def save_run_results(
-        cls,
-        samples: Any,
-        key: str | None,
-        run_results: Any,
-        overwrite: bool = True,
-        cache: bool = True,
+        cls, samples: Any, key: str | None, run_results: Any, **how: Any
     ) -> None:
         """Registers the run if it is new, and saves its results.
 
         Raises:
             ConfigError: if another process was first; what this one made is dropped
         """
-        if key is not None and run_results._is_new:
-            try:
-                claims.register(run_results, key)
-                run_results._is_new = False
-            except ConfigError:
-                run_results._discard()
-                raise
+        if key is not None and run_results.contents.is_new:
+            claims.register(run_results, key)
 
-        super().save_run_results(
-            samples, key, run_results, overwrite=overwrite, cache=cache
-        )
+        super().save_run_results(samples, key, run_results, **how)
 
     def initialize(self, samples: Any, brain_key: str | None) -> QdrantSimilarityIndex:
         """Returns a new index, after checking what it is of, and its place.
@@ -286,7 +87,7 @@ class QdrantSimilarity(Similarity):
         given, config = given_to_compute_similarity(samples), self.config
         check_indexable(given, config.patches_field, config.embeddings_field)
         index = QdrantSimilarityIndex(given, config, brain_key, backend=self)
-        index._is_new = True
+        index.contents.is_new = True
         if config.model is not None and config.embeddings_field is not None:
             config.stores_embeddings = not index.held.has_any(config.embeddings_field)
 
@@ -294,17 +95,15 @@ class QdrantSimilarity(Similarity):
         return index
 
 
-class QdrantSimilarityIndex(NeighborIndex):
+class QdrantSimilarityIndex(SimilarityIndex, DuplicateIndex):
     """A similarity index whose vectors are in a Qdrant collection.
 
-    Vectors stay in Qdrant: every query sees what other processes have written.
-
-    Args:
-        samples: the :class:`fiftyone.core.collections.SampleCollection` used
-        config: the :class:`QdrantSimilarityConfig` used
-        brain_key: the brain key
-        backend (None): a :class:`QdrantSimilarity`
+    FiftyOne's contract (``fiftyone/brain/similarity.py`` 1.22) over what holds the
+    points, :mod:`.contents`, and what answers queries, :mod:`.answering`. Every query
+    sees what other processes have written; smaller distances are nearer, always.
     """
+
+    _samples: Any
 
     def __init__(
         self,
@@ -315,138 +114,284 @@ class QdrantSimilarityIndex(NeighborIndex):
     ) -> None:
         home = home_of(samples)
         SimilarityIndex.__init__(self, home, config, brain_key, backend=backend)
-        DuplicatesMixin.__init__(self)
+        DuplicateIndex.__init__(self)
         self._dataset_id = str(samples._root_dataset._doc.id)  # even if it is deleted
         connection = config.connection()
-        self._named_here = config.collection_name is None
-        if self._named_here:
+        chosen = config.collection_name is None
+        if chosen:
             config.collection_name = naming.choose_name(samples, connection)
 
         name = str(config.collection_name)
-        self._bind(Collection(connection, name, config.vector_name))
-
-    def check(self) -> None:
-        """Checks that the collection can be used, before embeddings are computed.
-
-        Raises:
-            CollectionMismatch: if it exists with another metric or foreign ids
-            ConnectionFailed: if Qdrant cannot be reached
-        """
-        if not naming.check(self._collection, self.config):
-            self._warn_of_ignored()
-
-    def _bind(self, collection: Collection) -> None:
-        super()._bind(collection)
-        collection.when_lost = self._leave_cache
-
-    def _leave_cache(self) -> None:
-        """Has FiftyOne open the index anew, which may then be told where its store is.
-
-        It would return this object, whatever path is given.
-        """
-        cache = self.samples._root_dataset._brain_cache
-        if cache.get(self.key) is self:
-            del cache[self.key]
-
-    def _discard(self) -> None:
-        """Drops the collection if it was made for this index, and no run uses it."""
-        place, name = self._collection.connection, self._collection.name
-        if self._made_alone or (self._made_here and not ownership.users(place, name)):
-            self._collection.drop()
-
-    @property
-    def ignored_parameters(self) -> list[str]:
-        """The given parameters that this index's engine does not have."""
-        if self.config.engine != EMBEDDED:
-            return []
-
-        parameters: CollectionParameters = self.config.parameters
-        return parameters.ignored_by_embedded()
-
-    def _warn_of_ignored(self) -> None:
-        ignored = self.ignored_parameters
-        if ignored:
-            logger.warning(
-                "The embedded engine has no %s: ignored here, but kept with the "
-                "index. They take effect on a Qdrant server (give its url)",
-                ", ".join(ignored),
-            )
-
-    @property
-    def collection(self) -> Collection:
-        """The collection that holds the vectors."""
-        return self._collection
-
-    @property
-    def client(self) -> Client:
-        """The ``QdrantClient`` or ``EmbeddedClient`` of this index."""
-        return self._collection.client
-
-    @property
-    def metric(self) -> str:
-        """The metric of the collection."""
-        return self._collection.schema().metric
-
-    def cleanup(self, force: bool = False) -> None:
-        """Deletes the collection.
-
-        Args:
-            force (False): whether to delete it even if other datasets use it, it
-                belongs to another dataset, or it was not made by this plugin
-
-        Raises:
-            CollectionShared: if deleting it would harm others, and not ``force``
-        """
-        if not self._collection.exists():
-            return
-
-        reason = None if force else self.why_not_delete()
-        if reason:
-            raise CollectionShared(
-                f"Collection '{self._collection.name}' was not deleted: {reason}. "
-                "Use cleanup(force=True) to delete it all the same, or, while there is "
-                "the dataset, delete_brain_run() to remove only its run"
-            )
-
-        self._collection.drop()
-
-    def why_not_delete(self) -> str | None:
-        """Returns why deleting points of others here would harm them, or ``None``.
-
-        Raises:
-            CollectionNotFound: if the collection does not exist
-        """
-        return ownership.why_not_delete(
-            self._dataset_id,
-            self.key,
-            self._collection.connection,
-            self._collection.name,
-            self._collection.schema().metadata,
-        )
+        collection = Collection(connection, name, config.vector_name)
+        collection.when_lost = partial(leave_cache, self)
+        self._contents = Contents(collection, config, chosen)
 
     @classmethod
     def _from_dict(
         cls, d: dict[str, Any], samples: Any, config: Any, brain_key: str
     ) -> QdrantSimilarityIndex:
         index = cls(samples, config, brain_key)
-        index._settle()
+        if config.moved:
+            index.contents.check_moved(brain_key)
+            index.save_config()
+
         return index
 
-    def _settle(self) -> None:
-        """Stores with the run the path that it was opened with, if that is a new one.
+    def check(self) -> None:
+        """Checks the place; see :func:`.naming.check_usable`."""
+        naming.check_usable(self.collection, self.config)
+
+    @property
+    def contents(self) -> Contents:
+        """The points, by FiftyOne's ids."""
+        return self._contents
+
+    @property
+    def collection(self) -> Collection:
+        """The collection that holds the vectors."""
+        return self.contents.collection
+
+    @property
+    def client(self) -> Client:
+        """The ``QdrantClient`` or ``EmbeddedClient`` of this index."""
+        return self.collection.client
+
+    @property
+    def metric(self) -> str:
+        """The metric of the collection."""
+        return self.collection.schema().metric
+
+    @property
+    def held(self) -> Held:
+        """What it holds: samples, patches, frames or clips."""
+        return Held(self.samples, self.config.patches_field)
+
+    @property
+    def total_index_size(self) -> int:
+        """The number of points in the collection; 0 while there is none."""
+        try:
+            return self.collection.count()
+        except CollectionNotFound:
+            return 0
+
+    @property
+    def sample_ids(self) -> Any:
+        """The sample of every point, shape ``(total_index_size,)``."""
+        return self.contents.ids()[0]
+
+    @property
+    def label_ids(self) -> Any:
+        """The label of every point, or ``None`` for an index of samples."""
+        return self.contents.ids()[1] if self.contents.patches else None
+
+    def add_to_index(
+        self,
+        embeddings: Any,
+        sample_ids: Any,
+        label_ids: Any = None,
+        overwrite: bool = True,
+        allow_existing: bool = True,
+        warn_existing: bool = False,
+        reload: bool = True,
+    ) -> None:
+        """Adds embeddings, all or none of them, and makes the collection if need be.
+
+        Of an id that is given twice the last counts, or the first unless ``overwrite``.
 
         Raises:
-            StoreUnavailable: if there is no store
-            CollectionNotFound: if that store has no such collection
+            VectorError, CollectionMismatch: if vectors have bad values, or a wrong size
+            ConfigError: if ids do not fit the embeddings or the index, or may not exist
         """
-        if not self.config.moved:
+        batch = Batch.of(embeddings, sample_ids, label_ids)
+        self.add(batch, overwrite, allow_existing, warn_existing)
+        if reload:
+            self.reload()
+
+    def add(
+        self, batch: Batch, overwrite: bool = True, *how: bool, may_make: bool = True
+    ) -> None:
+        """As :meth:`add_to_index`; raises CollectionNotFound unless ``may_make``."""
+        batch = batch.checked(self.contents.patches, "last" if overwrite else "first")
+        if not batch.ids:
             return
 
-        if not self._collection.exists():
-            raise CollectionNotFound(
-                f"The embedded store at {self.config.path} has no collection "
-                f"'{self._collection.name}', so index '{self.key}' is not there. Give "
-                "the path that its store has now"
-            )
+        if batch.label_ids is not None:
+            of = self.held.parents(batch.sample_ids, batch.label_ids)
+            batch = replace(batch, sample_ids=of)
 
-        self.save_config()
+        size = batch.vectors.shape[1]
+        made = self.contents.make(size, self.samples, self.key, may_make)
+        if made and self._has_run:
+            self.save_config()
+
+        self.contents.add(batch, made, overwrite, *how)
+        self.use_home(self.held.renewed(batch.ids))
+        if self.config.stores_embeddings:  # which its model made for a new field
+            self.held.store(batch.ids, batch.vectors, self.config.embeddings_field)
+
+    @property
+    def _has_run(self) -> bool:
+        """Whether its run is there; while it is new, that of another has the key."""
+        known = self.key is not None and not self.contents.is_new
+        return known and bool(self.samples.has_brain_run(self.key))
+
+    def use_home(self, home: Any) -> None:
+        """Has the index be of another view of the same frames or clips from now on."""
+        before = self._samples
+        if home is before:
+            return
+
+        self._samples = home
+        if self.view is before:
+            self.use_view(home)
+
+        if self._has_run:
+            store_view(home, self.key)
+
+    def remove_from_index(
+        self,
+        sample_ids: Any = None,
+        label_ids: Any = None,
+        allow_missing: bool = True,
+        warn_missing: bool = False,
+        reload: bool = True,
+        force: bool = False,
+    ) -> None:
+        """Removes points by label id, or all points of samples.
+
+        Raises:
+            CollectionShared: if the collection is another dataset's, too, as that of a
+                clone is; with ``force`` the vectors are then gone for both
+            MissingIDs: if ids are missing and may not be
+            ConfigError: if no ids are given
+        """
+        if not force:
+            self.check_removable()
+
+        self.contents.remove(sample_ids, label_ids, allow_missing, warn_missing)
+        if reload:
+            self.reload()
+
+    def check_removable(self) -> None:
+        """Raises CollectionShared if removing points took them from others."""
+        ownership.check_removable(self._dataset_id, self.collection)
+
+    def get_embeddings(
+        self, sample_ids: Any = None, label_ids: Any = None, *args: Any, **kwargs: Any
+    ) -> tuple[Matrix, Any, Any]:
+        """See :meth:`.contents.Contents.embeddings`."""
+        self.collection.forget()
+        return self.contents.embeddings(sample_ids, label_ids, *args, **kwargs)
+
+    def search(
+        self,
+        query: Any = None,
+        k: int | None = None,
+        reverse: bool = False,
+        aggregation: str | None = "mean",
+        *,
+        image: Any = None,
+        negatives: Any = None,
+        **options: Any,
+    ) -> list[Hits]:
+        """Returns the hits of a query within the current view, best first.
+
+        See :meth:`.answering.Answering.answer` and :class:`.options.QueryOptions`.
+        """
+        unlike = negatives is not None and len(negatives) > 0
+        asked = QueryOptions(k, reverse, aggregation, unlike, **options)
+        return self._answering.answer(query, image, negatives, asked)
+
+    @property
+    def _answering(self) -> Answering:
+        model = None if self.config.model is None else self.get_model
+        return Answering(self.contents, self.restriction, self._parse_query, model)
+
+    def restriction(self) -> Restriction:
+        """Returns what hits must be in: the current view."""
+        return Restriction(self.view, self.held, not self.has_view)
+
+    def sort_by_similarity(
+        self,
+        query: Any,
+        k: int | None = None,
+        reverse: bool = False,
+        aggregation: str = "mean",
+        dist_field: str | None = None,
+        _mongo: bool = False,
+    ) -> Any:
+        """Returns a view of the hits in order; may store their distances.
+
+        Those of patches go to their labels, unless the current view is of patches.
+        Raises ConfigError if ``dist_field`` cannot be a field of distances.
+        """
+        if dist_field is not None and not (
+            self.contents.patches and self.view._is_patches
+        ):
+            # FiftyOne 1.22 cannot store values of labels that are in lists, or of
+            # samples in parts, and leaves what an earlier query stored
+            field = self.distance_field(dist_field)
+            field.check(overwrite=True)
+            query = self._answering.parse(query)
+            (hits,) = self.search(query, k, reverse, aggregation)
+            field.store(hits.by_id(), overwrite=False)
+            dist_field = None
+        elif dist_field is not None:
+            check_field_name(dist_field)
+
+        return super().sort_by_similarity(
+            query, k, reverse, aggregation, dist_field, _mongo
+        )
+
+    def distance_field(self, name: str) -> DistanceField:
+        """Returns where the distances of hits would be stored under a name."""
+        return DistanceField.of(self.held, self.view, name)
+
+    def _kneighbors(
+        self,
+        query: Any = None,
+        k: int | None = None,
+        reverse: bool = False,
+        aggregation: str | None = None,
+        return_dists: bool = False,
+    ) -> Any:
+        if query is None:
+            rows, distances = self._neighbors_of_all(k, reverse, aggregation)
+            return (rows, distances) if return_dists else rows
+
+        found = self.search(query, k, reverse, aggregation)
+        single = aggregation is not None or is_single(query)
+        lists = as_fiftyones(found, self.contents.patches, single)
+        return lists if return_dists else lists[:2]
+
+    def _apply_view(self) -> None:
+        """Finds the points of the view; never those of what is gone from it."""
+        view = self.held.whole(self.restriction().samples)
+        self._curr_sample_ids, self._curr_label_ids, keep, good = fbu.filter_ids(
+            view,
+            *self.contents.ids(),
+            patches_field=self.config.patches_field,
+            allow_missing=self._curr_view_allow_missing,
+            warn_missing=self._curr_view_warn_missing,
+        )
+        self._curr_keep_inds = keep
+        self._curr_missing_size = None if good is None else int((~good).sum())
+
+    def save_config(self) -> None:
+        """Saves the config of the run; raises IndexNotFound if that is gone."""
+        try:
+            super().save_config()
+        except ValueError as e:  # what FiftyOne raises when the document is gone
+            raise claims.gone(self.key, self.collection.name) from e
+
+    def cleanup(self, force: bool = False) -> None:
+        """Deletes the collection; raises CollectionShared if it is not ours alone."""
+        if self.collection.exists():
+            if not force:
+                ownership.check_deletable(self._dataset_id, self.key, self.collection)
+
+            self.collection.drop()
+
+    def why_not_delete(self) -> str | None:
+        """See :func:`.ownership.why_not_delete`."""
+        return ownership.why_not_delete(self._dataset_id, self.key, self.collection)

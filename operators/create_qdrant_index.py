@@ -58,7 +58,7 @@ class CreateQdrantIndex(QdrantOperator):
             "kept": ingested.kept,
             "skipped": ingested.skipped,
             "taken_over": taken_over,
-            "ignored": ", ".join(index.ignored_parameters) or None,
+            "ignored": ", ".join(index.config.ignored) or None,
         }
 
     def resolve_output(self, ctx: Any) -> types.Property | None:

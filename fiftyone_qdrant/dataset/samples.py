@@ -8,8 +8,9 @@ from typing import Any
 
 import fiftyone.core.dataset as fod
 import fiftyone.core.media as fom
-from bson import ObjectId
+from bson import ObjectId, json_util
 from fiftyone import ViewField as F
+from fiftyone.core.brain import BrainMethod
 
 from fiftyone_qdrant.dataset.indexable import home_of
 from fiftyone_qdrant.dataset.terms import Terms, present
@@ -317,6 +318,29 @@ class Held(Terms):
             )
 
         return self.whole(samples).exists(field)
+
+
+def stages_of(home: Any) -> list[str]:
+    """Returns a view as FiftyOne keeps it with a run."""
+    stages = home._serialize(include_uuids=False)
+    return [json_util.dumps(stage) for stage in stages]
+
+
+def store_view(home: Any, brain_key: str | None) -> None:
+    """Stores with a run that it is of a view, from now on."""
+    document = BrainMethod._get_run_doc(home._root_dataset, brain_key)
+    document.view_stages = stages_of(home)
+    document.save()
+
+
+def leave_cache(index: Any) -> None:
+    """Has FiftyOne open an index anew, which may then be told where its store is.
+
+    It would return this object, whatever path is given.
+    """
+    cache = index.samples._root_dataset._brain_cache
+    if cache.get(index.key) is index:
+        del cache[index.key]
 
 
 def _videos(dataset: Any) -> Any:

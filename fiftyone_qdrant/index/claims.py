@@ -23,11 +23,11 @@ from typing import Any
 import fiftyone.constants as foc
 import fiftyone.core.odm as foo
 import psutil
-from bson import json_util
 from fiftyone.core.odm.runs import RunDocument
 from pymongo.errors import DuplicateKeyError, PyMongoError
 
-from fiftyone_qdrant.errors import ConfigError
+from fiftyone_qdrant.dataset.samples import stages_of
+from fiftyone_qdrant.errors import ConfigError, IndexNotFound
 
 _CLAIMS = "fiftyone_qdrant_claims"
 _BEAT = 5.0  # seconds between two signs of life
@@ -57,29 +57,27 @@ def register(index: Any, brain_key: str) -> None:
     """Registers the run of a new index, as FiftyOne does, but for whom the key goes to.
 
     Raises:
-        ConfigError: if another run has it
+        ConfigError: if another run has it; what was made for this one is dropped
     """
     home, dataset = index.samples, index.samples._root_dataset
-    stages = None
-    if home is not dataset:
-        stages = [json_util.dumps(s) for s in home._serialize(include_uuids=False)]
-
     run = RunDocument(
         dataset_id=dataset._doc.id,
         key=brain_key,
         version=foc.VERSION,
         timestamp=datetime.datetime.now(datetime.timezone.utc).replace(tzinfo=None),
         config=copy.deepcopy(index.config.serialize()),
-        view_stages=stages,
+        view_stages=None if home is dataset else stages_of(home),
         results=None,
     )
     run.save(upsert=True)
     if not take_key(dataset, brain_key, run.id):
         run.delete()
+        index.contents.discard()
         raise ConfigError(_taken(dataset, brain_key))
 
     dataset._doc.brain_methods[brain_key] = run
     dataset.save()
+    index.contents.is_new = False
 
 
 def check_free(dataset: Any, brain_key: str) -> None:
@@ -98,6 +96,14 @@ def check_free(dataset: Any, brain_key: str) -> None:
 
     if is_taken(dataset, brain_key):
         raise ConfigError(_taken(dataset, brain_key))
+
+
+def gone(brain_key: str | None, collection: str) -> IndexNotFound:
+    """Returns what to raise for an index whose run somebody has deleted."""
+    return IndexNotFound(
+        f"Index '{brain_key}' is gone: somebody deleted its run meanwhile. What it "
+        f"held is in collection '{collection}', unless that is gone as well"
+    )
 
 
 def _taken(dataset: Any, brain_key: str) -> str:

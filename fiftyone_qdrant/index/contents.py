@@ -8,18 +8,23 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from bson import ObjectId
 
 from fiftyone_qdrant import points
-from fiftyone_qdrant.errors import CollectionNotFound, ConfigError, MissingIDs
+from fiftyone_qdrant.errors import (
+    CollectionNotFound,
+    ConfigError,
+    MissingIDs,
+    QdrantPluginError,
+    sentence,
+)
+from fiftyone_qdrant.index import naming, ownership
+from fiftyone_qdrant.index.batch import NO_LABELS, Batch, to_list
 from fiftyone_qdrant.points import Matrix
 from fiftyone_qdrant.qdrant import writing
 from fiftyone_qdrant.qdrant.collection import Collection
-from fiftyone_qdrant.search.matrices import Name, to_matrix
 
 if TYPE_CHECKING:
     from qdrant_client import models
@@ -27,105 +32,37 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _ID_TYPE = "<U24"
-_NO_LABELS = "This index holds samples: it has no label ids"
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Points to write: ``num_points`` ids of each kind and as many vectors.
-
-    Attributes:
-        ids: the label ids of an index of patches, else the sample ids
-        sample_ids: the sample of each point
-        vectors: float32, shape ``(num_points, size)``
-    """
-
-    ids: list[str]
-    sample_ids: list[str]
-    vectors: Matrix
-
-    @classmethod
-    def parse(
-        cls,
-        embeddings: Any,
-        sample_ids: Any,
-        label_ids: Any,
-        patches: bool,
-        keep: str = "last",
-    ) -> Batch:
-        """Checks what a user gives.
-
-        Args:
-            embeddings: finite numbers, shape ``(num_points, size)``
-            sample_ids: ``num_points`` sample ids
-            label_ids: ``num_points`` label ids, or ``None`` for an index of samples
-            patches: whether it is for an index of patches
-            keep: which of the points of a repeated id counts, the ``"first"`` or the
-                ``"last"``
-
-        Raises:
-            VectorError: if vectors have a wrong shape or values float32 cannot hold
-            ConfigError: if the ids do not fit the embeddings or the index
-            MissingIDs: if an id is no FiftyOne id
-        """
-        if not len(embeddings):
-            embeddings = np.empty((0, 0))
-
-        samples = to_list(sample_ids)
-        labels = None if label_ids is None else to_list(label_ids)
-        vectors = to_matrix(embeddings, name=_namer(samples, labels))
-        if patches and labels is None and samples:
-            raise ConfigError("This index holds patches: give label_ids as well")
-
-        if labels is not None and not patches:
-            raise ConfigError(_NO_LABELS)
-
-        for name, values in (("sample_ids", samples), ("label_ids", labels)):
-            if values is not None and len(values) != len(vectors):
-                raise ConfigError(
-                    f"There are {len(vectors)} embeddings but {len(values)} {name}"
-                )
-
-        ids = samples if labels is None else labels
-        points.to_point_ids(samples)
-        if labels is not None:
-            points.to_point_ids(labels)
-
-        rows = list(enumerate(ids))
-        chosen = {i: row for row, i in (rows if keep == "last" else rows[::-1])}
-        if len(chosen) == len(ids):
-            return cls(ids, samples, vectors)
-
-        return cls(ids, samples, vectors)._take(sorted(chosen.values()))
-
-    def without(self, ids: set[str]) -> Batch:
-        """Returns the batch without the given ids."""
-        return self._take([row for row, i in enumerate(self.ids) if i not in ids])
-
-    def _take(self, rows: list[int]) -> Batch:
-        return Batch(
-            [self.ids[i] for i in rows],
-            [self.sample_ids[i] for i in rows],
-            self.vectors[rows],
-        )
 
 
 class Contents:
     """The points of one collection, as ids and embeddings.
 
     Args:
-        collection: where they are
-        patches: whether they are patches (one label each) rather than samples
+        collection: where they are; made when the first come
+        config: the index's config, which a new collection follows
+        named_here (False): whether its name was chosen for the index: then whatever
+            has the name is not the index's
+
+    Attributes:
+        collection: where they are; another one if somebody took the chosen name
+        named_here: as given, until it is made
+        is_new: whether the index's run is to be registered yet
     """
 
-    def __init__(self, collection: Collection, patches: bool) -> None:
-        self._collection = collection
-        self._patches = patches
+    def __init__(
+        self, collection: Collection, config: Any, named_here: bool = False
+    ) -> None:
+        self.collection = collection
+        self.named_here = named_here
+        self.is_new = False
+        self._config = config
+        self.patches = config.patches_field is not None
+        self._made: str | None = None  # by this object; "alone": nobody asks for it
 
     @property
     def kind(self) -> str:
         """What an id of this index is the id of: ``"label"`` or ``"sample"``."""
-        return "label" if self._patches else "sample"
+        return "label" if self.patches else "sample"
 
     def point_ids(self) -> set[str]:
         """Returns the sample id, or of patches the label id, of every point.
@@ -137,7 +74,7 @@ class Contents:
         """
         return {
             points.from_point_id(record.id)
-            for page in self._collection.scroll(payload=False)
+            for page in self.collection.scroll(payload=False)
             for record in page
         }
 
@@ -146,20 +83,112 @@ class Contents:
         ids: list[str] = []
         samples: list[str] = []
         try:
-            for page in self._collection.scroll():
+            for page in self.collection.scroll():
                 ids.extend(points.from_point_id(r.id) for r in page)
                 samples.extend(_sample_id(r) for r in page)
         except CollectionNotFound:
-            logger.debug("Collection '%s' does not exist", self._collection.name)
+            logger.debug("Collection '%s' does not exist", self.collection.name)
 
         return self._to_id_arrays(ids, samples)
 
+    def add(
+        self,
+        batch: Batch,
+        made: bool,
+        overwrite: bool = True,
+        allow_existing: bool = True,
+        warn_existing: bool = False,
+    ) -> None:
+        """Writes all points of a batch, or none; see ``add_to_index()``.
+
+        Args:
+            batch: the points, checked
+            made: whether the collection was made for them: then it goes with them
+            overwrite (True): whether to replace what exists
+            allow_existing (True): whether to skip it, rather than to refuse
+            warn_existing (False): whether to log how many were skipped
+        """
+        try:
+            if not overwrite and not made:
+                batch = self.new(batch, allow_existing, warn_existing)
+
+            self.write(batch)
+        except BaseException as e:
+            if made:
+                self._drop_after(e)
+
+            raise
+
+    def check_moved(self, brain_key: str) -> None:
+        """Checks that a store that is opened at a new path is the index's.
+
+        Raises:
+            StoreUnavailable: if there is no store
+            CollectionNotFound: if that store has no such collection
+        """
+        if not self.collection.exists():
+            raise CollectionNotFound(
+                f"The embedded store at {self._config.path} has no collection "
+                f"'{self.collection.name}', so index '{brain_key}' is not there. Give "
+                "the path that its store has now"
+            )
+
+    def make(
+        self, size: int, samples: Any, brain_key: str | None, may_make: bool = True
+    ) -> bool:
+        """Sees to it that there is a collection; returns whether one was made.
+
+        Args:
+            size: dimensions of the vectors that it is for
+            samples: what the index is of
+            brain_key: the index's run
+            may_make (True): whether one may be made
+
+        Raises:
+            CollectionNotFound: if there is none, and none may be made
+            CollectionMismatch: if there is one that is for other vectors
+        """
+        found, config, chosen = self.collection, self._config, self.named_here
+        if not chosen and naming.check(found, config):
+            naming.check_size(found, size)
+            return False
+
+        if not may_make:
+            raise CollectionNotFound(
+                f"Collection '{found.name}' is gone: somebody deleted it while index "
+                f"'{brain_key}' was being filled"
+            )
+
+        metadata = ownership.to_metadata(samples, config, brain_key)
+        self.collection = naming.create(
+            found, size, config, metadata, samples=samples if chosen else None
+        )
+        self.collection.when_lost = found.when_lost
+        self.named_here, self._made = False, "alone" if chosen else "here"
+        return True
+
+    def discard(self) -> None:
+        """Drops the collection if it was made for this index, and no run uses it."""
+        place, name = self.collection.connection, self.collection.name
+        if self._made == "alone" or (self._made and not ownership.users(place, name)):
+            self.collection.drop()
+
+    def _drop_after(self, failure: BaseException) -> None:
+        """Drops the collection; if even that fails, both failures are said."""
+        try:
+            self.collection.drop()
+        except QdrantPluginError as e:
+            if isinstance(failure, QdrantPluginError):
+                raise type(failure)(f"{sentence(failure)} {e}") from failure
+
+            logger.warning("%s", e)
+
     def write(self, batch: Batch) -> None:
         """Writes points, replacing those that exist."""
-        schema, vectors = self._collection.schema(), batch.vectors
+        schema, vectors = self.collection.schema(), batch.vectors
         lengths = points.norms(vectors)
         if points.needs_float64(lengths, schema.metric):
-            self._collection.mark_float64()  # before anybody can find them
+            self.collection.mark_float64()  # before anybody can find them
 
         kept = None  # by other metrics, nothing
         if schema.metric == "cosine":
@@ -167,7 +196,7 @@ class Contents:
 
         key = points.norm_key(schema.vector_name)
         payloads = points.to_payloads(batch.sample_ids, kept, key)
-        writing.write(self._collection, batch.ids, vectors, payloads)
+        writing.write(self.collection, batch.ids, vectors, payloads)
 
     def new(self, batch: Batch, allow_existing: bool, warn_existing: bool) -> Batch:
         """Returns the part of a batch that is not in the index.
@@ -175,14 +204,14 @@ class Contents:
         Raises:
             ConfigError: if some of it is in the index and may not be
         """
-        existing = self._collection.present(batch.ids)
+        existing = self.collection.present(batch.ids)
         if existing and not allow_existing:
             raise ConfigError(
                 f"{len(existing)} {self.kind} ids (such as {min(existing)}) are "
                 "already in the index"
             )
 
-        whole = self._collection.on_all_replicas(sorted(existing))
+        whole = self.collection.on_all_replicas(sorted(existing))
         if whole is not None:  # what a replica lacks is written to it
             existing &= whole
 
@@ -203,13 +232,13 @@ class Contents:
         if sample_ids is None and label_ids is None:
             raise ConfigError("Give the sample_ids or label_ids to remove")
 
-        if label_ids is not None and not self._patches:
-            raise ConfigError(_NO_LABELS)
+        if label_ids is not None and not self.patches:
+            raise ConfigError(NO_LABELS)
 
         missing: list[str] = []
         if label_ids is not None:  # sample_ids only say where the labels are
             ids = to_list(label_ids)
-        elif self._patches:
+        elif self.patches:
             wanted = to_list(sample_ids)
             ids, samples = self.of_samples(wanted)
             found = set(samples)
@@ -218,11 +247,11 @@ class Contents:
             ids = to_list(sample_ids)
 
         if not allow_missing or warn_missing:
-            found = self._collection.present(ids)
+            found = self.collection.present(ids)
             missing.extend(i for i in ids if i not in found)
             self._tell_missing(missing, allow_missing, warn_missing)
 
-        writing.remove(self._collection, ids)
+        writing.remove(self.collection, ids)
 
     def embeddings(
         self,
@@ -244,13 +273,13 @@ class Contents:
             ConfigError: if label ids are given for an index of samples
             MissingIDs: if ids are missing and may not be
         """
-        if label_ids is not None and not self._patches:
-            raise ConfigError(_NO_LABELS)
+        if label_ids is not None and not self.patches:
+            raise ConfigError(NO_LABELS)
 
         if label_ids is not None and sample_ids is not None:
             logger.warning("Ignoring sample_ids because label_ids are given")
 
-        if label_ids is None and (sample_ids is None or self._patches):
+        if label_ids is None and (sample_ids is None or self.patches):
             wanted = None if sample_ids is None else to_list(sample_ids)
             return self._scrolled(wanted, allow_missing, warn_missing)
 
@@ -273,7 +302,7 @@ class Contents:
         Raises:
             MissingIDs: if ids are missing and may not be
         """
-        ids, samples, vectors = self._read(self._collection.retrieve(_unique(wanted)))
+        ids, samples, vectors = self._read(self.collection.retrieve(_unique(wanted)))
         rows = {i: row for row, i in enumerate(ids)}
         missing = [i for i in wanted if i not in rows]
         self._tell_missing(missing, allow_missing, warn_missing)
@@ -283,7 +312,7 @@ class Contents:
     def _scrolled(
         self, sample_ids: list[str] | None, allow_missing: bool, warn_missing: bool
     ) -> tuple[Matrix, Any, Any]:
-        pages = self._collection.scroll(sample_ids=sample_ids, vectors=True)
+        pages = self.collection.scroll(sample_ids=sample_ids, vectors=True)
         ids, samples, vectors = self._read(pages)
         order = list(range(len(ids)))
         if sample_ids is not None:
@@ -304,17 +333,17 @@ class Contents:
         for page in pages:
             ids.extend(points.from_point_id(r.id) for r in page)
             samples.extend(_sample_id(r) for r in page)
-            vectors.append(self._collection.to_vectors(page))
+            vectors.append(self.collection.to_vectors(page))
 
         if not vectors:
-            vectors.append(self._collection.to_vectors([]))
+            vectors.append(self.collection.to_vectors([]))
 
         return ids, samples, np.concatenate(vectors)
 
     def of_samples(self, sample_ids: Sequence[str]) -> tuple[list[str], list[str]]:
         """Returns the ids of the points of samples, and the sample of each."""
         records = [
-            r for page in self._collection.scroll(sample_ids=sample_ids) for r in page
+            r for page in self.collection.scroll(sample_ids=sample_ids) for r in page
         ]
         ids = [points.from_point_id(r.id) for r in records]
         return ids, [_sample_id(r) for r in records]
@@ -345,30 +374,10 @@ class Contents:
             logger.warning("Skipping %d ids that are not in the index", len(missing))
 
     def _to_id_arrays(self, ids: list[str], samples: list[str]) -> tuple[Any, Any]:
-        if self._patches:
+        if self.patches:
             return np.array(samples, dtype=_ID_TYPE), np.array(ids, dtype=_ID_TYPE)
 
         return np.array(ids, dtype=_ID_TYPE), None
-
-
-def to_list(ids: Any) -> list[str]:
-    """Returns one id or several as a list of ``str``."""
-    return [str(ids)] if isinstance(ids, (str, ObjectId)) else [str(i) for i in ids]
-
-
-def _namer(samples: list[str], labels: list[str] | None) -> Name:
-    """Returns what gives a vector its name in errors: that of its sample."""
-
-    def name(row: int) -> str:
-        if row >= len(samples):  # there are more vectors than ids
-            return f"number {row + 1}"
-
-        if labels is None or row >= len(labels):
-            return f"sample {samples[row]}"
-
-        return f"label {labels[row]} of sample {samples[row]}"
-
-    return name
 
 
 def _unique(ids: Iterable[str]) -> list[str]:

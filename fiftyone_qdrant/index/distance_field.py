@@ -9,6 +9,7 @@ import fiftyone as fo
 import fiftyone.core.labels as fol
 import fiftyone.core.odm as foo
 
+from fiftyone_qdrant.dataset.samples import Held
 from fiftyone_qdrant.errors import ConfigError
 
 MARK = {"fiftyone_qdrant": "distances"}
@@ -50,6 +51,23 @@ class DistanceField:
         if patches_field is not None:
             kind, self._path = self._dataset._get_label_field_path(patches_field, name)
             self._owners = (fol._LABEL_LIST_TO_SINGLE_MAP.get(kind, kind),)
+
+    @classmethod
+    def of(cls, held: Held, view: Any, name: str) -> DistanceField:
+        """Returns that for the hits of a query within a view.
+
+        Args:
+            held: what the index holds
+            view: the view
+            name: the field, or the attribute of the labels
+        """
+        field = held.patches_field
+        if field is None and held.in_parts(view):
+            view = held.flat(held.home)
+        elif field is not None and held.home._is_frames:
+            field = f"frames.{field}"
+
+        return cls(view, name, field)
 
     @property
     def replaces(self) -> bool:

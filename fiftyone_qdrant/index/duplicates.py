@@ -13,13 +13,16 @@ import numpy as np
 from fiftyone.brain.similarity import DuplicatesMixin
 
 from fiftyone_qdrant.errors import ConfigError
-from fiftyone_qdrant.index.all_pairs import AllPairs
+from fiftyone_qdrant.index.all_pairs import AllPairs, Rows
+from fiftyone_qdrant.index.contents import Contents
 from fiftyone_qdrant.index.distance_field import check_field_name
+from fiftyone_qdrant.points import Scores
 
 
 class DuplicateIndex(DuplicatesMixin):
     """The part of an index that compares all points of the current view."""
 
+    _contents: Contents
     _samples: Any
     _curr_view: Any
 
@@ -35,6 +38,16 @@ class DuplicateIndex(DuplicatesMixin):
 
         rows, distances = self._all_pairs().within(thresh)
         return (rows, distances) if return_dists else rows
+
+    def _neighbors_of_all(
+        self, k: int | None, reverse: bool, aggregation: str | None
+    ) -> tuple[list[Rows], list[Scores]]:
+        if k is None or reverse or aggregation is not None:
+            raise ConfigError(
+                "To get the neighbors of all points give k, and nothing else"
+            )
+
+        return self._all_pairs().neighbors(k)
 
     def find_duplicates(
         self, thresh: float | None = None, fraction: float | None = None
@@ -108,10 +121,11 @@ class DuplicateIndex(DuplicatesMixin):
         return list(np.asarray(ids)[self._all_pairs().unique(thresh)])
 
     def _all_pairs(self) -> AllPairs:
-        ids = self.current_label_ids if self._patches else self.current_sample_ids
-        self._collection.forget()
-        schema = self._collection.schema()
-        return AllPairs(self._contents, ids, schema.size, schema.metric)
+        contents = self._contents
+        ids = self.current_label_ids if contents.patches else self.current_sample_ids
+        contents.collection.forget()
+        schema = contents.collection.schema()
+        return AllPairs(contents, ids, schema.size, schema.metric)
 
     @contextmanager
     def _all_slices(self) -> Iterator[None]:
@@ -125,7 +139,7 @@ class DuplicateIndex(DuplicatesMixin):
 
     def _flat(self, view: Any) -> Any:
         flat = self.held.flat(view)
-        if self._patches and flat.media_type == fom.MIXED:
+        if self._contents.patches and flat.media_type == fom.MIXED:
             return view.select_group_slices(media_type=fom.IMAGE)
 
         return flat

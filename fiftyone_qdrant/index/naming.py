@@ -58,6 +58,20 @@ def described_names(connection: Connection) -> dict[str, str]:
     }
 
 
+def check_usable(collection: Collection, config: Any) -> None:
+    """Checks that an index may have a collection; tells what a new one will lack.
+
+    Raises:
+        CollectionMismatch: as :func:`check`
+    """
+    if not check(collection, config) and config.ignored:
+        logger.warning(
+            "The embedded engine has no %s: ignored here, but kept with the "
+            "index. They take effect on a Qdrant server (give its url)",
+            ", ".join(config.ignored),
+        )
+
+
 def check(collection: Collection, config: Any) -> bool:
     """Checks an existing collection before it is used; returns whether it exists.
 

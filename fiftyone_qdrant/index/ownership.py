@@ -14,7 +14,9 @@ from typing import Any
 
 import fiftyone.core.odm as foo
 
+from fiftyone_qdrant.errors import CollectionNotFound, CollectionShared
 from fiftyone_qdrant.qdrant.calls import OWNER
+from fiftyone_qdrant.qdrant.collection import Collection
 from fiftyone_qdrant.qdrant.connection import EMBEDDED, Connection
 
 
@@ -127,25 +129,40 @@ def claimed_names() -> set[str]:
     return set(runs.distinct("config.collection_name", {"config.method": "qdrant"}))
 
 
+def check_deletable(
+    dataset_id: str, brain_key: str | None, collection: Collection
+) -> None:
+    """Checks that deleting a collection harms nobody; see :func:`why_not_delete`.
+
+    Raises:
+        CollectionShared: if it would
+    """
+    reason = why_not_delete(dataset_id, brain_key, collection)
+    if reason is not None:
+        raise CollectionShared(
+            f"Collection '{collection.name}' was not deleted: {reason}. "
+            "Use cleanup(force=True) to delete it all the same, or, while there is "
+            "the dataset, delete_brain_run() to remove only its run"
+        )
+
+
 def why_not_delete(
-    dataset_id: str,
-    brain_key: str | None,
-    connection: Connection,
-    collection_name: str,
-    metadata: dict[str, Any],
+    dataset_id: str, brain_key: str | None, collection: Collection
 ) -> str | None:
     """Returns why deleting a collection would harm others, or ``None``.
 
     Args:
         dataset_id: the dataset on whose behalf it would be deleted
         brain_key: the run on whose behalf it would be deleted
-        connection: where the collection is
-        collection_name: its name
-        metadata: its metadata
+        collection: the collection
+
+    Raises:
+        CollectionNotFound: if it does not exist
     """
+    metadata = collection.schema().metadata
     others = [
         u
-        for u in users(connection, collection_name)
+        for u in users(collection.connection, collection.name)
         if (u.dataset_id, u.brain_key) != (dataset_id, brain_key)
     ]
     if others:
@@ -167,27 +184,39 @@ def why_not_delete(
     return None
 
 
-def why_not_remove(
-    dataset_id: str,
-    connection: Connection,
-    collection_name: str,
-    metadata: dict[str, Any],
-) -> str | None:
-    """Returns why removing points would take them from another dataset, or ``None``.
+def check_removable(dataset_id: str, collection: Collection) -> None:
+    """Checks that removing points takes them from no other dataset.
 
     From a collection that was made for a dataset, that one may always remove.
 
     Args:
         dataset_id: the dataset on whose behalf they would be removed
-        connection: where the collection is
-        collection_name: its name
-        metadata: its metadata
+        collection: where they are; one that is gone has none
+
+    Raises:
+        CollectionShared: if it would
     """
+    try:
+        metadata = collection.schema().metadata
+    except CollectionNotFound:
+        return
+
+    reason = _why_not_remove(dataset_id, collection, metadata)
+    if reason is not None:
+        raise CollectionShared(
+            f"Nothing was removed: collection '{collection.name}' is not this "
+            f"dataset's alone, {reason}. Give force=True to take the vectors from both"
+        )
+
+
+def _why_not_remove(
+    dataset_id: str, collection: Collection, metadata: dict[str, Any]
+) -> str | None:
     ours = metadata.get("owner") == OWNER
     if ours and metadata.get("dataset_id") == dataset_id:
         return None
 
-    found = users(connection, collection_name)
+    found = users(collection.connection, collection.name)
     others = [u for u in found if u.dataset_id != dataset_id]
     if others:
         return f"it is also used by {', '.join(map(str, others))}"

@@ -26,7 +26,8 @@ from fiftyone_qdrant.errors import (
     IngestInterrupted,
 )
 from fiftyone_qdrant.index import claims
-from fiftyone_qdrant.ingest.origins import Embedded, OtherIndex, labels_by_sample
+from fiftyone_qdrant.index.batch import Batch
+from fiftyone_qdrant.ingest.origins import OtherIndex, labels_by_sample
 from fiftyone_qdrant.ingest.source_checks import Look
 from fiftyone_qdrant.ingest.sources import (
     NO_COLLECTION,
@@ -182,7 +183,7 @@ def _register(
         index.config.supports_prompts = origin.supports_prompts
         index.save_config()
         again = load_index(samples._root_dataset, brain_key)
-        again._named_here = index._named_here
+        again.contents.named_here = index.contents.named_here
         return again
 
     return index
@@ -339,7 +340,7 @@ class _Ingest:
     other: OtherIndex | None = None
     done: Ingested = field(default_factory=Ingested)
 
-    def embed(self, samples: Any) -> Embedded:
+    def embed(self, samples: Any) -> Batch:
         if self.other is not None:
             return self.other.embed(samples)
 
@@ -447,23 +448,16 @@ def _add_batch(ingest: _Ingest, samples: Any) -> None:
     if not len(samples):
         return
 
-    embeddings, sample_ids, label_ids = ingest.embed(samples)
-    ids = [str(i) for i in (sample_ids if label_ids is None else label_ids)]
+    batch = ingest.embed(samples)
     if index.held.in_parts(samples):
-        done.skipped += len(set(index.held.ids(samples)).difference(ids))
+        done.skipped += len(set(index.held.ids(samples)).difference(batch.ids))
     else:
-        done.skipped += len(set(samples.values("id")).difference(map(str, sample_ids)))
+        done.skipped += len(set(samples.values("id")).difference(batch.sample_ids))
 
-    if ids:
-        replaced = len(_present(index, ids))
-        index.add_to_index(
-            embeddings,
-            sample_ids,
-            label_ids,
-            reload=False,
-            may_create=not done.points,
-        )
-        done.new += len(ids) - replaced
+    if batch.ids:
+        replaced = len(_present(index, batch.ids))
+        index.add(batch, may_make=not done.points)
+        done.new += len(batch.ids) - replaced
         done.replaced += replaced
 
 

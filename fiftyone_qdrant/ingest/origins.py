@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import fiftyone as fo
-import numpy as np
 
 from fiftyone_qdrant import points
 from fiftyone_qdrant.dataset.indexable import TIMES
 from fiftyone_qdrant.dataset.samples import Held, listed
 from fiftyone_qdrant.errors import ConfigError, QdrantPluginError
+from fiftyone_qdrant.index.batch import Batch
 from fiftyone_qdrant.runs import as_ours, is_builtin, list_indexes, load_index
 
 _SOME = 1_000  # ids that tell what another index is of
-
-Embedded = tuple[Any, Any, Any]  # embeddings, sample ids and, of patches, label ids
 
 
 @dataclass(frozen=True)
@@ -179,7 +177,7 @@ class OtherIndex:
             "made of, and create the index from that"
         )
 
-    def embed(self, samples: Any) -> Embedded:
+    def embed(self, samples: Any) -> Batch:
         """Returns what it has of samples.
 
         Raises:
@@ -197,23 +195,17 @@ class OtherIndex:
 
         wanted = [i for i in sample_of if self._present is None or i in self._present]
         if not wanted:
-            return np.empty((0, 0)), [], None if field is None else []
+            return Batch.none(patches=field is not None)
 
         kind = "sample_ids" if field is None else "label_ids"
         try:
-            vectors, sample_ids, label_ids = self._index.get_embeddings(
-                **{kind: wanted}
-            )
+            found = Batch.of(*self._index.get_embeddings(**{kind: wanted}))
         except QdrantPluginError:
             raise
         except Exception as e:
             raise self._failure("read", e) from e
 
-        if field is None:
-            return vectors, sample_ids, None
-
-        found = [str(i) for i in label_ids]
-        return vectors, [sample_of[i] for i in found], found
+        return replace(found, sample_ids=[sample_of[i] for i in found.ids])
 
     def __str__(self) -> str:
         return f"similarity run '{self._origin.brain_key}'"

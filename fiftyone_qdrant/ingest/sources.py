@@ -8,14 +8,14 @@ from typing import Any
 import fiftyone as fo
 import fiftyone.brain.internal.core.utils as fbu
 import fiftyone.core.media as fom
-import numpy as np
 from fiftyone import ViewField as F
 
 from fiftyone_qdrant import points
 from fiftyone_qdrant.dataset.indexable import home_of, is_label
 from fiftyone_qdrant.dataset.samples import Held
 from fiftyone_qdrant.errors import ConfigError
-from fiftyone_qdrant.ingest.origins import Embedded, Origin, OtherIndex, find_origin
+from fiftyone_qdrant.index.batch import Batch
+from fiftyone_qdrant.ingest.origins import Origin, OtherIndex, find_origin
 from fiftyone_qdrant.qdrant.collection import Collection
 from fiftyone_qdrant.similarity import QdrantSimilarityIndex
 
@@ -218,8 +218,8 @@ def why_not_embed(index: QdrantSimilarityIndex) -> str | None:
     )
 
 
-def embed(index: QdrantSimilarityIndex, samples: Any) -> Embedded:
-    """Returns embeddings, sample ids and label ids from the index's own source.
+def embed(index: QdrantSimilarityIndex, samples: Any) -> Batch:
+    """Returns embeddings from the index's own source.
 
     What its embeddings field has nothing for is embedded by its model, if that was
     made to fill the field.
@@ -233,33 +233,30 @@ def embed(index: QdrantSimilarityIndex, samples: Any) -> Embedded:
 
     field = index.config.embeddings_field
     if field is None:
-        computed: Embedded = index.compute_embeddings(samples, progress=False)
-        return computed
+        return Batch.of(*index.compute_embeddings(samples, progress=False))
 
     stored = from_field(index, samples)
     if not index.config.stores_embeddings:
         return stored
 
-    there = {str(i) for i in (stored[1] if stored[2] is None else stored[2])}
-    rest = _without(index, samples, there)
+    rest = _without(index, samples, set(stored.ids))
     if not len(rest):
         return stored
 
-    computed = index.compute_embeddings(rest, progress=False)
-    return _joined(stored, computed) if there else computed
+    return stored.joined(Batch.of(*index.compute_embeddings(rest, progress=False)))
 
 
-def from_field(index: QdrantSimilarityIndex, samples: Any) -> Embedded:
+def from_field(index: QdrantSimilarityIndex, samples: Any) -> Batch:
     """Returns what the index's embeddings field has of samples, as :func:`embed`."""
     config = index.config
     if config.stores_embeddings and not index.held.has_any(config.embeddings_field):
-        return np.empty((0, 0)), [], None if config.patches_field is None else []
+        return Batch.none(patches=config.patches_field is not None)
 
     if config.patches_field is not None and not index.held.in_lists(samples):
         return _from_single_labels(index, samples)
 
     try:
-        found: Embedded = fbu.get_embeddings(
+        found = fbu.get_embeddings(
             samples,
             patches_field=config.patches_field,
             embeddings_field=config.embeddings_field,
@@ -267,25 +264,25 @@ def from_field(index: QdrantSimilarityIndex, samples: Any) -> Embedded:
     except ValueError:  # numpy's, of vectors of several sizes
         return _one_by_one(index, samples)
 
-    return found
+    return Batch.of(*found)
 
 
-def _one_by_one(index: QdrantSimilarityIndex, samples: Any) -> Embedded:
+def _one_by_one(index: QdrantSimilarityIndex, samples: Any) -> Batch:
     """The same as a list, so that an error can say which vectors are the odd ones."""
     held, config = index.held, index.config
     patches, field = config.patches_field, config.embeddings_field
     if patches is None:
         there = samples.match(F(field) != None)  # noqa: E711
-        return there.values(field), held.ids(there), None
+        return Batch(there.values(field), held.ids(there))
 
     there = samples.filter_labels(patches, F(field) != None)  # noqa: E711
     _, path = there._get_label_field_path(patches, field)
     values, sample_ids = there.values([path, "id"])
     of = [i for i, found in zip(sample_ids, values, strict=True) for _ in found or ()]
-    return [v for found in values for v in found or ()], of, held.ids(there)
+    return Batch([v for found in values for v in found or ()], of, held.ids(there))
 
 
-def _from_single_labels(index: QdrantSimilarityIndex, samples: Any) -> Embedded:
+def _from_single_labels(index: QdrantSimilarityIndex, samples: Any) -> Batch:
     """The same of labels that are no list, which FiftyOne 1.22 mistakes for lists."""
     held, config = index.held, index.config
     _, path = samples._get_label_field_path(
@@ -294,7 +291,7 @@ def _from_single_labels(index: QdrantSimilarityIndex, samples: Any) -> Embedded:
     there = samples.match(F(path) != None)  # noqa: E711
     sample_ids = there.values("sample_id" if there._is_patches else "id")
     field = None if there.has_field(path) else fo.VectorField()
-    return there.values(path, _field=field), sample_ids, held.ids(there)
+    return Batch(there.values(path, _field=field), sample_ids, held.ids(there))
 
 
 def _without(index: QdrantSimilarityIndex, samples: Any, ids: set[str]) -> Any:
@@ -303,18 +300,6 @@ def _without(index: QdrantSimilarityIndex, samples: Any, ids: set[str]) -> Any:
 
     rest = [i for i in index.held.ids(samples) if i not in ids]
     return samples.select_labels(ids=rest, fields=index.config.patches_field)
-
-
-def _joined(first: Embedded, second: Embedded) -> Embedded:
-    if not len(second[1]):
-        return first
-
-    vectors, samples, labels = zip(first, second, strict=True)
-    return (
-        np.concatenate([np.asarray(v) for v in vectors]),
-        [*samples[0], *samples[1]],
-        None if labels[0] is None else [*labels[0], *labels[1]],
-    )
 
 
 def selected_samples(

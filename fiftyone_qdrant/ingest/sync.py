@@ -218,7 +218,7 @@ def _behind(
 
 def _indexed(index: QdrantSimilarityIndex) -> set[str]:
     try:
-        return index.point_ids()
+        return index.contents.point_ids()
     except CollectionNotFound:
         return set()
 
@@ -240,11 +240,11 @@ def _changed(index: QdrantSimilarityIndex, samples: Any, both: list[str]) -> lis
 
 
 def _changed_of(index: QdrantSimilarityIndex, view: Any) -> list[str]:
-    now, sample_ids, label_ids = from_field(index, view)
-    found = [str(i) for i in (sample_ids if label_ids is None else label_ids)]
-    if not found:
+    now = from_field(index, view)
+    if not now.ids:
         return []
 
-    then = index.get_embeddings(**index.held.named(found))[0]
-    same = points.same(np.asarray(now, np.float32), then)
-    return [i for i, is_same in zip(found, same, strict=True) if not is_same]
+    index.collection.forget()
+    then = index.contents.vectors(now.ids)
+    same = points.same(np.asarray(now.vectors, np.float32), then)
+    return [i for i, is_same in zip(now.ids, same, strict=True) if not is_same]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -35,6 +36,10 @@ class Hits:
     def none(cls, with_samples: bool) -> Hits:
         """Returns no hits."""
         return cls([], [] if with_samples else None, np.empty(0), np.empty(0))
+
+    def by_id(self) -> dict[str, float]:
+        """Returns the distances by the ids."""
+        return dict(zip(self.ids, self.distances.tolist(), strict=True))
 
     def take(self, rows: Sequence[int]) -> Hits:
         """Returns the hits at ``rows``, in that order."""
@@ -89,3 +94,20 @@ class Hits:
             np.concatenate([first.distances, rest.distances]),
             first.exact and rest.exact,
         )
+
+
+def as_fiftyones(found: list[Hits], patches: bool, single: bool) -> tuple[Any, ...]:
+    """Returns hits as FiftyOne's ``_kneighbors()``: sample ids, label ids, distances.
+
+    Args:
+        found: the hits of each query
+        patches: whether they are of labels
+        single: whether there is one query, of which just the hits are returned
+    """
+    ids: Any = [h.ids for h in found]
+    samples: Any = [h.sample_ids for h in found] if patches else ids
+    dists: Any = [h.distances.tolist() for h in found]
+    if single:
+        ids, samples, dists = ids[0], samples[0], dists[0]
+
+    return samples, ids if patches else None, dists

@@ -122,7 +122,7 @@ def compare(
     Raises:
         CollectionNotFound: if the collection is gone
     """
-    indexed = index.point_ids()
+    indexed = index.contents.point_ids()
     found = read(index)
     missing = found.wanted - indexed
     orphans = indexed - found.existing
@@ -149,7 +149,7 @@ def of_ids(index: QdrantSimilarityIndex, ids: list[str]) -> int:
     if len(wanted) <= _FEW:
         return len(index.collection.present(sorted(wanted)))
 
-    return len(wanted & index.point_ids())
+    return len(wanted & index.contents.point_ids())
 
 
 def of_view(index: QdrantSimilarityIndex, view: Any) -> tuple[int, int]:

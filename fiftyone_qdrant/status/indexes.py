@@ -207,7 +207,7 @@ def load_impatient(dataset: Any, brain_key: str) -> QdrantSimilarityIndex:
     index = load_index(dataset, brain_key)
     there = index.collection
     place = impatient(there.connection)
-    index._bind(Collection(place, there.name, index.config.vector_name))
+    index.contents.collection = Collection(place, there.name, index.config.vector_name)
     return index
 
 

@@ -154,7 +154,7 @@ class Operations(RuleBasedStateMachine):
         ids = list(found[2 if self.patches else 1])
         assert sorted(ids) == sorted(self.model)
         self.check_embeddings(found, ids)
-        assert [list(i) for i in self.index.all_ids() if i is not None] == [
+        assert [list(i) for i in self.index.contents.ids() if i is not None] == [
             list(i) for i in found[1:] if i is not None
         ]
 

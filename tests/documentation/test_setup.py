@@ -380,7 +380,7 @@ def test_qdrant_config_parameters_of_other_values(
     assert flat(found).items() >= expected.items()
     said = " ".join(r.getMessage() for r in caplog.records if "ignored" in r.message)
     assert {name for name in given if name in said} == NOT_EMBEDDED
-    assert set(index.ignored_parameters) == NOT_EMBEDDED
+    assert set(index.config.ignored) == NOT_EMBEDDED
 
 
 @quotes("Qdrant config parameters", 0)

@@ -171,12 +171,12 @@ def test_drift_is_seen_and_mended(indexed, rng):
     assert index_status(indexed.dataset, "index").orphans == len(before - after)
     planned = run("sync_index", view, dry_run=True)
     assert planned["missing"] == len(after - before)
-    assert index_of(indexed).point_ids() == before
+    assert index_of(indexed).contents.point_ids() == before
     if given:
         with pytest.raises(ConfigError, match=r"Nothing was changed.*given vectors"):
             sync(index_of(indexed), view)
 
-        assert index_of(indexed).point_ids() == before
+        assert index_of(indexed).contents.point_ids() == before
         return
 
     done = run("sync_index", view)
@@ -184,7 +184,7 @@ def test_drift_is_seen_and_mended(indexed, rng):
         map(len, (after - before, before - after))
     )
     index = index_of(indexed)
-    assert index.point_ids() == after
+    assert index.contents.point_ids() == after
     query = (after - before).pop()
     assert find_similar(index, query, k=3).ids == indexed.nearest(query, 3, after)
 
@@ -203,7 +203,7 @@ def test_what_is_removed_is_missing_and_comes_back(indexed):
     if index_of(indexed).config.embeddings_field is not None:
         added = run("add_selected_to_index", view, selected=selected, labels=labels)
         assert added["new"] == 2
-        assert index_of(indexed).point_ids() == set(ids)
+        assert index_of(indexed).contents.point_ids() == set(ids)
 
     collection = index_of(indexed).collection
     run("cleanup_collection", indexed.dataset, confirm=collection.name)
@@ -233,5 +233,5 @@ def test_on_a_server_it_is_the_same(make_index, rng, kind):
     remove(index, **index.held.named(ids[:2]))
     assert set(find_drift(index, view).missing) == set(ids[:2])
     sync(index, view)
-    assert index.point_ids() == set(ids)
+    assert index.contents.point_ids() == set(ids)
     world.dataset.delete()

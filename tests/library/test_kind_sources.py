@@ -148,9 +148,12 @@ def test_a_model_fills_a_new_field_and_what_is_new_in_it(
     assert len(stored) == index.total_index_size > 0
     assert find_drift(index, first).missing == []
     held = index.held.wanted(dataset)
-    assert set(find_drift(index, dataset).missing) == set(held) - index.point_ids()
+    assert (
+        set(find_drift(index, dataset).missing)
+        == set(held) - index.contents.point_ids()
+    )
     sync(index, dataset)
-    assert index.point_ids() == set(held)
+    assert index.contents.point_ids() == set(held)
     drift = find_drift(index, dataset)
     assert (drift.missing, drift.changed, drift.compared) == ([], [], True)
     index.cleanup()
@@ -197,7 +200,7 @@ def test_a_run_that_was_made_of_a_view_is_taken_over_from_the_dataset(owned, rng
     planned = preflight(dataset, "index", from_brain_key="theirs")
     assert (planned.ok, planned.vectors) == (True, len(ids))
     index, _ = create_index(dataset, "index", from_brain_key="theirs")
-    assert index.point_ids() == set(ids)
+    assert index.contents.point_ids() == set(ids)
     drift = find_drift(load_index(dataset, "index"), dataset)
     if kind != "all_slices":
         assert (drift.missing, drift.orphans) == ([], [])

@@ -115,14 +115,14 @@ def test_what_is_added_and_indexed_meanwhile_is_no_orphan(
 ):
     index = index_of(samples)
 
-    read_index = getattr(index, name)
+    read_index = getattr(index.contents, name)
 
     def add_and_read():
         (new,) = samples.add_samples([fo.Sample("new.png")])
         index.add_to_index(rng.normal(size=(1, 8)), [new])
         return read_index()
 
-    monkeypatch.setattr(index, name, add_and_read)
+    monkeypatch.setattr(index.contents, name, add_and_read)
     assert not list(read(index, samples).orphans)
 
 

@@ -143,7 +143,7 @@ def test_a_sync_that_fails_on_the_way_says_what_it_did(samples, monkeypatch):
     assert index.total_index_size == 7
     monkeypatch.setattr(ingest, "_add_batch", add)
     sync(index, samples)
-    assert index.point_ids() == set(samples.values("id"))
+    assert index.contents.point_ids() == set(samples.values("id"))
 
 
 def test_a_dry_run_of_sync_changes_nothing(samples):

@@ -83,7 +83,7 @@ VERBS = {
     ),
     "all of a view": lambda i, s, v: in_view(VERBS["rank all"])(i, s, v, slice(3, 40)),
     "size": lambda i, s, v: i.total_index_size,
-    "ids": lambda i, s, v: i.all_ids()[0].tolist(),
+    "ids": lambda i, s, v: i.contents.ids()[0].tolist(),
     "embeddings": lambda i, s, v: i.get_embeddings()[0].round(4).tolist(),
     "some embeddings": lambda i, s, v: (
         i.get_embeddings(sample_ids=s.values("id")[:20])[0].round(4).tolist()
@@ -118,7 +118,9 @@ def test_every_verb_answers_within_every_limit(
 
     for name, mode in MODES.items():
         strict(mode)
-        index._bind(type(index.collection)(index.collection.connection, "points"))
+        index.contents.collection = type(index.collection)(
+            index.collection.connection, "points"
+        )
         assert VERBS[verb](index, samples, vectors) == wanted, name
         server.strict.clear()
         if verb in ("add", "remove"):
@@ -146,7 +148,7 @@ def test_patches_are_read_by_sample_within(mode, samples, vectors, server, stric
     )
     assert done.new == N
     wanted = samples.values("id")[:20]
-    assert len(index.label_ids_of(wanted)) == 20
+    assert len(index.contents.of_samples(wanted)[0]) == 20
     found, owners, _ = index.get_embeddings(sample_ids=wanted)
     assert owners.tolist() == wanted
     np.testing.assert_allclose(found, vectors[:20], rtol=1e-5)
