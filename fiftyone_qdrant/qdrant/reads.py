@@ -67,6 +67,35 @@ class CollectionReads(CollectionCalls):
         pages = self._retrieved(ids, IDS_PER_CALL, payload=False, vectors=False)
         return {points.from_point_id(r.id) for page in pages for r in page}
 
+    def holds(self, ids: Sequence[str]) -> bool | None:
+        """Returns whether all of the given ids are in it, by counting.
+
+        Only the ids travel, and none comes back.
+
+        Returns:
+            ``None`` where a count cannot tell: of several replicas one is asked, and
+            a server may refuse to count exactly
+        """
+        from qdrant_client import models
+
+        if self.schema().replicas > 1 or not self.bounds.limits.search_allow_exact:
+            return None
+
+        point_ids = points.to_point_ids(list(dict.fromkeys(i.lower() for i in ids)))
+
+        def count(start: int, end: int) -> int:
+            some = models.HasIdCondition(has_id=list(point_ids[start:end]))
+            held = self._holding(models.Filter(must=[some]))
+            return int(self.call("count", held, exact=True).count)
+
+        try:
+            counts = self.bounds.in_parts(
+                len(point_ids), lambda known: known.ids(IDS_PER_CALL), count
+            )
+            return sum(counts) == len(point_ids)
+        except LimitExceeded:
+            return None
+
     def on_all_replicas(
         self, ids: Sequence[str], alike: bool = False
     ) -> set[str] | None:

@@ -56,7 +56,7 @@ def points(monkeypatch):
         collection = Collection(open_at(server.port, timeout=2), "points")
         monkeypatch.setattr(writing, "_WRITES_AT_ONCE", 1)
         monkeypatch.setattr(collection, "schema", lambda: _Schema)
-        monkeypatch.setattr(collection, "present", lambda ids, **_: set(ids))
+        monkeypatch.setattr(collection, "holds", lambda ids: True)
         return collection
 
     return make

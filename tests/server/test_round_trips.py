@@ -94,6 +94,11 @@ def test_an_operation_takes_as_many_requests_as_documented(
     assert len(server.requests) == REQUESTS[operation], server.requests
 
 
+def test_what_was_added_is_counted_not_read_back(operations, server):
+    operations["add"]()
+    assert server.requests[-1].endswith("/points/count")
+
+
 def test_a_query_in_a_view_sends_as_many_bytes_as_one_in_the_dataset(
     index, samples, server
 ):

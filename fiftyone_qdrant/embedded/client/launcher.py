@@ -339,7 +339,7 @@ def _start(path: str, deadline: float) -> None:
     receiving, sending = os.pipe()
     command = [
         sys.executable,
-        os.path.join(_HERE, "..", "owner", "run_owner.py"),
+        os.path.join(os.path.dirname(_HERE), "owner", "run_owner.py"),
         "serve",
         path,
         str(sending),
