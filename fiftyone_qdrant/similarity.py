@@ -29,6 +29,7 @@ from fiftyone_qdrant.index.contents import Contents
 from fiftyone_qdrant.index.distance_field import DistanceField, check_field_name
 from fiftyone_qdrant.index.duplicates import DuplicateIndex
 from fiftyone_qdrant.points import Matrix
+from fiftyone_qdrant.qdrant import clients
 from fiftyone_qdrant.qdrant.collection import Collection
 from fiftyone_qdrant.qdrant.connection import EMBEDDED
 from fiftyone_qdrant.search.hits import Hits, as_fiftyones
@@ -86,6 +87,7 @@ class QdrantSimilarity(Similarity):
         """
         given, config = given_to_compute_similarity(samples), self.config
         check_indexable(given, config.patches_field, config.embeddings_field)
+        clients.begin_anew(config.connection())
         index = QdrantSimilarityIndex(given, config, brain_key, backend=self)
         index.contents.is_new = True
         if config.model is not None and config.embeddings_field is not None:

@@ -123,6 +123,23 @@ def _connect(connection: Connection) -> Client:
     return client
 
 
+def begin_anew(connection: Connection) -> None:
+    """Lets a new index make an embedded store where one was that is gone.
+
+    The clients that knew it would not, as they cannot tell gone from moved.
+    """
+    path = connection.path
+    if connection.engine != EMBEDDED or connection.existing or _has_store(path):
+        return
+
+    with _clients_lock:
+        gone = [known for known in _clients if known.path == path]
+        clients = [_clients.pop(known) for known in gone]
+
+    for client in clients:
+        client.close()
+
+
 def check_there(connection: Connection) -> None:
     """Checks that the embedded store of a stored run is still at its place.
 

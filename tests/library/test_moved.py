@@ -157,6 +157,24 @@ def test_a_dataset_that_was_exported_finds_its_vectors(moved, tmp_path):
     assert not os.path.exists(old)
 
 
+@pytest.mark.parametrize("stopped", [True, False], ids=["stopped", "in use"])
+def test_where_a_store_was_deleted_a_new_index_makes_one(
+    make_dataset, rng, store_path, stopped
+):
+    dataset, vectors = make_dataset(20), rng.normal(size=(20, 8))
+    given = {"embeddings": vectors, "backend": "qdrant", "path": str(store_path)}
+    fob.compute_similarity(dataset, brain_key="gone", **given)
+    if stopped:
+        stop_store(store_path)
+
+    shutil.rmtree(store_path)
+    index = fob.compute_similarity(dataset, brain_key="index", **given)
+    assert index.total_index_size == 20
+    assert len(query(dataset)) == 5
+    with pytest.raises(CollectionNotFound, match="no collection"):
+        load_index(dataset, "gone").get_embeddings()
+
+
 # --- deleted datasets, and clones -----------------------------------------------
 
 
