@@ -10,7 +10,7 @@ from fiftyone_qdrant.index import ownership
 from fiftyone_qdrant.qdrant.collection import Collection
 from fiftyone_qdrant.qdrant.connection import Connection
 from fiftyone_qdrant.similarity import QdrantSimilarityIndex
-from fiftyone_qdrant.status import jobs
+from fiftyone_qdrant.status import background, jobs
 from fiftyone_qdrant.status.catalog import ORPHAN, Entry, describe
 from fiftyone_qdrant.words import bytes_in_words
 
@@ -116,6 +116,7 @@ def clean_up(
     index.cleanup(force=force)
     if delete_run:
         index.samples._root_dataset.delete_brain_run(index.key)
+        background.forget(index.samples._root_dataset, index.key)
 
     return replace(plan, deleted=True)
 
@@ -182,6 +183,7 @@ def clean_up_collection(
 
     for key in plan.runs:
         dataset.delete_brain_run(key)
+        background.forget(dataset, key)
 
     return replace(plan, deleted=plan.exists)
 

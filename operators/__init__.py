@@ -9,6 +9,7 @@ from .remove_selected import RemoveSelected
 from .rename_index import RenameIndex
 from .reopen_form import ReopenForm
 from .sync_index import SyncIndex
+from .tell_news import TellNews
 from .tune_index import TuneIndex
 
 OPERATORS = (
@@ -22,4 +23,5 @@ OPERATORS = (
     RenameIndex,
     CleanupCollection,
     ReopenForm,
+    TellNews,
 )

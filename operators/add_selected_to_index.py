@@ -16,6 +16,7 @@ from fiftyone_qdrant.status import coverage
 from fiftyone_qdrant.status.indexes import load_impatient
 
 from .forms import brain_key_input, message
+from .in_background import start_in_background
 from .qdrant_operator import QdrantOperator, chosen_index, progress
 from .reopening import is_shown
 from .targets import FEW, is_selection, selection, target_inputs, target_samples
@@ -52,6 +53,10 @@ class AddSelectedToIndex(QdrantOperator):
     def run(self, ctx: Any) -> dict[str, Any]:
         index = chosen_index(ctx)
         samples = target_samples(ctx, index)
+        started = start_in_background(self, ctx, "add", index.key)
+        if started is not None:
+            return started
+
         skip_existing = bool(ctx.params.get("skip_existing"))
         ingested = add_samples(index, samples, progress(ctx), skip_existing)
         return {
@@ -61,6 +66,11 @@ class AddSelectedToIndex(QdrantOperator):
             "skipped": ingested.skipped,
             "points": index.total_index_size,
         }
+
+    def in_words(self, result: dict[str, Any]) -> str:
+        words = f"{result['new']:,} new, {result['replaced']:,} replaced"
+        skipped = result["skipped"]
+        return f"{words}. {skipped:,} had no embedding" if skipped else words
 
     def __call__(
         self,

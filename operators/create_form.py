@@ -47,7 +47,7 @@ _ARGUMENTS = ("brain_key", "embeddings", "model", "patches_field", "from_brain_k
 _CONFIG = ("collection_name", "metric", "vector_name", *PARAMETERS)
 _OF_THE_FORM = (
     *("tab", "preflight", "source", "where", "ask", "quantization"),
-    *("connect", "dry_run", "view_target"),
+    *("connect", "dry_run", "view_target", "prompt", "problem"),
 )
 _PARAMS = {*_ARGUMENTS, *_CONFIG, *KEYWORDS, *_OF_THE_FORM}
 _PATCHES = (fo.Detection, fo.Detections, fo.Polyline, fo.Polylines)

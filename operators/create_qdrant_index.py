@@ -11,6 +11,7 @@ from fiftyone_qdrant.ingest.origins import find_origin
 from fiftyone_qdrant.ingest.preflight import preflight
 
 from .create_form import create_inputs, creation_arguments
+from .in_background import start_in_background
 from .qdrant_operator import QdrantOperator, progress
 
 
@@ -41,11 +42,15 @@ class CreateQdrantIndex(QdrantOperator):
         if ctx.params.get("dry_run"):
             return preflight(samples, **arguments).to_dict()
 
+        arguments.setdefault("brain_key", None)
+        started = start_in_background(self, ctx, "create", arguments["brain_key"])
+        if started is not None:
+            return started
+
         taken_over = None
         if "from_brain_key" in arguments:
             taken_over = find_origin(samples, arguments["from_brain_key"]).summary
 
-        arguments.setdefault("brain_key", None)
         index, ingested = create_index(samples, **arguments, progress=progress(ctx))
         ctx.ops.reload_dataset()
         return {
@@ -60,6 +65,11 @@ class CreateQdrantIndex(QdrantOperator):
             "taken_over": taken_over,
             "ignored": ", ".join(index.config.ignored) or None,
         }
+
+    def in_words(self, result: dict[str, Any]) -> str:
+        words = f"{result['points']:,} points"
+        skipped = result["skipped"]
+        return f"{words}. {skipped:,} had no embedding" if skipped else words
 
     def resolve_output(self, ctx: Any) -> types.Property | None:
         if "problems" not in (ctx.results or {}):

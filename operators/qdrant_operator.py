@@ -24,6 +24,7 @@ from fiftyone_qdrant.status.jobs import Pace, progress_label
 
 from . import reopening
 from .forms import mark_invalid
+from .in_background import STARTED
 
 ICONS = {
     "icon": "/assets/icon-light.svg",
@@ -81,6 +82,10 @@ class QdrantOperator(foo.Operator):  # type: ignore[misc]
         """Adds the operator's fields to a form."""
         raise NotImplementedError("subclass must implement form()")
 
+    def in_words(self, result: dict[str, Any]) -> str:
+        """Says in a sentence what was done: of those that run in the background."""
+        raise NotImplementedError("subclass must implement in_words()")
+
     def run(self, ctx: Any) -> dict[str, Any] | None:
         """Does what the operator is for, and returns its result.
 
@@ -121,6 +126,9 @@ class QdrantOperator(foo.Operator):  # type: ignore[misc]
     def resolve_output(self, ctx: Any) -> types.Property | None:
         outputs, results = types.Object(), ctx.results or {}
         reopening.note_end(ctx)
+        if STARTED in results:
+            return types.Property(outputs)  # nothing: the App closes the form
+
         for key, label in self.outputs:
             value = results.get(key)
             if isinstance(value, int) and (value or key not in _IF_ANY):

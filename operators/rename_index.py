@@ -7,6 +7,7 @@ import fiftyone.operators.types as types
 from fiftyone_qdrant import rename_index
 from fiftyone_qdrant.errors import ConfigError
 from fiftyone_qdrant.runs import check_new_key
+from fiftyone_qdrant.status.background import follow_rename
 
 from .forms import brain_key_input, mark_invalid
 from .qdrant_operator import QdrantOperator, chosen_index
@@ -45,6 +46,7 @@ class RenameIndex(QdrantOperator):
         key = chosen_index(ctx).key
         new = ctx.params.get("new_brain_key")
         rename_index(ctx.dataset, key, new)
+        follow_rename(ctx.dataset, key, new)
         ctx.ops.reload_dataset()
         return {"brain_key": new, "summary": f"Index '{key}' is '{new}' now"}
 

@@ -13,6 +13,7 @@ from fiftyone_qdrant.ingest.sync import Drift, recent_drift
 from fiftyone_qdrant.similarity import QdrantSimilarityIndex
 
 from .forms import brain_key_input, message
+from .in_background import start_in_background
 from .qdrant_operator import QdrantOperator, chosen_index, progress
 from .reopening import is_shown
 from .targets import FEW
@@ -51,7 +52,12 @@ class SyncIndex(QdrantOperator):
             inputs.view("failure", types.Error(label=str(e)))
 
     def run(self, ctx: Any) -> dict[str, Any]:
-        index = chosen_index(ctx)
+        index, dry_run = chosen_index(ctx), ctx.params.get("dry_run", False)
+        if not dry_run:
+            started = start_in_background(self, ctx, "sync", index.key)
+            if started is not None:
+                return started
+
         samples = ctx.target_view()
         drift = recent_drift(index, samples, bool(ctx.params.get("compare", True)))
         done = {
@@ -60,7 +66,7 @@ class SyncIndex(QdrantOperator):
             "changed": len(drift.changed),
             "summary": drift.summary,
         }
-        if not ctx.params.get("dry_run", False):
+        if not dry_run:
             _, ingested = sync(index, samples, drift, progress(ctx))
             done.update(
                 added=ingested.new,
@@ -70,6 +76,12 @@ class SyncIndex(QdrantOperator):
             )
 
         return {**done, "points": index.total_index_size}
+
+    def in_words(self, result: dict[str, Any]) -> str:
+        return (
+            f"{result['added']:,} added, {result['updated']:,} updated, "
+            f"{result['removed']:,} removed"
+        )
 
     def __call__(
         self,

@@ -83,6 +83,13 @@ def mark_filling(rows, keys):
             row.update(state="filling", problem=None)
 
 
+def mark_resumable(rows, keys):
+    """Leaves out the problem of indexes that can be gone on with by a button."""
+    for row in rows:
+        if row["brain_key"] in keys and row["state"] == "unfinished":
+            row.update(problem=None)
+
+
 def is_exact(row):
     """Whether a row's figures are exact, or never will be."""
     return row["indexed"] is not None or row["total"] is None

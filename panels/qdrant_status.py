@@ -6,18 +6,26 @@ from fiftyone.operators.categories import Categories
 
 from fiftyone_qdrant.errors import ConfigError, QdrantPluginError
 from fiftyone_qdrant.status import coverage
-from fiftyone_qdrant.status.activity import cancel_work, work_under_way
+from fiftyone_qdrant.status.activity import (
+    cancel_work,
+    dismiss_work,
+    resume_work,
+    signs_of_work,
+    work_under_way,
+)
+from fiftyone_qdrant.status.background import news
 from fiftyone_qdrant.status.catalog import catalog
 from fiftyone_qdrant.status.details import break_down, index_details
 from fiftyone_qdrant.status.indexes import impatient, load_impatient, places, survey
 
-from . import collection_table, engine_header, index_table, work_list
+from . import collection_table, engine_header, index_table, timers, work_list
 from . import index_details as closely
 from .guarded_panel import GuardedPanel, show_problem
 
 _AT_ONCE = 20  # milliseconds
 _WHILE_RUNNING = 2000
 _WHILE_WAITING = 5000
+_OTHERWISE = 5000
 
 
 class QdrantStatus(GuardedPanel):
@@ -58,6 +66,14 @@ class QdrantStatus(GuardedPanel):
         """Reads counts, and how far what runs is."""
         self._read(ctx, ticking=True)
 
+    def watch(self, ctx):
+        """Reads everything if something has begun or ended in another process."""
+        if ctx.dataset is None:
+            return
+
+        if signs_of_work(ctx.dataset) != ctx.panel.state.signs:
+            self.refresh(ctx)
+
     def compare(self, ctx):
         """Compares all ids: makes the figures of the first event exact."""
         if not ctx.panel.state.comparing:
@@ -65,7 +81,8 @@ class QdrantStatus(GuardedPanel):
 
         ctx.panel.state.comparing = False  # even if it fails: no endless tries
         _, statuses = survey(_fresh(ctx.dataset), exact=True)
-        self._show_rows(ctx, [index_table.to_state(s) for s in statuses])
+        rows, works = map(index_table.to_state, statuses), ctx.panel.state.works or []
+        self._show_rows(ctx, _marked(list(rows), works))
         self._read_details(ctx)
 
     def on_change_view(self, ctx):
@@ -129,6 +146,14 @@ class QdrantStatus(GuardedPanel):
 
     def cancel(self, ctx):
         cancel_work(ctx.dataset, ctx.params["work_id"])
+        self._read_works(ctx, _fresh(ctx.dataset))
+
+    def resume(self, ctx):
+        resume_work(_fresh(ctx.dataset), ctx.params["brain_key"])
+        self.tick(ctx)
+
+    def dismiss(self, ctx):
+        dismiss_work(ctx.dataset, ctx.params["brain_key"])
         self.tick(ctx)
 
     def _prompt(self, ctx, operator, params):
@@ -142,23 +167,19 @@ class QdrantStatus(GuardedPanel):
         engines, statuses = survey(dataset, exact=False)
         engines = [engine_header.to_state(e) for e in engines]
         rows = [index_table.to_state(s) for s in statuses]
-        works = [] if dataset is None else work_under_way(dataset, statuses)
-        ctx.panel.data.set(work_list.to_data(works))
-        works = [work_list.to_state(w) for w in works]
-        writing = [w for w in works if w["writes"]]
-        busy = {w["brain_key"] for w in writing if work_list.is_running([w])}
+        works = self._read_works(ctx, dataset, statuses)
+        busy = work_list.written_to(works)
         if ticking:
             index_table.keep_exact(rows, ctx.panel.state.rows or [])
             engine_header.keep_latency(engines, ctx.panel.state.engines or [])
 
-        index_table.mark_filling(rows, busy)
+        rows = _marked(rows, works)
         inexact = {r["brain_key"] for r in rows if not index_table.is_exact(r)}
         comparing = bool(inexact - busy)
         reads = ctx.panel.state.reads or 0
         _update(
             ctx,
             engines=engines,
-            works=works,
             comparing=comparing,
             reads=reads + 1 if comparing else reads,
             tab=ctx.panel.state.tab or closely.COVERAGE,
@@ -166,6 +187,21 @@ class QdrantStatus(GuardedPanel):
         self._show_rows(ctx, rows)
         if not (ticking and busy):
             self._read_details(ctx)
+
+    def _read_works(self, ctx, dataset, statuses=()):
+        """Returns what is under way, and tells what this page saw running and ended."""
+        if dataset is None:
+            return []
+
+        signs = signs_of_work(dataset)
+        for task in news(dataset, ctx.panel.state.signs or []):
+            ctx.ops.notify(task.message, variant=task.severity)
+
+        works = work_under_way(dataset, statuses)
+        ctx.panel.data.set(work_list.to_data(works))
+        works = [work_list.to_state(w) for w in works]
+        _update(ctx, works=works, signs=signs)
+        return works
 
     def _show_rows(self, ctx, rows):
         keys = [r["brain_key"] for r in rows]
@@ -228,7 +264,7 @@ class QdrantStatus(GuardedPanel):
         rows, works = state.rows or [], state.works or []
         engine_header.show(panel, state.engines or [], rows, self.refresh)
         show_problem(panel, state.problem)
-        work_list.show(panel, works, self.cancel)
+        work_list.show(panel, works, self.cancel, self.resume, self.dismiss)
         if rows:
             actions = self._row_actions()
             index_table.show(panel, rows, state.chosen, actions, self.choose)
@@ -277,21 +313,27 @@ class QdrantStatus(GuardedPanel):
         ]
 
     def _add_timer(self, panel, state, works):
-        """Comes back by itself only while something is to be expected."""
-        if state.comparing:
-            timer = types.TimerView(timeout=_AT_ONCE, on_timeout=self.compare)
-            panel.view(f"compare_timer_{state.reads}", timer)  # each fires once
+        """Looks often while something runs, else whether anything does."""
+        if state.comparing:  # each fires once
+            timers.once(panel, f"compare_timer_{state.reads}", _AT_ONCE, self.compare)
         elif work_list.is_expected(works):
-            running = work_list.is_running(works)
-            interval = _WHILE_RUNNING if running else _WHILE_WAITING
-            timer = types.TimerView(interval=interval, on_interval=self.tick)
-            panel.view("tick_timer", timer)
+            pause = _WHILE_RUNNING if work_list.is_running(works) else _WHILE_WAITING
+            timers.again_and_again(panel, "tick_timer", pause, self.tick)
+        elif state.engines:
+            timers.again_and_again(panel, "watch_timer", _OTHERWISE, self.watch)
 
 
 def _fresh(dataset):
     """Runs that other processes added or deleted show only after a reload."""
     dataset.reload()
     return dataset
+
+
+def _marked(rows, works):
+    """Says of rows what is under way, or was left unfinished."""
+    index_table.mark_filling(rows, work_list.written_to(works))
+    index_table.mark_resumable(rows, work_list.left_unfinished(works))
+    return rows
 
 
 def _update(ctx, **values):

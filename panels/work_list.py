@@ -1,4 +1,4 @@
-"""What is under way: a bar for each, and a button to cancel it."""
+"""What is under way or was left unfinished: a bar for each, and what can be done."""
 
 import fiftyone.operators.types as types
 
@@ -11,37 +11,73 @@ def to_state(work):
         "brain_key": work.brain_key,
         "writes": work.writes,
         "silent": work.silent,
+        "cancelling": work.cancelling,
+        "ended": work.ended,
+        "resumable": work.resumable,
+        "asked": work.asked,
         "measured": work.progress is not None,
     }
 
 
 def is_running(works):
     """Whether any of it has begun, and says so."""
-    return any(not w["waiting"] and not w["silent"] for w in works)
+    return any(not w["waiting"] for w in works if _is_alive(w))
 
 
 def is_expected(works):
     """Whether news of any of it is to be expected."""
-    return any(not w["silent"] for w in works)
+    return any(map(_is_alive, works))
 
 
-def show(panel, works, cancel):
-    """Adds a line, a bar if it is known how far it is, and a button for each."""
+def _is_alive(work):
+    return not (work["silent"] or work["ended"])
+
+
+def written_to(works):
+    """Returns the indexes that are being written to."""
+    return {w["brain_key"] for w in works if w["writes"] and is_running([w])}
+
+
+def left_unfinished(works):
+    """Returns the indexes whose work ended too early."""
+    return {w["brain_key"] for w in works if w["ended"]}
+
+
+def show(panel, works, cancel, resume, dismiss):
+    """Adds a line, a bar if it is known how far it is, and buttons for each."""
     for n, work in enumerate(works):
         line = panel.h_stack(f"work_{n}", gap=2, align_y="center")
         line.str("title", view=types.MarkdownView())
-        if work["id"] is not None:
+        for name, label, icon, handler in _buttons(work, cancel, resume, dismiss):
             line.btn(
-                f"cancel_{n}",
-                label="Cancel",
-                icon="cancel",
+                f"{name}_{n}",
+                label=label,
+                icon=icon,
                 variant="outlined",
-                on_click=cancel,
-                params={"work_id": work["id"]},
+                disabled=handler is None,
+                on_click=handler,
+                params={"work_id": work["id"], "brain_key": work["brain_key"]},
             )
 
         if work["measured"]:
             panel.float(f"work_bar_{n}", view=types.ProgressView(variant="linear"))
+
+
+def _buttons(work, cancel, resume, dismiss):
+    if work["cancelling"]:
+        return [("cancelling", "Cancelling…", "cancel", None)]
+
+    if work["id"] is not None:
+        return [("cancel", "Cancel", "cancel", cancel)]
+
+    buttons = []
+    if work["resumable"]:
+        buttons.append(("resume", "Resume", "play_arrow", resume))
+
+    if work["asked"]:
+        buttons.append(("dismiss", "Dismiss", "close", dismiss))
+
+    return buttons
 
 
 def to_data(works):

@@ -41,7 +41,7 @@ from fiftyone_qdrant.ingest.sources import (
 from fiftyone_qdrant.qdrant.retries import Patience, patient, seconds_of_patience
 from fiftyone_qdrant.runs import check_new_key, is_unfinished, load_index
 from fiftyone_qdrant.similarity import QdrantSimilarityIndex
-from fiftyone_qdrant.status import coverage, jobs
+from fiftyone_qdrant.status import background, coverage, jobs
 
 INGEST_ENDS = (IngestCancelled, CollectionNotFound, IndexNotFound)
 """What ends an ingest in words of its own."""
@@ -155,8 +155,7 @@ def _create(
 
     ingest = _Ingest(index, "create", skip_existing=goes_on, other=other)
     _fill(ingest, look, progress)
-    index.config.unfinished = None
-    index.save_config()
+    note_finished(index)
     return index, ingest.done
 
 
@@ -292,8 +291,16 @@ def add_samples(
 def note_if_finished(index: QdrantSimilarityIndex) -> None:
     """Notes that an ingest has ended, if it had not and nothing is missing now."""
     if index.config.unfinished and not coverage.compare(index).missing:
+        note_finished(index)
+
+
+def note_finished(index: QdrantSimilarityIndex) -> None:
+    """Notes that nothing is left to go on with."""
+    if index.config.unfinished:
         index.config.unfinished = None
         index.save_config()
+
+    background.forget(index.samples._root_dataset, index.key)
 
 
 def add_ids(
@@ -395,15 +402,16 @@ def _go_through(
         fou.ProgressBar(total=len(ids), progress=progress) as bar,
     ):
         for batch in fou.iter_batches(ids, _BATCH):
+            if job.cancelled:
+                raise ingest.cancelled
+
             # Before the first batch it is said at once that nobody answers
             with patient(_patience(ingest, job, bar) if done else None):
                 _add_batch(ingest, to_view(list(batch)))
 
             done += len(batch)
-            job.advance(done)
+            job.advance(done, ingest.done.kept)
             bar.update(len(batch))
-            if done < len(ids) and job.cancelled:
-                raise ingest.cancelled
 
     if ingest.done.new or ingest.done.replaced:
         index.collection.flush()

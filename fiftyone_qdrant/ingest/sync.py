@@ -22,7 +22,7 @@ from fiftyone_qdrant.ingest.ingest import (
 )
 from fiftyone_qdrant.ingest.sources import from_field, why_not_embed
 from fiftyone_qdrant.similarity import QdrantSimilarityIndex
-from fiftyone_qdrant.status import coverage
+from fiftyone_qdrant.status import background, coverage
 
 _BATCH = 2048
 _RECENT = 60.0  # seconds
@@ -181,6 +181,9 @@ def sync(
 
     index.reload()
     note_if_finished(index)
+    if not index.config.unfinished:
+        background.forget(index.samples._root_dataset, index.key)
+
     return drift, ingested
 
 

@@ -12,7 +12,8 @@ from fiftyone.operators.delegated import DelegatedOperationService
 from fiftyone.operators.executor import ExecutionRunState
 
 from fiftyone_qdrant.errors import ConfigError
-from fiftyone_qdrant.status import jobs
+from fiftyone_qdrant.runs import is_unfinished, list_indexes
+from fiftyone_qdrant.status import background, jobs
 from fiftyone_qdrant.status.indexes import IndexStatus
 
 PLUGIN = "@community/qdrant/"
@@ -24,7 +25,6 @@ _WRITERS = {
     "remove_selected",
 }
 _SILENT_AFTER = datetime.timedelta(minutes=5)
-_VERBS = {"create": "Creating", "add": "Adding to", "sync": "Syncing"}
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,10 @@ class Work:
         brain_key: the index it is about, if known
         writes: whether it changes what the index holds
         silent: whether it began, and nothing was heard of it for minutes
+        cancelling: whether it was asked to stop, and will after the batch under way
+        ended: whether it ended too early, so that it is not under way any more
+        resumable: whether it can then be gone on with
+        asked: whether that is known as it was asked for in the App
     """
 
     id: str | None
@@ -50,10 +54,14 @@ class Work:
     brain_key: str | None = None
     writes: bool = True
     silent: bool = False
+    cancelling: bool = False
+    ended: bool = False
+    resumable: bool = False
+    asked: bool = False
 
 
 def work_under_way(dataset: Any, statuses: Sequence[IndexStatus] = ()) -> list[Work]:
-    """Returns what runs or waits on a dataset, in whatever process.
+    """Returns what runs, waits or was left unfinished on a dataset, by any process.
 
     Args:
         dataset: the dataset
@@ -64,7 +72,83 @@ def work_under_way(dataset: Any, statuses: Sequence[IndexStatus] = ()) -> list[W
         *map(_of_job, running),
         *_delegated(dataset, {job.brain_key for job in running}),
         *(_of_build(s) for s in statuses if s.state == "building"),
+        *_left(dataset, statuses, {job.brain_key for job in running}),
     ]
+
+
+def signs_of_work(dataset: Any) -> list[str]:
+    """Returns what changes whenever something begins or ends, read in no time."""
+    return [
+        *sorted(job.id for job in jobs.running_jobs(dataset)),
+        *sorted(f"{t.id} {t.state}" for t in background.tasks(dataset)),
+    ]
+
+
+def resume_work(dataset: Any, brain_key: str) -> None:
+    """Goes on with what was left unfinished, in a process of its own.
+
+    What was asked for in the App is asked again. The creation of an index by others is
+    gone on with by what its run says, which is not of which view it was.
+
+    Raises:
+        ConfigError: if there is nothing to go on with, or it goes on already
+    """
+    asked = {task.brain_key for task in background.tasks(dataset) if task.resumable}
+    if brain_key in asked or not is_unfinished(dataset, brain_key):
+        background.resume(dataset, brain_key)
+    else:
+        uri, request = PLUGIN + "create_qdrant_index", _request(dataset, brain_key)
+        background.start(dataset, "create", brain_key, uri, request)
+
+
+def dismiss_work(dataset: Any, brain_key: str) -> None:
+    """Forgets what was asked for and ended too early; its index stays as it is."""
+    background.forget(dataset, brain_key)
+
+
+def _request(dataset: Any, brain_key: str) -> dict[str, Any]:
+    config = dataset.get_brain_info(brain_key).config
+    home = dataset.load_brain_view(brain_key)
+    params = {
+        "brain_key": brain_key,
+        "embeddings": config.embeddings_field,
+        "model": config.model,
+        "patches_field": config.patches_field,
+    }
+    given = {name: value for name, value in params.items() if value is not None}
+    return {"params": given, "view": home.view()._serialize()}
+
+
+def _left(
+    dataset: Any, statuses: Sequence[IndexStatus], running: set[str]
+) -> list[Work]:
+    """What ended too early: as it was asked for, or else as its index shows."""
+    indexes, found = set(list_indexes(dataset)), {}
+    for status in statuses:
+        if status.state == "unfinished":
+            found[status.brain_key] = Work(
+                None,
+                f"Creating '{status.brain_key}' has not ended",
+                "Resume goes on where it stopped, with all of the dataset",
+                brain_key=status.brain_key,
+                ended=True,
+                resumable=True,
+            )
+
+    for task in background.tasks(dataset):
+        there = task.brain_key in indexes
+        if task.state in background.ENDED_EARLY and (there or task.kind == "create"):
+            found[task.brain_key] = Work(
+                None,
+                task.title,
+                task.words,
+                brain_key=task.brain_key,
+                ended=True,
+                resumable=task.resumable,
+                asked=True,
+            )
+
+    return [work for key, work in found.items() if key not in running]
 
 
 def cancel_work(dataset: Any, work_id: str) -> None:
@@ -80,11 +164,12 @@ def cancel_work(dataset: Any, work_id: str) -> None:
 
 
 def _of_job(job: jobs.Job) -> Work:
-    title = f"{_VERBS.get(job.kind, job.kind)} '{job.brain_key}'"
+    title = f"{background.VERBS.get(job.kind, job.kind)} '{job.brain_key}'"
     progress = job.done / job.total if job.total else None
     work = Work(job.id, title, job.label, progress, brain_key=job.brain_key)
     if job.cancelling:
-        return replace(work, id=None, label="stops after the batch under way")
+        words = "cancelled: it ends after the batch under way"
+        return replace(work, id=None, label=words, cancelling=True)
 
     return work
 

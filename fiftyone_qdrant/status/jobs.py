@@ -15,7 +15,8 @@ import uuid
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from contextvars import ContextVar
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -32,6 +33,7 @@ _STORE = "fiftyone_qdrant_jobs"
 _CANCEL = "cancel-"
 _BEAT = 1.0  # seconds between two reports
 _DEAD_AFTER = 20.0  # seconds without one
+_STARTS_WITHIN = 300.0  # seconds, likewise, of a process that imports or loads a model
 _KEPT = 24 * 3600  # seconds until MongoDB forgets what a killed process left
 _RATE_OF = 30.0  # seconds of the past that the rate is measured on
 
@@ -45,7 +47,7 @@ class Job:
         kind: ``"create"``, ``"add"`` or ``"sync"``
         brain_key: the index it writes to
         done: samples that were gone through
-        total: samples to go through
+        total: samples to go through; 0 while that is not known
         started_at: seconds since the epoch, by MongoDB's clock
         updated_at: when its process was last known to be alive, likewise
         cancelling: whether it was asked to stop, and will after the batch under way
@@ -79,7 +81,10 @@ class Job:
 
     @property
     def label(self) -> str:
-        """Such as ``"1,024 of 5,000 samples · 800 a second · 5 s left"``."""
+        """Such as ``"1,024 of 5,000 · 800 a second · 5 s left"``."""
+        if not self.total:
+            return "starting"
+
         return progress_label(self.done, self.total, self.rate, self.waiting)
 
 
@@ -111,7 +116,7 @@ def progress_label(
     done: int, total: int, rate: float, waiting: str | None = None
 ) -> str:
     """Returns counts, rate and time left in words, or what is waited for."""
-    label = f"{done:,} of {total:,} samples"
+    label = f"{done:,} of {total:,}"
     if waiting:
         return f"{label} · waiting: {waiting}"
 
@@ -119,7 +124,8 @@ def progress_label(
     if not left:
         return label
 
-    return f"{label} · {rate:,.3g} a second · {seconds_in_words(left)} left"
+    speed = f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}"
+    return f"{label} · {speed} a second · {seconds_in_words(left)} left"
 
 
 def _seconds_left(done: int, total: int, rate: float) -> float | None:
@@ -129,15 +135,19 @@ def _seconds_left(done: int, total: int, rate: float) -> float | None:
 def running_jobs(dataset: Any) -> list[Job]:
     """Returns the ingests that run on a dataset in any process, the oldest first.
 
-    A process that died has none after 20 seconds.
+    A process that died has none after 20 seconds, or 5 minutes while it starts.
     """
     store = _store(dataset)
     keys = store.list_keys()
-    oldest = _now() - _DEAD_AFTER
+    now = _now()
     jobs = []
     for key in keys:
         values = None if key.startswith(_CANCEL) else store.get(key)
-        if values and values["updated_at"] >= oldest:
+        if values is None:
+            continue
+
+        patience = _DEAD_AFTER if values["total"] else _STARTS_WITHIN
+        if now - values["updated_at"] <= patience:
             jobs.append(Job(**{**values, "cancelling": _CANCEL + key in keys}))
 
     return sorted(jobs, key=lambda job: job.started_at)
@@ -172,10 +182,9 @@ def cancel(dataset: Any, job_id: str) -> None:
 class Report:
     """What a running ingest tells the world, and hears from it."""
 
-    def __init__(self, dataset: Any, kind: str, key: str, total: int) -> None:
-        now = _now()
+    def __init__(self, dataset: Any, job: Job) -> None:
         self._dataset = dataset
-        self._job = Job(uuid.uuid4().hex, kind, key, 0, total, now, now)
+        self._job = job
         self._done = 0
         self._waiting: str | None = None
         self._pace = Pace()
@@ -194,10 +203,18 @@ class Report:
 
         return False
 
-    def advance(self, done: int) -> None:
-        """Notes that ``done`` samples are done."""
+    def begin(self, total: int) -> None:
+        """Notes how many samples there are to go through."""
+        self._job = replace(self._job, total=total)
+        self._pace = Pace()
+
+    def advance(self, done: int, kept: int = 0) -> None:
+        """Notes that ``done`` samples are done, of which ``kept`` were left as is.
+
+        The latter take next to no time: the others tell how fast it goes.
+        """
         self._done = done
-        self._pace.advance(done)
+        self._pace.advance(done - kept)
 
     def wait_for(self, what: str | None) -> None:
         """Notes what is waited for, or with ``None`` that it is over."""
@@ -240,23 +257,62 @@ class Report:
             )
 
 
+_mine: ContextVar[Report | None] = ContextVar("the job of this call", default=None)
+
+
+def announce(dataset: Any, kind: str, brain_key: str) -> str:
+    """Makes an ingest visible that another process is about to begin.
+
+    Returns:
+        the id for its :func:`job`
+    """
+    job = _new_job(kind, brain_key)
+    _store(dataset).set(job.id, asdict(job), ttl=_KEPT)
+    return job.id
+
+
+def withdraw(dataset: Any, job_id: str) -> None:
+    """Takes back what was announced, as nobody does it."""
+    store = _store(dataset)
+    for key in (job_id, _CANCEL + job_id):
+        store.delete(key)
+
+
 @contextmanager
-def job(dataset: Any, kind: str, brain_key: str, total: int) -> Iterator[Report]:
-    """Makes an ingest visible while it runs.
+def job(
+    dataset: Any, kind: str, brain_key: str, total: int = 0, job_id: str | None = None
+) -> Iterator[Report]:
+    """Makes an ingest visible while it runs; within another it is a part of that.
 
     Args:
         dataset: the dataset
         kind: ``"create"``, ``"add"`` or ``"sync"``
         brain_key: the index it writes to
-        total: samples to go through
+        total (0): samples to go through; 0 while that is not known
+        job_id (None): of :func:`announce`
     """
-    report = Report(dataset, kind, brain_key, total)
+    outer = _mine.get()
+    if outer is not None:
+        outer.begin(total)
+        yield outer
+        return
+
+    report = Report(dataset, _new_job(kind, brain_key, total, job_id))
     beating = threading.Thread(target=report.beat, daemon=True, name="qdrant-ingest")
     beating.start()
+    token = _mine.set(report)
     try:
         yield report
     finally:
+        _mine.reset(token)
         report.end(beating)
+
+
+def _new_job(
+    kind: str, brain_key: str, total: int = 0, job_id: str | None = None
+) -> Job:
+    now = _now()
+    return Job(job_id or uuid.uuid4().hex, kind, brain_key, 0, total, now, now)
 
 
 def _now() -> float:

@@ -207,6 +207,11 @@ class App:
         """The message that slides in when something went wrong."""
         return self.page.locator("#notistack-snackbar")
 
+    def expect_told(self, message: str) -> None:
+        """Wait for a message of what was done in the background."""
+        told = self.page.get_by_text(message, exact=True).first
+        expect(told).to_be_visible(timeout=90_000)
+
     # --- panels -----------------------------------------------------------------
 
     def open_panel(self, name: str) -> Locator:

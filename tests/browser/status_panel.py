@@ -23,7 +23,8 @@ class StatusPanel:
 
     Attributes:
         box: where it is on the page
-        events: the events it has sent to the server so far, such as ``"refresh"``
+        events: the events it has sent to the server so far, such as ``"refresh"``,
+            without those that only watch
     """
 
     def __init__(self, app: App):
@@ -36,7 +37,9 @@ class StatusPanel:
         if request.url.endswith("/operators/execute"):
             asked = request.post_data_json or {}
             if str(asked.get("operator_uri")).endswith("/qdrant_status"):
-                self.events.append(asked["params"].get("__method__"))
+                event = asked["params"].get("__method__")
+                if event != "watch":  # it comes again and again
+                    self.events.append(event)
 
     def expect_row(self, key: str, **cells: str) -> list[dict[str, str]]:
         """Wait until the row of an index says so, such as ``Missing="0"``.

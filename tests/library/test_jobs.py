@@ -67,7 +67,7 @@ def test_an_ingest_is_seen_while_it_runs_and_not_after(samples):
     (job,) = seen
     assert (job.kind, job.brain_key, job.total) == ("create", "index", N)
     assert job.done == 2 * BATCH
-    assert job.label.startswith(f"{2 * BATCH} of {N} samples · ")
+    assert job.label.startswith(f"{2 * BATCH} of {N} · ")
     assert job.started_at <= job.updated_at <= time.time()
     assert not job.cancelling
     assert stored(samples) == []
@@ -289,11 +289,12 @@ def test_an_ingest_goes_on_unseen_without_the_store(samples, monkeypatch, caplog
 @pytest.mark.parametrize(
     ("done", "total", "seconds", "label"),
     [
-        (0, 5000, 1, "0 of 5,000 samples"),
-        (1024, 5000, 1.28, "1,024 of 5,000 samples · 800 a second · 5 s left"),
-        (10, 5000, 10, "10 of 5,000 samples · 1 a second · 83 min left"),
-        (10, 50_000, 10, "10 of 50,000 samples · 1 a second · 13.9 h left"),
-        (5000, 5000, 3, "5,000 of 5,000 samples"),
+        (0, 5000, 1, "0 of 5,000"),
+        (12_800, 40_000, 4, "12,800 of 40,000 · 3,200 a second · 8 s left"),
+        (1024, 5000, 1.28, "1,024 of 5,000 · 800 a second · 5 s left"),
+        (10, 5000, 10, "10 of 5,000 · 1 a second · 83 min left"),
+        (10, 50_000, 10, "10 of 50,000 · 1 a second · 13.9 h left"),
+        (5000, 5000, 3, "5,000 of 5,000"),
     ],
 )
 def test_label_says_counts_rate_and_time_left(done, total, seconds, label):

@@ -1,0 +1,15 @@
+"""When a panel comes back by itself."""
+
+import fiftyone.operators.types as types
+
+
+def once(panel, name, milliseconds, handler):
+    """Adds a timer that fires one time: another name makes another."""
+    timer = types.TimerView(timeout=milliseconds, on_timeout=handler)
+    panel.view(name, timer)
+
+
+def again_and_again(panel, name, milliseconds, handler):
+    """Adds a timer that fires for as long as it is drawn."""
+    timer = types.TimerView(interval=milliseconds, on_interval=handler)
+    panel.view(name, timer)
