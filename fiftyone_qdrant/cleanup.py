@@ -11,8 +11,10 @@ from fiftyone_qdrant.qdrant.collection import Collection
 from fiftyone_qdrant.qdrant.connection import Connection
 from fiftyone_qdrant.similarity import QdrantSimilarityIndex
 from fiftyone_qdrant.status import background, jobs
-from fiftyone_qdrant.status.catalog import ORPHAN, Entry, describe
+from fiftyone_qdrant.status.catalog import ORPHAN, Entry, describe, orphans
 from fiftyone_qdrant.words import bytes_in_words
+
+ALL_ORPHANS = "ORPHANS"
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ class Cleanup:
         bytes: its size on disk, or on a server that of its vectors
         runs: the brain keys whose run records go with it
         left_by: the dataset that left it behind, if it is an orphan
+        kept: whether the collection stays, and just the runs are forgotten
     """
 
     collection_name: str
@@ -42,12 +45,19 @@ class Cleanup:
     bytes: int | None = None
     runs: tuple[str, ...] = ()
     left_by: str | None = None
+    kept: bool = False
 
     @property
     def summary(self) -> str:
         """The same as one sentence."""
         listed = ", ".join(map(repr, self.runs))
         runs = f", with the run record of {listed}" if self.runs else ""
+        if self.kept:
+            return (
+                f"The run record of {listed} goes; collection '{self.collection_name}' "
+                f"with {self.points:,} points stays at {self.location}"
+            )
+
         if not self.exists:
             return f"Collection '{self.collection_name}' is gone already{runs}"
 
@@ -121,6 +131,33 @@ def clean_up(
     return replace(plan, deleted=True)
 
 
+def disconnect(
+    index: QdrantSimilarityIndex, force: bool = False, dry_run: bool = False
+) -> Cleanup:
+    """Deletes the run record of an index, and keeps its collection.
+
+    Args:
+        index: the index
+        force (False): do so even if an ingest writes to it
+        dry_run (False): only return the plan
+
+    Raises:
+        CollectionShared: if an ingest writes to it, and not ``force``
+    """
+    collection, runs = index.collection, (str(index.key),)
+    name, place = collection.name, collection.connection.location
+    busy = jobs.why_busy(index.samples, runs)
+    points = index.total_index_size
+    plan = Cleanup(name, place, points, obstacle=busy, runs=runs, kept=True)
+    if not dry_run:
+        _check_free(plan, force)
+        dataset = index.samples._root_dataset
+        dataset.delete_brain_run(index.key)
+        background.forget(dataset, index.key)
+
+    return plan
+
+
 def plan_collection_cleanup(
     connection: Connection, collection_name: str, dataset: Any = None
 ) -> Cleanup:
@@ -186,6 +223,38 @@ def clean_up_collection(
         background.forget(dataset, key)
 
     return replace(plan, deleted=plan.exists)
+
+
+def clean_up_orphans(
+    connection: Connection, confirm: str | None = None, dry_run: bool = False
+) -> list[Entry]:
+    """Deletes the collections of all datasets that are gone.
+
+    Args:
+        connection: where they are
+        confirm (None): :data:`ALL_ORPHANS`, typed out
+        dry_run (False): only return them
+
+    Returns:
+        what was, or would be, deleted
+
+    Raises:
+        ConfigError: if ``confirm`` is something else
+    """
+    found = orphans(connection)
+    if dry_run:
+        return found
+
+    if confirm != ALL_ORPHANS:
+        raise ConfigError(
+            f"This deletes {len(found):,} collections at {connection.location}. To do "
+            f"it, give confirm='{ALL_ORPHANS}'"
+        )
+
+    for entry in found:
+        clean_up_collection(connection, entry.name, confirm=entry.name)
+
+    return found
 
 
 def _plan(entry: Entry, obstacle: str | None) -> Cleanup:

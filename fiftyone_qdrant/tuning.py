@@ -24,12 +24,32 @@ OFF = "Disabled"
 """Qdrant's word for no quantization."""
 
 _QUANTIZATION = "quantization_config"
+_INT8 = {"scalar": {"type": "int8", "always_ram": True}}
 _SWITCHES = {
     f"{g.name}.{p.name}": p.default
     for g in GROUPS
     for p in g.parameters
     if p.type is bool
 }
+PRESETS: dict[str, dict[str, Any]] = {
+    "exact": {
+        "hnsw_config": {"m": 32, "ef_construct": 256},
+        "quantization_config": OFF,
+        "on_disk": False,
+    },
+    "balanced": {
+        "hnsw_config": {"m": 16, "ef_construct": 128},
+        "quantization_config": _INT8,
+        "on_disk": False,
+    },
+    "small_memory": {
+        "hnsw_config": {"m": 16, "ef_construct": 128},
+        "quantization_config": _INT8,
+        "on_disk": True,
+    },
+}
+"""Settings of :func:`tune` that go well together, by what they are for."""
+
 _SECONDS_PER_FLOAT = 20 / (100_000 * 512)  # HNSW with m=16, measured on two cores
 
 

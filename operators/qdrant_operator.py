@@ -106,7 +106,7 @@ class QdrantOperator(foo.Operator):  # type: ignore[misc]
             inputs.str("url", label="URL")
             mark_invalid(inputs, "url", USER_IN_URL)
 
-        with keys_kept():
+        with keys_kept(), reopening.set_aside(ctx):
             self.form(ctx, inputs)
 
         reopening.name_form(ctx, inputs)

@@ -9,6 +9,8 @@ must have closed it before: a form that is opened over another shows that one's 
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import fiftyone.operators.types as types
@@ -16,7 +18,7 @@ import fiftyone.operators.types as types
 from fiftyone_qdrant.errors import QdrantPluginError
 
 REOPEN = "@community/qdrant/reopen_form"
-_PROBLEM, _PROMPT = "problem", "prompt"  # fields that come and go with a form
+_FIELDS = _PROBLEM, _PROMPT = "problem", "prompt"  # they come and go with a form
 _PATIENCE = 5.0  # seconds for the App to ask what the result looks like
 
 _ends: dict[str, threading.Event] = {}
@@ -45,6 +47,16 @@ def name_form(ctx: Any, inputs: Any) -> None:
         unseen = {"container": {"sx": {"display": "none"}}}
         view = types.TextFieldView(componentsProps=unseen)
         inputs.str(_PROMPT, default=ctx.prompt_id, view=view)
+
+
+@contextmanager
+def set_aside(ctx: Any) -> Iterator[None]:
+    """Keeps those fields out of the params meanwhile."""
+    kept = {name: ctx.params.pop(name) for name in _FIELDS if name in ctx.params}
+    try:
+        yield
+    finally:
+        ctx.params.update(kept)
 
 
 def take_form(ctx: Any) -> str | None:

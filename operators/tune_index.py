@@ -3,22 +3,34 @@
 from typing import Any
 
 import fiftyone.operators.types as types
+from fiftyone.core.collections import SampleCollection
+from fiftyone.operators.executor import ExecutionResult
 
-from fiftyone_qdrant import load_index, tune
+from fiftyone_qdrant import tune
 from fiftyone_qdrant.errors import ConfigError, QdrantPluginError
 from fiftyone_qdrant.parameters.table import TUNABLE
-from fiftyone_qdrant.tuning import OFF, in_force, plan_tuning, tunable
+from fiftyone_qdrant.similarity import QdrantSimilarityIndex
+from fiftyone_qdrant.status.indexes import load_impatient
+from fiftyone_qdrant.tuning import OFF, PRESETS, in_force, plan_tuning, tunable
 
 from .forms import (
     brain_key_input,
-    mark_invalid,
+    message,
     parameter_inputs,
     quantization_inputs,
     without_empty,
 )
 from .qdrant_operator import QdrantOperator, chosen_index
+from .reopening import is_shown
 
-_PARAMS = ("brain_key", "quantization", "dry_run", *TUNABLE)
+_PARAMS = ("brain_key", "preset", "quantization", "dry_run", *TUNABLE)
+_ADVANCED = "advanced"
+_PRESETS = {
+    "exact": ("Exact", "Whole vectors in memory and a dense graph: finds the most"),
+    "balanced": ("Balanced", "Searches copies of a quarter of the size: faster"),
+    "small_memory": ("Small memory", "Only those copies in memory, vectors on disk"),
+    _ADVANCED: ("Advanced", "Set each setting by hand"),
+}
 
 
 class TuneIndex(QdrantOperator):
@@ -41,17 +53,13 @@ class TuneIndex(QdrantOperator):
             return
 
         try:
-            index = load_index(ctx.dataset, key)
-            _settings_inputs(ctx, inputs, index)
-            plan = plan_tuning(index, **_settings(ctx.params))
-        except ConfigError as e:
-            inputs.view("failure", types.Error(label=str(e)))
-            mark_invalid(inputs, "brain_key", str(e))
+            index = load_impatient(ctx.dataset, key)
+            _plan_input(ctx, inputs, index)
+            _preset_input(inputs)
+            if ctx.params.get("preset") == _ADVANCED:
+                _settings_inputs(ctx, inputs, index)
         except QdrantPluginError as e:
             inputs.view("failure", types.Error(label=str(e)))
-        else:
-            about = f"Cost: {plan.cost}" if plan.changes else ""
-            inputs.view("plan", types.Notice(label=plan.summary, description=about))
 
     def run(self, ctx: Any) -> dict[str, Any]:
         unknown = sorted(set(ctx.params) - set(_PARAMS))
@@ -72,16 +80,17 @@ class TuneIndex(QdrantOperator):
 
     def __call__(
         self,
-        samples,
-        brain_key,
-        hnsw_config=None,
-        quantization_config=None,
-        optimizers_config=None,
-        on_disk=None,
-        dry_run=False,
-        delegate=False,
-        strict_mode_config=None,
-    ):
+        samples: SampleCollection,
+        brain_key: str,
+        hnsw_config: dict[str, Any] | None = None,
+        quantization_config: dict[str, Any] | str | None = None,
+        optimizers_config: dict[str, Any] | None = None,
+        on_disk: bool | None = None,
+        dry_run: bool = False,
+        delegate: bool = False,
+        strict_mode_config: dict[str, Any] | None = None,
+        preset: str | None = None,
+    ) -> ExecutionResult:
         """Changes settings of an index in place.
 
         Args:
@@ -97,6 +106,8 @@ class TuneIndex(QdrantOperator):
             delegate (False): run it in a delegated worker
             strict_mode_config (None): a dict with the limits of calls to set, of
                 everyone who uses the collection; a server's
+            preset (None): ``"exact"``, ``"balanced"`` or ``"small_memory"``, in place
+                of settings
 
         Returns:
             a :class:`fiftyone.operators.executor.ExecutionResult` with the
@@ -110,11 +121,40 @@ class TuneIndex(QdrantOperator):
             "on_disk": on_disk,
             "dry_run": dry_run,
             "strict_mode_config": strict_mode_config,
+            "preset": preset,
         }
         return self._run(samples, params, delegate)
 
 
-def _settings_inputs(ctx, inputs, index):
+def _plan_input(ctx: Any, inputs: Any, index: QdrantSimilarityIndex) -> None:
+    """Says what would change, and what it would cost."""
+    settings = _settings(ctx.params)
+    if not settings and is_shown(ctx):
+        message(inputs, "plan", "Choose what matters most", stops=True)
+        return
+
+    try:
+        plan = plan_tuning(index, **settings)
+    except ConfigError as e:
+        message(inputs, "plan", str(e), stops=True)
+        return
+
+    if plan.changes:
+        message(inputs, "plan", plan.summary, [f"Cost: {plan.cost}"])
+    else:
+        words = "Nothing to change: these settings are in force"
+        message(inputs, "plan", words, stops=is_shown(ctx))
+
+
+def _preset_input(inputs: Any) -> None:
+    choices = types.RadioGroup()
+    for name, (label, about) in _PRESETS.items():
+        choices.add_choice(name, label=label, description=about)
+
+    inputs.enum("preset", choices.values(), label="What matters most", view=choices)
+
+
+def _settings_inputs(ctx: Any, inputs: Any, index: QdrantSimilarityIndex) -> None:
     """Adds a field for each setting, with the value in force."""
     values = in_force(index)
     own, groups = tunable(index)
@@ -125,8 +165,11 @@ def _settings_inputs(ctx, inputs, index):
         parameter_inputs(section, group.parameters, values[group.name])
 
 
-def _settings(params):
+def _settings(params: dict[str, Any]) -> dict[str, Any]:
     """Returns the keywords of ``tune()``; a form sends empty fields as ``None``."""
+    if params.get("preset") in PRESETS:
+        return PRESETS[params["preset"]]
+
     settings = {name: without_empty(params.get(name)) for name in TUNABLE}
     kind = params.get("quantization")  # the form's choice; Python gives the dict
     if kind is not None:

@@ -6,7 +6,7 @@ import pytest
 from fiftyone.operators.executor import ExecutionError
 
 from fiftyone_qdrant.runs import load_index
-from tests.plugin.calls import call, operator, snapshot
+from tests.plugin.calls import call, form_of, operator, snapshot
 
 
 @pytest.fixture
@@ -81,17 +81,43 @@ def test_cleanup_as_a_typed_call(indexed, collection_name, client):
     assert snapshot(client)["collections"] == {}
 
 
+def test_a_disconnected_index_is_forgotten_and_its_collection_stays(
+    indexed, collection_name, client
+):
+    form = form_of("cleanup_collection", indexed, what="disconnect")
+    assert "stays" in form["plan"].view.label
+    assert "confirm" not in form
+
+    done = operator("cleanup_collection")(indexed, "pixels", disconnect=True).result
+
+    assert (done["deleted"], done["kept"]) == (False, True)
+    assert snapshot(client)["collections"] == {collection_name: 40}
+    indexed.reload()
+    assert indexed.list_brain_runs() == []
+
+
 # --- orphans --------------------------------------------------------------------
 
 
 @pytest.fixture
-def orphan(make_dataset, digits):
+def leave_an_orphan(make_dataset, digits):
+    """``leave_an_orphan(name)`` -> the collection that a dataset leaves behind."""
+
+    def leave(name):
+        dataset = make_dataset(10, name=name)
+        dataset.set_values("pixels", list(digits.vectors[:10]))
+        asked = {"brain_key": "pixels", "embeddings": "pixels"}
+        made = call("create_qdrant_index", dataset, **asked)
+        dataset.delete()
+        return made["collection_name"]
+
+    return leave
+
+
+@pytest.fixture
+def orphan(leave_an_orphan):
     """The name of the collection that a deleted dataset left."""
-    dataset = make_dataset(10, name="lost")
-    dataset.set_values("pixels", list(digits.vectors[:10]))
-    made = call("create_qdrant_index", dataset, brain_key="pixels", embeddings="pixels")
-    dataset.delete()
-    return made["collection_name"]
+    return leave_an_orphan("lost")
 
 
 def test_a_dry_run_that_names_nothing_lists_the_orphans(indexed, orphan, client):
@@ -142,3 +168,23 @@ def test_a_collection_of_another_dataset_is_not_deleted_by_name(
         call("cleanup_collection", other, collection_name=name, confirm=name)
 
     assert snapshot(client)["collections"] == {name: 40}
+
+
+def test_all_orphans_are_deleted_at_once_by_a_typed_word(
+    indexed, collection_name, orphan, leave_an_orphan, client
+):
+    other = leave_an_orphan("lost too")
+    chosen = {"what": "orphan", "collection_name": "*"}
+    form = form_of("cleanup_collection", indexed, **chosen)
+    assert form["plan"].view.label == "Deletes 2 collections with 20 points"
+    assert form["confirm"].invalid
+
+    before = snapshot(client)
+    for confirm in (orphan, "*", None):
+        with pytest.raises(ExecutionError, match="ORPHANS"):
+            call("cleanup_collection", indexed, **chosen, confirm=confirm)
+
+    assert snapshot(client) == before
+    done = call("cleanup_collection", indexed, **chosen, confirm="ORPHANS")
+    assert {e["collection_name"] for e in done["orphans"]} == {orphan, other}
+    assert snapshot(client)["collections"] == {collection_name: 40}

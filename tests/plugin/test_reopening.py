@@ -6,7 +6,7 @@ import pytest
 from fiftyone.operators.executor import ExecutionContext, Executor
 
 from fiftyone_qdrant.errors import ConfigError
-from tests.plugin.calls import operator
+from tests.plugin.calls import form_of, operator
 
 MISTAKE = {"brain_key": "pixels", "hnsw_config": {"m": 5000}}
 
@@ -41,3 +41,11 @@ def test_an_error_without_a_form_is_raised(indexed, more):
     ctx = context(indexed, params=params, **more)
     with pytest.raises(ConfigError, match="must be between"):
         operator("tune_index").execute(ctx)
+
+
+def test_what_comes_with_a_form_is_none_of_its_fields(indexed):
+    filled_in = {"brain_key": "other", "embeddings": "pixels"}
+    come = {"prompt": "form 1", "problem": "It broke"}
+    fields = form_of("create_qdrant_index", indexed, **filled_in, **come)
+    assert "Unknown parameter" not in str(fields["preflight"].to_json())
+    assert not any(p.invalid for p in fields.values())

@@ -8,7 +8,7 @@ from fiftyone.operators.executor import ExecutionError
 
 from fiftyone_qdrant.runs import load_index
 from fiftyone_qdrant.tuning import in_force
-from tests.plugin.calls import call, operator
+from tests.plugin.calls import call, form_of, operator
 
 INT8 = {"scalar": {"type": "int8"}}
 
@@ -21,17 +21,9 @@ def indexed(dataset):
     return dataset
 
 
-def form(dataset, **params):
-    found = operator("tune_index").resolve_input(context(dataset, params))
-    return found.type.properties
-
-
-def context(dataset, params):
-    from fiftyone.operators.executor import ExecutionContext
-
-    return ExecutionContext(
-        {"dataset_name": dataset.name, "params": {"brain_key": "index", **params}}
-    )
+def form(dataset, preset="advanced", **params):
+    params = {"brain_key": "index", "preset": preset, **params}
+    return form_of("tune_index", dataset, **params)
 
 
 def test_settings_change_and_the_run_keeps_them(indexed):
@@ -93,7 +85,7 @@ def test_the_form_starts_with_the_values_in_force(indexed):
     assert optimizers["indexing_threshold"].default == 50_000  # 200,000 points of 64
     assert "memmap_threshold" not in optimizers  # a server's
     assert "strict_mode_config" not in fields
-    assert fields["plan"].view.label == "Nothing to change"
+    assert fields["plan"].invalid
 
 
 def test_the_form_says_what_was_changed_and_sends_only_that(indexed):
@@ -114,8 +106,7 @@ def test_the_form_says_what_was_changed_and_sends_only_that(indexed):
 def test_the_form_marks_a_wrong_value(indexed):
     fields = form(indexed, hnsw_config={"m": 5000})
 
-    assert fields["brain_key"].invalid
-    assert "hnsw_config.m must be between" in fields["brain_key"].error_message
+    assert "hnsw_config.m must be between" in fields["plan"].error_message
 
 
 def test_an_unknown_parameter_is_refused(indexed):
@@ -136,3 +127,19 @@ def test_what_is_as_asked_is_no_change(indexed):
     assert told["changes"]
     again = operator("tune_index")(indexed, "index", **settings).result
     assert not again["changes"]
+
+
+def test_a_preset_sets_what_goes_together(indexed):
+    told = form(indexed, "small_memory")
+    assert "on_disk: off → on" in told["plan"].view.label
+    assert "hnsw_config" not in told
+
+    operator("tune_index")(indexed, "index", preset="small_memory")
+    values = in_force(load_index(indexed, "index"))
+    assert values["on_disk"] is True
+    assert values["quantization_config"]["scalar"]["always_ram"] is True
+    assert form(indexed, "small_memory")["plan"].invalid  # nothing to change
+
+    operator("tune_index")(indexed, "index", preset="exact")
+    values = in_force(load_index(indexed, "index"))
+    assert (values["on_disk"], values["quantization_config"]) == (False, None)
