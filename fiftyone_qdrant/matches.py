@@ -9,6 +9,7 @@ from typing import Any
 import fiftyone.core.labels as fol
 import fiftyone.core.patches as fop
 
+from fiftyone_qdrant.dataset.scope import mark
 from fiftyone_qdrant.errors import MissingIDs, VectorError
 from fiftyone_qdrant.search.hits import Hits
 from fiftyone_qdrant.search.matrices import to_matrix
@@ -30,6 +31,7 @@ class Matches:
             farther for least similar queries
         patches: whether the matches are labels
         view: the matches as an ordered view, of patches if they are labels
+        shown: the distance of each sample, or patch, of the view, by its id
     """
 
     ids: list[str]
@@ -38,6 +40,7 @@ class Matches:
     scores: list[float]
     patches: bool
     view: Any
+    shown: dict[str, float]
 
     def to_dict(self) -> dict[str, Any]:
         """Returns everything but the view, as plain JSON."""
@@ -111,13 +114,15 @@ def find_similar(
     if field is not None:
         field.store(hits.by_id())
 
+    view, shown = _view(index, hits)
     return Matches(
         ids=hits.ids,
         sample_ids=hits.sample_ids or hits.ids,
         distances=hits.distances.tolist(),
         scores=hits.scores.tolist(),
         patches=index.config.patches_field is not None,
-        view=_view(index, hits),
+        view=mark(view, index.view),
+        shown=_nearest(shown, hits.distances.tolist()),
     )
 
 
@@ -144,17 +149,28 @@ def ids_of_selection(
     return labels
 
 
+def missing_ids(index: QdrantSimilarityIndex, ids: list[str]) -> list[str]:
+    """Returns those of some ids that an index does not hold, so cannot be asked with.
+
+    Raises:
+        MissingIDs: if some cannot be ids
+    """
+    present = index.collection.present(ids)
+    return [i for i in dict.fromkeys(ids) if i not in present]
+
+
 def check_ids(index: QdrantSimilarityIndex, ids: list[str]) -> None:
     """Makes sure that an index can be asked with ids.
 
     Raises:
         MissingIDs: if it does not hold all of them; says which
     """
-    missing = set(ids) - index.collection.present(ids)
-    first = next((i for i in ids if i in missing), None)
-    if first is not None:
-        which = f"'{first}' is" if len(missing) == 1 else f"{len(missing):,} ids are"
-        such = "" if len(missing) == 1 else f", such as '{first}'"
+    missing = missing_ids(index, ids)
+    if missing:
+        which = (
+            f"'{missing[0]}' is" if len(missing) == 1 else f"{len(missing):,} ids are"
+        )
+        such = "" if len(missing) == 1 else f", such as '{missing[0]}'"
         raise MissingIDs(
             f"{which} not in index '{index.key}'{such}: add them to it first, or "
             "choose others"
@@ -207,7 +223,7 @@ def parse_vector(index: QdrantSimilarityIndex, text: str) -> list[float]:
         try:
             numbers.extend([float(word)] if word else [])
         except ValueError as e:
-            raise VectorError(f"'{word[:40]}' is no number") from e
+            raise VectorError(f"'{word[:40]}' is not a number") from e
 
     if not numbers:
         raise VectorError("Give the numbers of a vector")
@@ -225,34 +241,44 @@ def _tags_path(index: QdrantSimilarityIndex) -> str:
     return str(path)
 
 
-def _view(index: QdrantSimilarityIndex, hits: Hits) -> Any:
+def _view(index: QdrantSimilarityIndex, hits: Hits) -> tuple[Any, list[str]]:
+    """Returns a view of hits, and the id of what it shows of each."""
     held, field = index.held, index.config.patches_field
-    samples = index.restriction().samples
-    if field is None and not held.in_parts(samples):
-        return samples.select(hits.ids, ordered=True)
+    samples, ids = index.restriction().samples, hits.ids
+    if field is None and held.in_parts(samples):  # parts of samples that were found
+        samples = held.flat(held.home)
+    elif field is not None and held.in_parts(samples):
+        if not _is_of_patches(samples, field):  # those that show what was found
+            ids = _holders(samples, field, hits)
+    elif field is not None:
+        label_type, _ = samples._get_label_field_path(field)
+        if issubclass(label_type, fol._LABEL_LIST_FIELDS):
+            samples = samples.to_patches(field)
+        else:
+            ids = hits.sample_ids or hits.ids
 
-    if field is None:  # parts of samples that were found: show the samples
-        return held.flat(held.home).select(hits.ids, ordered=True)
+    return samples.select(list(dict.fromkeys(ids)), ordered=True), ids
 
-    if isinstance(samples, fop.PatchesView) and samples.patches_field == field:
-        return samples.select(hits.ids, ordered=True)
 
-    if held.in_parts(samples):  # those that show what was found
-        return samples.select(_holders(samples, field, hits), ordered=True)
+def _is_of_patches(samples: Any, field: str) -> bool:
+    return isinstance(samples, fop.PatchesView) and samples.patches_field == field
 
-    label_type, _ = samples._get_label_field_path(field)
-    if issubclass(label_type, fol._LABEL_LIST_FIELDS):
-        return samples.to_patches(field).select(hits.ids, ordered=True)
 
-    return samples.select(hits.sample_ids, ordered=True)
+def _nearest(ids: list[str], distances: list[float]) -> dict[str, float]:
+    """Returns the best distance of each id, in the order of the first of each."""
+    nearest: dict[str, float] = {}
+    for i, distance in zip(ids, distances, strict=True):
+        nearest.setdefault(i, distance)
+
+    return nearest
 
 
 def _holders(samples: Any, field: str, hits: Hits) -> list[str]:
-    """Returns the ids of the patches or clips that labels are in, in their order."""
+    """Returns the ids of the patches or clips that labels are in, one for each."""
     _, path = samples._get_label_field_path(field, "id")
     holder = {}
     for shown, labels in zip(*samples.values(["id", path]), strict=True):
         held = labels if isinstance(labels, list) else [labels]
         holder.update(dict.fromkeys(held, shown))
 
-    return list(dict.fromkeys(holder[i] for i in hits.ids))
+    return [holder[i] for i in hits.ids]

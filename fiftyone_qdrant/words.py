@@ -23,3 +23,11 @@ def seconds_in_words(seconds: float) -> str:
         return f"{max(1, seconds):,.0f} s"
 
     return f"{seconds / 60:,.0f} min" if seconds < 5400 else f"{seconds / 3600:,.1f} h"
+
+
+def distance_in_words(distance: float) -> str:
+    """Returns a distance, such as ``"0.018"`` or ``"1,234"``."""
+    if abs(distance) >= 100:
+        return f"{distance:,.0f}"
+
+    return f"{round(distance, 3) + 0.0:.3f}"  # + 0.0: no "-0.000"

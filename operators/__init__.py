@@ -8,6 +8,7 @@ from .query_similar import QuerySimilar
 from .remove_selected import RemoveSelected
 from .rename_index import RenameIndex
 from .reopen_form import ReopenForm
+from .select_examples import SelectExamples
 from .sync_index import SyncIndex
 from .tell_news import TellNews
 from .tune_index import TuneIndex
@@ -24,4 +25,5 @@ OPERATORS = (
     CleanupCollection,
     ReopenForm,
     TellNews,
+    SelectExamples,
 )

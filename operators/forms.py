@@ -6,8 +6,13 @@ from fiftyone_qdrant import list_indexes
 from fiftyone_qdrant.parameters.table import QUANTIZATIONS
 
 
-def brain_key_input(ctx, inputs):
+def brain_key_input(ctx, inputs, last=None):
     """Adds the choice of one of the dataset's Qdrant indexes.
+
+    Args:
+        ctx: the execution context
+        inputs: the form
+        last (None): the brain key that was chosen the last time
 
     Returns:
         the chosen brain key, or ``None`` while there is none to choose from
@@ -25,15 +30,16 @@ def brain_key_input(ctx, inputs):
         mark_invalid(inputs, "brain_key", "This dataset has no Qdrant index")
         return None
 
+    default = last if last in keys else keys[0]
     inputs.enum(
         "brain_key",
         keys,
-        default=keys[0],
+        default=default,
         label="Index",
         description="The Qdrant index to use",
         view=dropdown(keys),
     )
-    key = ctx.params.get("brain_key", keys[0])
+    key = ctx.params.get("brain_key", default)
     if key in keys:
         return key
 

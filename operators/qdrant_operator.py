@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import fiftyone as fo
@@ -215,7 +215,10 @@ def connection_keywords(ctx: Any, **chosen: Any) -> dict[str, Any]:
 
 
 def selected_ids(
-    ctx: Any, index: QdrantSimilarityIndex, target: str | None = None
+    ctx: Any,
+    index: QdrantSimilarityIndex,
+    target: str | None = None,
+    otherwise: Sequence[str] = (),
 ) -> dict[str, list[str]]:
     """Returns what is selected, as ``sample_ids`` or ``label_ids`` of an index.
 
@@ -228,12 +231,13 @@ def selected_ids(
         index: the index
         target (None): ``"SELECTED_SAMPLES"`` or ``"SELECTED_LABELS"`` if just those
             are meant
+        otherwise (()): the ids of samples that count as selected if none is
 
     Raises:
         ConfigError: if nothing that the index can hold is selected
     """
     field = index.config.patches_field
-    samples = [] if target == "SELECTED_LABELS" else list(ctx.selected or [])
+    samples = [] if target == "SELECTED_LABELS" else list(ctx.selected or otherwise)
     labels = [] if target == "SELECTED_SAMPLES" else ctx.selected_labels or []
     if field is not None:
         ids = [i["label_id"] for i in labels if i.get("field", field) == field]

@@ -12,13 +12,17 @@ from fiftyone_qdrant.matches import (
     check_ids,
     ids_of_selection,
     ids_with_tag,
+    missing_ids,
     parse_vector,
     tags,
 )
+from fiftyone_qdrant.search.images import check as check_image
 from fiftyone_qdrant.search.options import QueryOptions
 
 from .forms import brain_key_input, dropdown, mark_invalid, selection_notice
+from .last_query import recall
 from .qdrant_operator import selected_ids
+from .query_scope import scope_input, searched
 
 DEFAULT_K = 25
 
@@ -35,7 +39,8 @@ _MAX_BYTES = 10_000_000  # in base64, within MongoDB's limit if it is scheduled
 
 def query_inputs(ctx, inputs):
     """Adds all fields of the form."""
-    key = brain_key_input(ctx, inputs)
+    last = recall(ctx)
+    key = brain_key_input(ctx, inputs, last.get("brain_key"))
     if key is None:
         return
 
@@ -45,13 +50,14 @@ def query_inputs(ctx, inputs):
         inputs.view("failure", types.Error(label=str(e)))
         return
 
-    tab = _tab(ctx.params)
+    opened = _opened(ctx, index)
+    tab = _tab(ctx.params, opened)
     if tab is not None:
         tabs = types.TabsView()
         for name, label in _TABS.items():
             tabs.add_choice(name, label=label)
 
-        inputs.enum("tab", tabs.values(), default="selected", view=tabs)
+        inputs.enum("tab", tabs.values(), default=opened, view=tabs)
         if tab in _TABS:
             _WHAT[tab](ctx, inputs, index)
         else:
@@ -59,38 +65,25 @@ def query_inputs(ctx, inputs):
 
     inputs.int(
         "k",
-        default=DEFAULT_K,
+        default=last.get("k", DEFAULT_K),
         min=0,
         label="Number of matches",
         description="0 ranks everything",
     )
-    if ctx.has_custom_view:
-        places = {"view": "The current view", "dataset": "The entire dataset"}
-        inputs.enum(
-            "within",
-            list(places),
-            default="view",
-            label="Search in",
-            view=dropdown(places, places),
-        )
-
-    inputs.bool("reverse", default=False, label="Least similar first")
-    _distances(ctx, inputs, index)
-    inputs.bool("refine", default=False, label="More options", view=types.SwitchView())
-    if ctx.params.get("refine"):
+    scope_input(ctx, inputs)
+    reverse = last.get("reverse", False)
+    inputs.bool("reverse", default=reverse, label="Least similar first")
+    _distances(ctx, inputs, index, last)
+    refine = last.get("refine", False)
+    inputs.bool("refine", default=refine, label="More options", view=types.SwitchView())
+    if ctx.params.get("refine", refine):
         _unlike(ctx, inputs, index, tab)
-        _refinements(inputs)
+        _refinements(inputs, last)
 
     for option, sentence in QueryOptions(**_options(ctx.params)).problems().items():
         name = "negatives_from" if option == "negatives" else option
         if inputs.get_property(name) is not None:
             mark_invalid(inputs, name, sentence)
-
-
-def searched(ctx):
-    """Returns what the form says to search in: the dataset, or the current view."""
-    everywhere = ctx.params.get("within") == "dataset" or not ctx.has_custom_view
-    return ctx.dataset if everywhere else ctx.view
 
 
 def arguments(ctx, index):
@@ -112,21 +105,35 @@ def arguments(ctx, index):
     }
 
 
-def _tab(params):
+def _tab(params, opened="selected"):
     """Returns the open tab, or ``None`` if Python gives the query."""
     if "tab" in params:
         return params["tab"]
 
     query = params.get("query")
     given = query is not None and len(query) > 0
-    return None if given or params.get("image") is not None else "selected"
+    return None if given or params.get("image") is not None else opened
+
+
+def _opened(ctx, index):
+    """Returns the tab that the form opens on."""
+    if ctx.selected or ctx.selected_labels or ctx.current_sample:
+        return "selected"
+
+    return "text" if index.config.supports_prompts else "selected"
+
+
+def _examples(ctx, index):
+    """Returns the ids of what is selected, else of the sample that is open."""
+    opened = [ctx.current_sample] if ctx.current_sample else []
+    return ids_of_selection(index, **selected_ids(ctx, index, otherwise=opened))
 
 
 def _looked_for(ctx, index):
     params = ctx.params
     tab = _tab(params)
     if tab == "selected":
-        return {"query": ids_of_selection(index, **selected_ids(ctx, index))}
+        return {"query": _examples(ctx, index)}
 
     if tab == "vector":
         return {"query": parse_vector(index, params.get("vector") or "")}
@@ -148,7 +155,7 @@ def _negatives(ctx, index):
         return ids_with_tag(index, params.get("negatives_tag"))
 
     if unlike == "selection":
-        return ids_of_selection(index, **selected_ids(ctx, index))
+        return _examples(ctx, index)
 
     if unlike != "ids":
         return None
@@ -186,15 +193,37 @@ def _no_tab(tab):
 
 
 def _selected(ctx, inputs, index):
-    selection_notice(ctx, inputs)
     if not (ctx.selected or ctx.selected_labels):
-        return
+        if not ctx.current_sample:
+            selection_notice(ctx, inputs)
+            return
+
+        inputs.view("selection", types.Notice(label="The open sample"))
+    else:
+        selection_notice(ctx, inputs)
 
     try:
-        check_ids(index, ids_of_selection(index, **selected_ids(ctx, index)))
+        ids = _examples(ctx, index)
+        lacking = len(missing_ids(index, ids))
     except QdrantPluginError as e:
-        inputs.str("selection", view=types.Warning(label=str(e)))
-        mark_invalid(inputs, "selection", str(e))
+        problem = str(e)
+    else:
+        problem = _not_indexed(lacking, len(ids), index)
+
+    if problem:
+        inputs.str("selection", view=types.Warning(label=problem))
+        mark_invalid(inputs, "selection", problem)
+
+
+def _not_indexed(lacking, total, index):
+    if not lacking:
+        return None
+
+    which = f"{lacking:,} of the {total:,} examples" if total > 1 else "The example"
+    verb, them = ("is", "it") if lacking == 1 else ("are", "them")
+    return (
+        f"{which} {verb} not in index '{index.key}'. Add {them} first, or choose others"
+    )
 
 
 def _text(ctx, inputs, index):
@@ -207,20 +236,27 @@ def _text(ctx, inputs, index):
 
 
 def _image(ctx, inputs, index):
-    limit = "The file is larger than 10 MB"
-    view = types.FileView(
-        types=_IMAGES, max_size=_MAX_BYTES, max_size_error_message=limit, lite=True
-    )
+    image = ctx.params.get("image")
     inputs.uploaded_file(
         "image",
         label="Image",
         description="A picture to look for; it does not become part of the dataset",
-        view=view,
     )
     if index.config.model is None:
         mark_invalid(inputs, "image", "This index has no model to embed the image with")
-    elif not ctx.params.get("image"):
+    elif not image:
         mark_invalid(inputs, "image", "Choose a file")
+    elif not isinstance(image, dict) or image.get("content"):
+        with _said_at(inputs, "image"):
+            check_image(image)
+
+    field = inputs.get_property("image")
+    field.view = types.FileView(
+        types=_IMAGES,
+        max_size=_MAX_BYTES,
+        max_size_error_message="The file is larger than 10 MB",
+        lite=bool(image) and not field.invalid,  # what was read is not sent again
+    )
 
 
 def _vector(ctx, inputs, index):
@@ -247,10 +283,7 @@ def _unlike(ctx, inputs, index, tab):
         list(names),
         default="nothing",
         label="Unlike",
-        description=(
-            "Examples of what you do not look for: what you have tagged, or ids; on "
-            "the other tabs also the selection"
-        ),
+        description="Push results away from these examples",
         view=dropdown(names, names),
     )
     unlike = ctx.params.get("negatives_from", "nothing")
@@ -283,9 +316,16 @@ def _split(text):
     return [i for i in re.split(r"[\s,;\"'\[\]]+", str(text or "")) if i]
 
 
-def _distances(ctx, inputs, index):
+def _distances(ctx, inputs, index, last):
+    inputs.bool(
+        "show_distances",
+        default=last.get("show_distances", True),
+        label="Show distances in the grid",
+        description="Without storing them in the dataset",
+    )
     inputs.str(
         "dist_field",
+        default=last.get("dist_field"),
         label="Distance field",
         description=(
             "Store the distances in this field of the samples or labels, in place of "
@@ -319,31 +359,31 @@ def _said_at(inputs, name):
         mark_invalid(inputs, name, str(e))
 
 
-def _refinements(inputs):
+def _refinements(inputs, last):
     inputs.float(
         "max_distance",
+        default=last.get("max_distance"),
         label="Largest distance",
-        description="Only matches at most so far away. Smaller is nearer",
+        description="Hide matches farther than this",
     )
     inputs.float(
         "diversity",
+        default=last.get("diversity"),
         label="Diversity",
-        description=(
-            "From 0, the nearest, to 1, those among them that differ most from each "
-            "other. Empty ranks by distance"
-        ),
+        description="0 = most similar, 1 = most varied. Empty: most similar",
     )
     inputs.bool(
         "exact",
-        default=False,
+        default=last.get("exact", False),
         label="Exact",
         description="Compare with every point instead of using the HNSW graph",
     )
     inputs.int(
         "hnsw_ef",
-        label="hnsw_ef",
+        default=last.get("hnsw_ef"),
+        label="Search effort (hnsw_ef)",
         description=(
-            "Candidates that are kept while the HNSW graph is searched: more are "
-            "slower, and miss less. Empty follows the number of matches"
+            "Candidates kept while the HNSW graph is searched. More: slower, misses "
+            "less. Empty: as many as matches"
         ),
     )

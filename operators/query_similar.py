@@ -11,8 +11,11 @@ import fiftyone.operators.types as types
 
 from fiftyone_qdrant import find_similar
 
+from .last_query import remember
 from .qdrant_operator import ICONS, QdrantOperator, chosen_index
-from .query_form import DEFAULT_K, arguments, query_inputs, searched
+from .query_form import DEFAULT_K, arguments, query_inputs
+from .query_result import show
+from .query_scope import searched
 
 
 class QuerySimilar(QdrantOperator):
@@ -34,8 +37,12 @@ class QuerySimilar(QdrantOperator):
 
     def run(self, ctx: Any) -> dict[str, Any]:
         index = chosen_index(ctx, searched(ctx))
-        matches = find_similar(index, **arguments(ctx, index))
-        if matches.ids:
+        asked = arguments(ctx, index)
+        matches = find_similar(index, **asked)
+        if "tab" in ctx.params:
+            remember(ctx)
+            show(ctx, index, asked, matches)
+        elif matches.ids:
             ctx.ops.set_view(view=matches.view)
         else:
             ctx.ops.notify("Nothing matches the query", variant="warning")

@@ -16,6 +16,8 @@ MARK = {"fiftyone_qdrant": "distances"}
 """What ``field.info`` of a field has that was made for the distances of queries."""
 
 _DESCRIPTION = "Distances to a query of a Qdrant index; the next query replaces them"
+_SHOWN = ("distance", "qdrant_distance")  # names of the field that only views fill
+_MOST_SHOWN = 5_000  # MongoDB looks each of them up among all
 _OF_VIEWS = (  # fields that FiftyOne makes itself: in views, videos and groups
     "frame_id",
     "frame_number",
@@ -172,6 +174,40 @@ class DistanceField:
                 f"Labels have an attribute '{self.name}' that is not declared: choose "
                 "another name, or declare it (dataset.add_dynamic_sample_fields())"
             )
+
+
+def with_distances(view: Any, distances: Mapping[str, float]) -> tuple[Any, str | None]:
+    """Shows distances in a view without storing them: only its schema gets a field.
+
+    Args:
+        view: a view of samples, patches, frames or clips
+        distances: the distance of each that it shows, by its id
+
+    Returns:
+        the view, and the field; the same view and ``None`` if there are very many, or
+        if all names are taken
+    """
+    if len(distances) > _MOST_SHOWN:
+        return view, None
+
+    name = next((n for n in _SHOWN if _may_show(view, n)), None)
+    if name is None:
+        return view, None
+
+    of = {"$indexOfArray": [list(distances), {"$toString": "$_id"}]}
+    values = {name: {"$arrayElemAt": [list(distances.values()), of]}}
+    return view.mongo([{"$addFields": values}], False, []), name
+
+
+def _may_show(view: Any, name: str) -> bool:
+    shown = view._dataset
+    field = shown.get_field(name)
+    if field is None:
+        add = shown.add_sample_field
+        add(name, fo.FloatField, description=_DESCRIPTION, info=dict(MARK))
+        return True
+
+    return MARK.items() <= (field.info or {}).items()
 
 
 def check_field_name(name: Any) -> None:

@@ -20,8 +20,8 @@ from fiftyone_qdrant.search.matrices import to_matrix
 
 # One sentence whatever is wrong: nobody learns from it which files there are
 _NO_IMAGE = (
-    "This is no image that can be read: not the path of a file such as a PNG or JPEG, "
-    "nor the bytes of one, in base64 if you like, or it has far too many pixels"
+    "This is not an image that can be read, or it has far too many pixels. Give a PNG "
+    "or JPEG: a path, or the file's bytes (base64 works, too)"
 )
 
 
@@ -51,14 +51,30 @@ def embed(image: Any, model: Any) -> Matrix:
         return to_matrix(model.embed(picture))
 
 
+def check(image: Any) -> None:
+    """Makes sure that a picture, in any form that :func:`embed` takes, can be read.
+
+    Raises:
+        ConfigError: if it cannot
+    """
+    with _file_of(image) as path, _refused(), Image.open(path) as opened:
+        opened.load()
+
+
 def _read(path: str, model: Any) -> Any:
     """Reads a picture as FiftyOne does for this kind of model."""
-    try:
+    with _refused():
         if isinstance(model, fom.TorchModelMixin):
             with Image.open(path) as opened:
                 return opened.convert("RGB")
 
         return foui.read(path)
+
+
+@contextmanager
+def _refused() -> Iterator[None]:
+    try:
+        yield
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as e:
         raise ConfigError(_NO_IMAGE) from e
 

@@ -171,6 +171,12 @@ class App:
             menu.get_by_text(name, exact=True).click()
             chosen.wait_for()
 
+    def expect_selected(self, field: str, value) -> None:
+        """Wait until the image that shows this value of a field is ticked."""
+        tag = self.page.locator(f'[data-cy="tag-{field}"][title="{field}: {value}"]')
+        box = self.tiles.filter(has=tag).locator("input[type=checkbox]")
+        expect(box).to_be_checked()
+
     # --- operators --------------------------------------------------------------
 
     def run_operator(self, label: str) -> Form:
@@ -268,6 +274,15 @@ class Form:
         self.page.get_by_role("option", name=option, exact=True).click()
         expect(dropdown).to_have_text(option)
 
+    def expect_chosen(self, label: str, option: str) -> None:
+        """Wait until a dropdown says so."""
+        expect(self._after(label, '*[@role="combobox"]')).to_have_text(option)
+
+    def expect_tab(self, label: str) -> None:
+        """Wait until a tab is the open one."""
+        tab = self.box.get_by_role("tab", name=label)
+        expect(tab).to_have_attribute("aria-selected", "true")
+
     def tick(self, label: str) -> None:
         """Tick a checkbox."""
         self.box.locator("label").filter(has_text=label).locator("input").check()
@@ -279,9 +294,8 @@ class Form:
 
     def open_tab(self, label: str) -> None:
         """Go to a tab of the form."""
-        tab = self.box.get_by_role("tab", name=label)
-        tab.click()
-        expect(tab).to_have_attribute("aria-selected", "true")
+        self.box.get_by_role("tab", name=label).click()
+        self.expect_tab(label)
 
     def execute(self) -> None:
         """Run the operator, as soon as the form allows."""

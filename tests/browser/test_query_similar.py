@@ -5,6 +5,7 @@ from __future__ import annotations
 import fiftyone.brain as fob
 import numpy as np
 import pytest
+from playwright.sync_api import expect
 
 import fiftyone_qdrant  # noqa: F401  (registers the backend)
 
@@ -61,21 +62,32 @@ def test_query_similar_tab_by_tab(
     app.expect_shown("number", nearest(embeddings, steered, without=[3, *UNLIKE]))
 
     form = app.run_operator("Query Similar")
-    form.open_tab("Text")
+    form.expect_tab("Text")  # as nothing is selected
     form.expect_refused("Type what to look for")
+    form.expect_chosen("Search in", f"Entire dataset ({COUNT})")  # not in the result
     form.fill("Text", "a photo of a seven")
-    form.choose("Search in", "The entire dataset")
-    form.fill("Number of matches", str(K))
     form.execute()
+    expect(app.toast).to_contain_text(f"{K} nearest to 'a photo of a seven' (digits)")
     seven = unit(model.embed_prompt("a photo of a seven"))
-    app.expect_shown("number", nearest(embeddings, seven))
+    order = nearest(embeddings, seven)
+    app.expect_shown("number", order)
+    distances = 1 - embeddings[order] @ seven
+    shown = [float(text) for text in app.shown("distance")]
+    assert shown == pytest.approx(list(distances), abs=0.002)
+
+    app.select("number", order[2])
+    form = app.run_operator("Query Similar")
+    form.choose("Search in", f"Within these {K}")
+    form.execute()
+    place = [order[n] for n in np.argsort(-embeddings[order] @ embeddings[order[2]])]
+    app.expect_shown("number", place)
+    app.expect_selected("number", order[2])
+    app.clear_selection()
 
     form = app.run_operator("Query Similar")
     form.open_tab("Image")
     form.expect_refused("Choose a file")
     form.upload(digit_images[COUNT + 12])
-    form.choose("Search in", "The entire dataset")
-    form.fill("Number of matches", str(K))
     form.execute()
     picture = np.asarray(digits.vectors[COUNT + 12] * (255 / 16)).reshape(8, 8)
     app.expect_shown("number", nearest(embeddings, unit(model.embed(picture))))
@@ -83,12 +95,10 @@ def test_query_similar_tab_by_tab(
     form = app.run_operator("Query Similar")
     form.open_tab("Vector")
     form.fill("Vector", "1, 2, three")
-    form.expect_refused("'three' is no number")
+    form.expect_refused("'three' is not a number")
     form.fill("Vector", "1, 2, 3")
     form.expect_refused("The vectors have 3 dimensions but the index has 512")
     form.fill("Vector", str(embeddings[8].tolist()))
-    form.choose("Search in", "The entire dataset")
-    form.fill("Number of matches", str(K))
     form.tick("More options")
     form.fill("Diversity", "2")
     form.expect_refused("diversity must be a number from 0 to 1, not 2")

@@ -192,7 +192,7 @@ REFUSED = {
     "no text": ({"tab": "text", "query": ""}, "does not embed text"),
     "no image": ({"tab": "image"}, "no model to embed the image with"),
     "no vector": ({"tab": "vector", "vector": ""}, "Give the numbers of a vector"),
-    "no numbers": ({"tab": "vector", "vector": "1, x"}, "'x' is no number"),
+    "no numbers": ({"tab": "vector", "vector": "1, x"}, "'x' is not a number"),
     "few numbers": ({"tab": "vector", "vector": "1, 2"}, "2 dimensions but the index"),
     "no tag": ({"refine": True, "negatives_from": "tag"}, "Nothing has a tag yet"),
     "no ids": ({"refine": True, "negatives_from": "ids"}, "Paste at least one id"),
@@ -244,7 +244,8 @@ def test_the_form_says_at_the_field_what_is_wrong(indexed, ids, case):
 
 def test_the_form_says_that_the_selection_is_not_indexed(indexed, ids):
     load_index(indexed, "pixels").remove_from_index(sample_ids=ids[3:5])
-    for selected, saying in ((ids[2:4], f"'{ids[3]}' is"), (ids[2:6], "2 ids are")):
+    counts = {"The example is": ids[3:4], "1 of the 2 examples is": ids[2:4]}
+    for saying, selected in {**counts, "2 of the 4 examples are": ids[2:6]}.items():
         with pytest.raises(ExecutionError, match=f"{saying} not in index 'pixels'"):
             form(indexed, "selected", selected, brain_key="pixels")
 

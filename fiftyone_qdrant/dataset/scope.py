@@ -1,0 +1,77 @@
+"""Where to search: what was shown before a query's result, and how much there is."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import fiftyone.core.dataset as fod
+from pymongo.errors import ExecutionTimeout
+
+_OURS = "fiftyone-qdrant-result"  # how the uuids of a result's stages begin
+_COUNTED_FOR = 300  # milliseconds
+
+
+def mark(view: Any, searched: Any) -> Any:
+    """Marks the stages of a result, so that :func:`before` finds what was searched.
+
+    The App keeps the marks, also in its address and in saved views.
+
+    Args:
+        view: the result, a view that was just made
+        searched: the dataset, or the view, that was searched
+    """
+    ours, result = view._stages[_common(view, searched) :], uuid.uuid4().hex
+    for n, stage in enumerate(ours):
+        stage._uuid = f"{_OURS}-{n}-{result}"
+
+    return view
+
+
+def mark_of(view: Any) -> str | None:
+    """Returns what marks the result that a view shows; no other has the same."""
+    marks = (str(stage._uuid) for stage in view._stages)
+    return next((m for m in marks if m.startswith(_OURS)), None)
+
+
+def before(view: Any) -> Any:
+    """Returns what was searched if a view is the result of a query, else the view."""
+    result = mark_of(view)
+    if result is None:
+        return view
+
+    searched = view._root_dataset
+    for stage in view._stages:
+        if stage._uuid == result:
+            break
+
+        searched = searched.add_stage(stage)
+
+    return searched
+
+
+def count(samples: Any) -> int | None:
+    """Returns how many a dataset or view shows, or ``None`` if that takes long."""
+    pipeline = samples._pipeline(post_pipeline=[{"$count": "count"}])
+    documents = samples._dataset._sample_collection
+    try:
+        found = list(documents.aggregate(pipeline, maxTimeMS=_COUNTED_FOR))
+    except ExecutionTimeout:
+        return None
+
+    return int(found[0]["count"]) if found else 0
+
+
+def _common(view: Any, searched: Any) -> int:
+    """How many stages two collections begin with alike."""
+    if isinstance(searched, fod.Dataset):
+        return 0
+
+    alike = 0
+    for one, other in zip(view._stages, searched._stages, strict=False):
+        if one is not other and one._serialize(False) != other._serialize(False):
+            break
+
+        alike += 1
+
+    return alike

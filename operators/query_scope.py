@@ -1,0 +1,46 @@
+"""Where Query Similar searches: the dataset, the view, or the last result."""
+
+from fiftyone_qdrant.dataset import scope
+
+from .forms import dropdown
+
+
+def scope_input(ctx, inputs):
+    """Adds the choice of where to search, if there is one.
+
+    It is what was looked at before the last query, so that queries do not nest.
+    """
+    if not ctx.has_custom_view:
+        return
+
+    searched = scope.before(ctx.view)
+    places = {"dataset": f"Entire dataset ({_count(ctx.dataset)})"}
+    if searched is ctx.view:
+        places["view"] = f"This view ({_count(searched)})"
+    else:
+        if searched is not ctx.dataset:
+            places["view"] = f"The view before ({_count(searched)})"
+
+        places["results"] = f"Within these {_count(ctx.view)}"
+
+    inputs.enum(
+        "within",
+        list(places),
+        default="view" if "view" in places else "dataset",
+        label="Search in",
+        view=dropdown(places, places),
+    )
+
+
+def searched(ctx):
+    """Returns what the form says to search in; without it, the dataset or view."""
+    within = ctx.params.get("within")
+    if within == "dataset" or not ctx.has_custom_view:
+        return ctx.dataset
+
+    return scope.before(ctx.view) if within == "view" else ctx.view
+
+
+def _count(samples):
+    count = scope.count(samples)
+    return "…" if count is None else f"{count:,}"
