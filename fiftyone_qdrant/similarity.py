@@ -105,8 +105,6 @@ class QdrantSimilarityIndex(SimilarityIndex, DuplicateIndex):
     sees what other processes have written; smaller distances are nearer, always.
     """
 
-    _samples: Any
-
     def __init__(
         self,
         samples: Any,

@@ -12,6 +12,7 @@ import fiftyone.core.media as fom
 import numpy as np
 from fiftyone.brain.similarity import DuplicatesMixin
 
+from fiftyone_qdrant.dataset.remade import Remade
 from fiftyone_qdrant.errors import ConfigError
 from fiftyone_qdrant.index.all_pairs import AllPairs, Rows
 from fiftyone_qdrant.index.contents import Contents
@@ -23,8 +24,8 @@ class DuplicateIndex(DuplicatesMixin):
     """The part of an index that compares all points of the current view."""
 
     _contents: Contents
-    _samples: Any
-    _curr_view: Any
+    _samples = Remade()
+    _curr_view = Remade()
 
     def _radius_neighbors(
         self, query: Any = None, thresh: float | None = None, return_dists: bool = False

@@ -153,6 +153,33 @@ def test_its_unique_points_and_its_duplicates_are_shown(indexed):
     assert len(index.unique_ids) == 2
 
 
+@pytest.mark.parametrize(
+    "world",
+    ["frames", "frame_patches", "frame_patches_view", "clips", "trajectories"],
+    indirect=True,
+)
+@pytest.mark.parametrize("indexed", [by_api], indirect=True)
+def test_it_is_used_on_after_its_view_was_reloaded(indexed):
+    view, query = indexed.filled, next(iter(indexed.vectors))
+    index = index_of(indexed)
+    for samples in (None, view):
+        if samples is not None:
+            index.use_view(samples)
+
+        view.reload()  # deletes the documents that the index looked at
+        if query not in indexed.ids(view):
+            with pytest.raises(ConfigError, match="new ids"):
+                index.search(query, k=3)
+
+            return
+
+        assert index.search(query, k=3)[0].ids == indexed.nearest(query, 3)
+        assert index.index_size == len(indexed.vectors)
+        found = view.sort_by_similarity(query, k=3, brain_key="index")
+        assert shown(indexed, found) == set(indexed.nearest(query, 3))
+        assert find_drift(index, view).missing == []
+
+
 def test_drift_is_seen_and_mended(indexed, rng):
     before = set(indexed.vectors)
     indexed.shrink()
