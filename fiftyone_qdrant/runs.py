@@ -108,13 +108,8 @@ def rename_index(dataset: Any, brain_key: str, new_brain_key: str) -> None:
         ConfigError: if the new key is no identifier, or taken
     """
     load_index(dataset, brain_key)  # raises if there is none
-    if dataset.has_brain_run(new_brain_key):
-        raise ConfigError(
-            f"Dataset '{dataset.name}' has a brain run '{new_brain_key}' already. "
-            "Choose another brain key"
-        )
-
-    dataset.rename_brain_run(brain_key, check_new_key(dataset, new_brain_key))
+    new_brain_key = check_new_key(dataset, new_brain_key, may_go_on=False)
+    dataset.rename_brain_run(brain_key, new_brain_key)
 
 
 def follow_rename(
@@ -174,11 +169,16 @@ def _check_fields(
         raise ConfigError(f"There is no field '{embeddings}' to take embeddings from")
 
 
-def check_new_key(samples: Any, brain_key: Any) -> str:
+def check_new_key(samples: Any, brain_key: Any, may_go_on: bool = True) -> str:
     """Returns ``brain_key`` if a run may be made, or gone on with, under it.
 
+    Args:
+        samples: the dataset, or a view of it
+        brain_key: the key
+        may_go_on (True): whether an unfinished run may have it
+
     Raises:
-        ConfigError: if it is no identifier, or a finished run has it
+        ConfigError: if it is no identifier, or a run has it that is finished
     """
     if not isinstance(brain_key, str) or not brain_key.isidentifier():
         raise ConfigError(
@@ -187,7 +187,8 @@ def check_new_key(samples: Any, brain_key: Any) -> str:
         )
 
     dataset = samples._root_dataset
-    if dataset.has_brain_run(brain_key) and not is_unfinished(dataset, brain_key):
+    goes_on = may_go_on and is_unfinished(dataset, brain_key)
+    if dataset.has_brain_run(brain_key) and not goes_on:
         raise ConfigError(
             f"Dataset '{dataset.name}' has a brain run '{brain_key}' already. Choose "
             "another brain key, or delete that run first"

@@ -12,11 +12,13 @@ from .select_examples import SelectExamples
 from .sync_index import SyncIndex
 from .tell_news import TellNews
 from .tune_index import TuneIndex
+from .undo_remove import UndoRemove
 
 OPERATORS = (
     CreateQdrantIndex,
     AddSelectedToIndex,
     RemoveSelected,
+    UndoRemove,
     QuerySimilar,
     SyncIndex,
     CancelIngest,

@@ -16,6 +16,8 @@ from .forms import brain_key_input, mark_invalid
 from .qdrant_operator import QdrantOperator, chosen_index
 from .targets import target_ids, target_inputs
 
+UNDO = "@community/qdrant/undo_remove"
+
 
 class RemoveSelected(QdrantOperator):
     """Removes the selected samples or labels, or those of the view, from an index."""
@@ -41,12 +43,21 @@ class RemoveSelected(QdrantOperator):
     def run(self, ctx: Any) -> dict[str, Any]:
         index = chosen_index(ctx)
         force = ctx.params.get("force") is True
-        done = remove(index, **target_ids(ctx, index), force=force)
+        chosen = target_ids(ctx, index)
+        done = remove(index, **chosen, force=force, keep=not ctx.delegated)
         return {
             "removed": done.removed,
             "missing": done.missing,
             "points": index.total_index_size,
         }
+
+    def resolve_output(self, ctx: Any) -> types.Property | None:
+        shown, key = super().resolve_output(ctx), ctx.params.get("brain_key")
+        if shown and (ctx.results or {}).get("removed") and not ctx.delegated:
+            undo = {"label": "Undo", "operator": UNDO, "params": {"brain_key": key}}
+            shown.type.view("undo", types.Button(**undo))
+
+        return shown
 
     def __call__(
         self,

@@ -3,6 +3,8 @@
 from typing import Any
 
 import fiftyone.operators.types as types
+from fiftyone.core.collections import SampleCollection
+from fiftyone.operators.executor import ExecutionResult
 
 from fiftyone_qdrant import rename_index
 from fiftyone_qdrant.errors import ConfigError
@@ -38,7 +40,7 @@ class RenameIndex(QdrantOperator):
         new = ctx.params.get("new_brain_key")
         if new:
             try:
-                check_new_key(ctx.dataset, new)
+                check_new_key(ctx.dataset, new, may_go_on=False)
             except ConfigError as e:
                 mark_invalid(inputs, "new_brain_key", str(e))
 
@@ -50,7 +52,9 @@ class RenameIndex(QdrantOperator):
         ctx.ops.reload_dataset()
         return {"brain_key": new, "summary": f"Index '{key}' is '{new}' now"}
 
-    def __call__(self, samples, brain_key, new_brain_key):
+    def __call__(
+        self, samples: SampleCollection, brain_key: str, new_brain_key: str
+    ) -> ExecutionResult:
         """Gives an index another brain key.
 
         Args:

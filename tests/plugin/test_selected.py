@@ -233,6 +233,42 @@ def test_the_whole_dataset_must_be_confirmed(indexed, name):
     assert done["points"] == (0 if name == "remove_selected" else 40)
 
 
+# --- undo -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("of_labels", [False, True])
+def test_what_was_removed_is_put_back(request, of_labels):
+    dataset = request.getfixturevalue("indexed_patches" if of_labels else "indexed")
+    key = "objects" if of_labels else "pixels"
+    index = load_index(dataset, key)
+    before, ids, labels = index.get_embeddings()
+    selected = dataset.values("id")[:5]
+    remove, undo = operator("remove_selected"), operator("undo_remove")
+
+    removed = remove(dataset, key, selected=selected).result["removed"]
+    assert index.total_index_size == 40 - removed < 40
+    assert undo(dataset, key).result == {"restored": removed, "points": 40}
+
+    chosen = {"sample_ids": ids} if labels is None else {"label_ids": labels}
+    after, _, _ = load_index(dataset, key).get_embeddings(**chosen)
+    np.testing.assert_allclose(after, before, rtol=1e-5)
+    with pytest.raises(ExecutionError, match="nothing to put back"):
+        undo(dataset, key)
+
+
+def test_the_result_of_a_removal_offers_to_undo_it(indexed):
+    for removed in (0, 3):
+        ctx = ExecutionContext(
+            {
+                "dataset_name": indexed.name,
+                "params": {"brain_key": "pixels"},
+                "results": {"removed": removed, "missing": 0, "points": 40},
+            }
+        )
+        shown = operator("remove_selected").resolve_output(ctx).type.properties
+        assert ("undo" in shown) == bool(removed)
+
+
 # --- what the forms say -----------------------------------------------------------
 
 
