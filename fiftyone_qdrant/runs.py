@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from typing import Any
 
 from fiftyone_qdrant.errors import ConfigError, IndexNotFound
@@ -195,6 +197,15 @@ def check_new_key(samples: Any, brain_key: Any, may_go_on: bool = True) -> str:
         )
 
     return brain_key
+
+
+def free_key(dataset: Any, name: str) -> str:
+    """Returns a brain key that no run has, made from a name."""
+    base = re.sub(r"\W+", "_", name).strip("_") or "index"
+    base = base if base.isidentifier() else f"index_{base}"
+    taken = dataset.list_brain_runs()
+    numbered = (f"{base}_{number}" for number in itertools.count(2))
+    return next(key for key in itertools.chain([base], numbered) if key not in taken)
 
 
 def is_unfinished(samples: Any, brain_key: str) -> bool:

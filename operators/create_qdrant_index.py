@@ -9,10 +9,14 @@ from fiftyone.operators.executor import ExecutionResult
 from fiftyone_qdrant import create_index
 from fiftyone_qdrant.ingest.origins import find_origin
 from fiftyone_qdrant.ingest.preflight import preflight
+from fiftyone_qdrant.status import coverage
 
 from .create_form import create_inputs, creation_arguments
 from .in_background import start_in_background
 from .qdrant_operator import QdrantOperator, progress
+from .source_form import to_index
+
+SEARCH = "@community/qdrant/query_similar"
 
 
 class CreateQdrantIndex(QdrantOperator):
@@ -26,7 +30,8 @@ class CreateQdrantIndex(QdrantOperator):
         ("brain_key", "Brain key"),
         ("points", "Points in the index"),
         ("kept", "Already indexed when it went on"),
-        ("skipped", "Samples without an embedding"),
+        ("skipped", "Left out, without an embedding"),
+        ("missing", "Samples that are not in it"),
         ("taken_over", "Taken over"),
         ("collection_name", "Collection"),
         ("engine", "Engine"),
@@ -38,7 +43,7 @@ class CreateQdrantIndex(QdrantOperator):
         create_inputs(ctx, inputs)
 
     def run(self, ctx: Any) -> dict[str, Any]:
-        samples, arguments = ctx.target_view(), creation_arguments(ctx)
+        samples, arguments = to_index(ctx), creation_arguments(ctx)
         if ctx.params.get("dry_run"):
             return preflight(samples, **arguments).to_dict()
 
@@ -53,7 +58,10 @@ class CreateQdrantIndex(QdrantOperator):
 
         index, ingested = create_index(samples, **arguments, progress=progress(ctx))
         ctx.ops.reload_dataset()
+        connected = arguments["connect"]
         return {
+            "connected": connected,
+            "missing": len(coverage.compare(index).missing) if connected else None,
             "brain_key": index.key,
             "collection_name": index.collection.name,
             "engine": index.config.engine,
@@ -72,8 +80,23 @@ class CreateQdrantIndex(QdrantOperator):
         return f"{words}. {skipped:,} had no embedding" if skipped else words
 
     def resolve_output(self, ctx: Any) -> types.Property | None:
-        if "problems" not in (ctx.results or {}):
-            return super().resolve_output(ctx)
+        results = ctx.results or {}
+        if "problems" not in results:
+            shown = super().resolve_output(ctx)
+            if results.get("connected"):
+                shown.view.label = "Connected"
+
+            if results.get("points"):
+                shown.type.btn(
+                    "search",
+                    label="Search it now",
+                    on_click=SEARCH,
+                    prompt=True,
+                    params={"brain_key": results["brain_key"]},
+                    variant="contained",
+                )
+
+            return shown
 
         outputs = types.Object()
         outputs.list("lines", types.String(), label="What it would do")

@@ -4,6 +4,7 @@ import fiftyone.operators.types as types
 
 from fiftyone_qdrant import list_indexes
 from fiftyone_qdrant.parameters.table import QUANTIZATIONS
+from fiftyone_qdrant.qdrant.connection import EMBEDDED
 
 
 def brain_key_input(ctx, inputs, last=None):
@@ -116,13 +117,14 @@ def dropdown(values, labels=None):
     return view
 
 
-def quantization_inputs(ctx, inputs, in_force=None):
+def quantization_inputs(ctx, inputs, in_force=None, engine=None):
     """Adds the choice of a quantization and its parameters.
 
     Args:
         ctx: the execution context
         inputs: the form
         in_force (None): the ``quantization_config`` that the collection has
+        engine (None): as for :func:`parameter_inputs`
     """
     kind = next(iter(in_force or ()), "none")
     labels = {"none": "None", **{k: g.label for k, g in QUANTIZATIONS.items()}}
@@ -137,19 +139,27 @@ def quantization_inputs(ctx, inputs, in_force=None):
     group = QUANTIZATIONS.get(ctx.params.get("quantization", kind))
     if group is not None:
         chosen = inputs.obj("quantization_config").type.obj(group.key).type
-        parameter_inputs(chosen, group.parameters, (in_force or {}).get(group.key))
+        values = (in_force or {}).get(group.key)
+        parameter_inputs(chosen, group.parameters, values, engine)
 
 
-def parameter_inputs(inputs, parameters, in_force=None):
+def parameter_inputs(inputs, parameters, in_force=None, engine=None):
     """Adds a field for each collection parameter; empty means Qdrant's default.
 
     Args:
         inputs: the form
-        parameters: the parameters
+        parameters: the parameters; what leaves no choice is left out
         in_force (None): their values now, by name
+        engine (None): shows what this engine has, with its defaults
     """
     for p in parameters:
-        about = {"label": p.name, "description": _description(p)}
+        if (engine == EMBEDDED and not p.embedded) or len(p.choices) == 1:
+            continue
+
+        about = {
+            "label": f"{p.label or p.description} ({p.name})",
+            "description": _description(p, engine),
+        }
         value = (in_force or {}).get(p.name)
         if value is not None:
             about["default"] = value
@@ -172,10 +182,17 @@ def without_empty(value):
     return {k: v for k, v in kept.items() if v is not None}
 
 
-def _description(p):
-    text = f"{p.description}. {p.advice}".rstrip(". ")
+def _description(p, engine):
+    about = f"{p.description}. {p.advice}" if p.label else p.advice
+    text = about.rstrip(". ")
+    if p.here and engine == EMBEDDED:
+        return f"{text}. Default here: {p.here}"
+
     if p.default is None:
         return f"{text}. Default: Qdrant's choice"
 
-    default = {True: "on", False: "off"}[p.default] if p.type is bool else p.default
-    return f"{text}. Default: {default}"
+    if p.type is bool:
+        return f"{text}. Default: {'on' if p.default else 'off'}"
+
+    number = p.type is not str
+    return f"{text}. Default: {format(p.default, ',') if number else p.default}"

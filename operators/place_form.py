@@ -1,21 +1,19 @@
 """Where a new index goes: part of the form of Create Qdrant Index."""
 
+from pathlib import Path
+
 import fiftyone.operators.types as types
 
 from fiftyone_qdrant.errors import QdrantPluginError
 from fiftyone_qdrant.index.naming import described_names
 from fiftyone_qdrant.qdrant.configured import ENVIRONMENT, default_path
-from fiftyone_qdrant.qdrant.connection import resolve
+from fiftyone_qdrant.qdrant.connection import SERVER, resolve
 from fiftyone_qdrant.status.indexes import impatient
 
 from .forms import dropdown
 from .qdrant_operator import connection_keywords
 
-_PLACES = {
-    "configured": "As configured",
-    "embedded": "An embedded store",
-    "server": "A Qdrant server",
-}
+_PLACES = {"embedded": "Another embedded store", "server": "A Qdrant server"}
 
 
 def place_arguments(ctx):
@@ -68,37 +66,63 @@ def _whose(names, name):
 
 def place_inputs(ctx, inputs):
     """Adds the choice of the engine and its place."""
+    configured, why = _configured(ctx)
+    places = {"configured": configured, **_PLACES}
     inputs.enum(
         "where",
-        list(_PLACES),
+        list(places),
         default="configured",
         label="Where",
-        view=dropdown(_PLACES, _PLACES),
+        description=why,
+        view=dropdown(places, places),
     )
     where = ctx.params.get("where")
     if where == "embedded" or (where is None and ctx.params.get("path")):
         inputs.str(
             "path",
             label="Directory",
-            description=f"Empty means {default_path()}",
+            description="Empty means the default",
+            view=types.TextFieldView(placeholder=default_path()),
         )
     elif where == "server" or (where is None and ctx.params.get("url")):
         inputs.str(
             "url",
             label="URL",
             description=(
-                "Such as http://localhost:6333. The API key of the secret "
-                f"{ENVIRONMENT['api_key']} goes to the url of "
-                f"{ENVIRONMENT['url']} only"
+                f"The API key of the secret {ENVIRONMENT['api_key']} goes to the url "
+                f"of {ENVIRONMENT['url']} only"
             ),
+            view=types.TextFieldView(placeholder="http://localhost:6333"),
         )
         inputs.bool(
             "ask",
             default=False,
-            label="Ask this server now",
-            description="The URL is complete: look, without a key, what is there",
+            label="Test connection",
+            description="Turn on when the URL is complete: shows what is there",
             view=types.SwitchView(),
         )
+
+
+def _configured(ctx):
+    """Returns where an index goes by default, and what says so."""
+    try:
+        place = resolve(connection_keywords(ctx, url=None, path=None))
+    except QdrantPluginError as e:
+        return "As configured", str(e)
+
+    name = "url" if place.engine == SERVER else "path"
+    kind = "Qdrant server" if place.engine == SERVER else "Embedded store"
+    location = place.location.replace(str(Path.home()), "~", 1)
+    secret = ENVIRONMENT[name]
+    return f"{kind} ({location})", f"Set by {secret}" if ctx.secrets.get(secret) else ""
+
+
+def engine_of(ctx):
+    """Returns the engine of the place that is chosen, or ``None`` if that is none."""
+    try:
+        return resolve(place_arguments(ctx)).engine
+    except QdrantPluginError:
+        return None
 
 
 def may_ask(ctx):

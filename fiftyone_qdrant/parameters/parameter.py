@@ -24,6 +24,8 @@ class Parameter:
         maximum: the largest allowed value
         choices: the allowed values of a ``str``
         embedded: whether the embedded engine honours it
+        label: what it is called where people set it, in a few words
+        here: the embedded engine's default in words, where that is another
     """
 
     name: str
@@ -35,6 +37,8 @@ class Parameter:
     maximum: float | None = None
     choices: tuple[str, ...] = ()
     embedded: bool = True
+    label: str = ""
+    here: str = ""
 
     def check(self, value: Any, where: str) -> Any:
         """Returns ``value`` as this parameter's type.

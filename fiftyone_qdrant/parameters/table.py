@@ -20,6 +20,7 @@ STORAGE = (
         "Serve vectors from disk instead of memory",
         "Turn on when the vectors do not fit in memory; queries get slower",
         default=False,
+        label="Vectors on disk",
     ),
 )
 
@@ -32,6 +33,7 @@ CLUSTER = (
         default=1,
         minimum=1,
         embedded=False,
+        label="Shards",
     ),
     Parameter(
         "replication_factor",
@@ -41,6 +43,7 @@ CLUSTER = (
         default=1,
         minimum=1,
         embedded=False,
+        label="Copies of each shard",
     ),
     Parameter(
         "write_consistency_factor",
@@ -50,6 +53,7 @@ CLUSTER = (
         default=1,
         minimum=1,
         embedded=False,
+        label="Copies that confirm a write",
     ),
 )
 
@@ -67,6 +71,7 @@ HNSW = Group(
             default=16,
             minimum=0,
             maximum=1024,
+            label="Edges per node",
         ),
         Parameter(
             "ef_construct",
@@ -75,6 +80,7 @@ HNSW = Group(
             "Higher gives a better graph and a slower build",
             default=100,
             minimum=4,
+            label="Neighbors looked at while building",
         ),
         Parameter(
             "full_scan_threshold",
@@ -83,6 +89,7 @@ HNSW = Group(
             "Raise it to get exact results on larger selections",
             default=10000,
             minimum=10,
+            label="Full scan below, in kB",
         ),
         Parameter(
             "max_indexing_threads",
@@ -91,6 +98,7 @@ HNSW = Group(
             "Lower it when searches must stay fast while the graph is built",
             default=0,
             minimum=0,
+            label="Threads that build the graph",
         ),
         Parameter(
             "on_disk",
@@ -98,6 +106,7 @@ HNSW = Group(
             "Keep the graph on disk",
             "Turn on when the graph does not fit in memory; searches get slower",
             default=False,
+            label="Graph on disk",
         ),
         Parameter(
             "payload_m",
@@ -105,6 +114,7 @@ HNSW = Group(
             "Extra edges per node between points with the same indexed payload",
             "Raise it for searches within one value of a payload field, as per tenant",
             minimum=0,
+            label="Extra edges within a payload value",
         ),
         Parameter(
             "inline_storage",
@@ -112,6 +122,7 @@ HNSW = Group(
             "Store copies of the vectors inside the graph file",
             "Trades disk space for fewer random reads; needs quantization",
             default=False,
+            label="Vectors in the graph file",
         ),
     ),
 )
@@ -128,6 +139,7 @@ OPTIMIZERS = Group(
             default=0.2,
             minimum=0,
             maximum=1,
+            label="Share of deleted vectors to clean up at",
         ),
         Parameter(
             "vacuum_min_vector_number",
@@ -136,6 +148,7 @@ OPTIMIZERS = Group(
             "Lower it when small segments keep many deleted vectors",
             default=1000,
             minimum=100,
+            label="Smallest segment to clean up",
         ),
         Parameter(
             "default_segment_number",
@@ -144,6 +157,7 @@ OPTIMIZERS = Group(
             "More segments index faster, fewer search faster",
             default=0,
             minimum=0,
+            label="Segments",
         ),
         Parameter(
             "max_segment_size",
@@ -151,6 +165,7 @@ OPTIMIZERS = Group(
             "Largest segment in kilobytes (1 KB = 256 floats)",
             "Smaller segments are indexed faster, larger ones searched faster",
             minimum=1,
+            label="Largest segment, in kB",
         ),
         Parameter(
             "memmap_threshold",
@@ -159,14 +174,17 @@ OPTIMIZERS = Group(
             "Set it to need less memory while many vectors are written",
             minimum=0,
             embedded=False,
+            label="Memory-map above, in kB",
         ),
         Parameter(
             "indexing_threshold",
             int,
             "Size in kilobytes above which vectors are indexed (1 KB = 256 floats)",
             "0 turns indexing off",
+            here="above 200,000 points",
             default=10000,
             minimum=0,
+            label="Build the graph above, in kB",
         ),
         Parameter(
             "flush_interval_sec",
@@ -176,6 +194,7 @@ OPTIMIZERS = Group(
             default=5,
             minimum=1,
             embedded=False,
+            label="Seconds between flushes",
         ),
         Parameter(
             "max_optimization_threads",
@@ -184,6 +203,7 @@ OPTIMIZERS = Group(
             "Lower it when indexing slows down searches",
             minimum=0,
             embedded=False,
+            label="Optimizations at a time",
         ),
         Parameter(
             "prevent_unoptimized",
@@ -192,6 +212,7 @@ OPTIMIZERS = Group(
             "Turn on when searches must stay fast during large writes",
             default=False,
             embedded=False,
+            label="Search only what is indexed",
         ),
     ),
 )
@@ -208,6 +229,7 @@ WAL = Group(
             default=32,
             minimum=1,
             embedded=False,
+            label="Size of a log segment, in MB",
         ),
         Parameter(
             "wal_segments_ahead",
@@ -217,6 +239,7 @@ WAL = Group(
             default=0,
             minimum=0,
             embedded=False,
+            label="Log segments made ahead",
         ),
         Parameter(
             "wal_retain_closed",
@@ -225,6 +248,7 @@ WAL = Group(
             "Raise it so that replicas that were away can catch up from the log",
             minimum=0,
             embedded=False,
+            label="Closed log segments kept",
         ),
     ),
 )
@@ -235,6 +259,7 @@ _ALWAYS_RAM = Parameter(
     "Keep the quantized vectors in memory",
     "Turn on together with on_disk to keep searches fast",
     default=False,
+    label="Compressed vectors in memory",
 )
 
 QUANTIZATIONS = {
@@ -249,6 +274,7 @@ QUANTIZATIONS = {
                 "Leave it: there is no other yet",
                 default="int8",
                 choices=("int8",),
+                label="Type",
             ),
             Parameter(
                 "quantile",
@@ -257,6 +283,7 @@ QUANTIZATIONS = {
                 "0.99 cuts off outliers",
                 minimum=0.5,
                 maximum=1,
+                label="Quantile kept",
             ),
             _ALWAYS_RAM,
         ),
@@ -273,6 +300,7 @@ QUANTIZATIONS = {
                 "Loses more accuracy than scalar; rescoring is needed",
                 default="x16",
                 choices=("x4", "x8", "x16", "x32", "x64"),
+                label="Compression",
             ),
             _ALWAYS_RAM,
         ),

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+
+import fiftyone as fo
 import fiftyone.brain as fob
 import fiftyone.operators as foo
+import fiftyone.operators.types as types
+import fiftyone.zoo as foz
 import numpy as np
 import pytest
 from fiftyone.operators.executor import ExecutionContext, ExecutionError
@@ -16,15 +21,21 @@ READY = {"tab": "basic", "brain_key": "new", "embeddings": "pixels"}
 
 
 @pytest.fixture
-def form(dataset):
-    """``form(**params)`` -> the fields of the form with these values."""
+def form_of():
+    """``form_of(dataset, **params)`` -> the fields of the form with these values."""
 
-    def resolve(**params):
+    def resolve(dataset, **params):
         request = {"dataset_name": dataset.name, "params": params}
         ctx = ExecutionContext(request)
         return foo.get_operator(URI + "create_qdrant_index").resolve_input(ctx).type
 
     return resolve
+
+
+@pytest.fixture
+def form(dataset, form_of):
+    """The same of a dataset of digits."""
+    return functools.partial(form_of, dataset)
 
 
 def field(inputs, path):
@@ -40,18 +51,19 @@ def card(inputs):
 
 
 def every_parameter():
-    """Yields the tab, path and params of each parameter of the table, and itself."""
-    for tab, own in (("storage", STORAGE), ("cluster", CLUSTER)):
-        yield from ((tab, p.name, lambda v, n=p.name: {n: v}, p) for p in own)
+    """Yields the path and params of each parameter that has a field, and itself."""
+    for p in (*STORAGE, *CLUSTER):
+        yield p.name, lambda v, n=p.name: {n: v}, p
 
     for group in GROUPS:
         for p in group.parameters:
             name = f"{group.name}.{p.name}"
-            given = lambda v, g=group.name, n=p.name: {g: {n: v}}  # noqa: E731
-            yield group.name, name, given, p
+            yield name, lambda v, g=group.name, n=p.name: {g: {n: v}}, p
 
     for kind, group in QUANTIZATIONS.items():
         for p in group.parameters:
+            if len(p.choices) == 1:
+                continue  # there is nothing to choose
 
             def quantized(v, kind=kind, n=p.name):
                 return {
@@ -59,16 +71,18 @@ def every_parameter():
                     "quantization_config": {kind: {n: v}},
                 }
 
-            yield "storage", f"quantization_config.{kind}.{p.name}", quantized, p
+            yield f"quantization_config.{kind}.{p.name}", quantized, p
 
 
 EVERY = list(every_parameter())
+ADVANCED = {**READY, "tab": "advanced"}
+SERVER = {"where": "server", "url": "http://qdrant.example"}
 
 
 @pytest.mark.parametrize(
-    ("tab", "path", "given", "parameter"), EVERY, ids=[path for _, path, _, _ in EVERY]
+    ("path", "given", "parameter"), EVERY, ids=[path for path, _, _ in EVERY]
 )
-def test_what_the_run_refuses_is_marked_at_the_field(form, tab, path, given, parameter):
+def test_what_the_run_refuses_is_marked_at_the_field(form, path, given, parameter):
     wrong = ["?"]
     if parameter.minimum is not None:
         wrong.append(parameter.minimum - 1)
@@ -79,62 +93,145 @@ def test_what_the_run_refuses_is_marked_at_the_field(form, tab, path, given, par
         params = given(value)
         keywords = {k: v for k, v in params.items() if k != "quantization"}
         (sentence,) = CollectionParameters.problems(**keywords).values()
-        shown = field(form(**{**READY, "tab": tab, **params}), path)
+        shown = field(form(**ADVANCED, **SERVER, **params), path)
         assert shown.invalid
         assert shown.error_message == sentence
         told = form(**READY, **params).get_property("preflight")  # on another tab
         assert (told.invalid, told.error_message) == (True, sentence)
 
+
+@pytest.mark.parametrize(
+    ("path", "given", "parameter"), EVERY, ids=[path for path, _, _ in EVERY]
+)
+def test_what_the_engine_lacks_is_not_offered_and_is_named(
+    form, path, given, parameter
+):
     fine = parameter.default if parameter.default is not None else parameter.minimum
-    inputs = form(**{**READY, "tab": tab, **given(fine)})
-    assert not field(inputs, path).invalid
+    inputs = form(**ADVANCED, **given(fine))
     keywords = {k: v for k, v in given(fine).items() if k != "quantization"}
     lacking = CollectionParameters.parse(**keywords).ignored_by_embedded()
     told = card(inputs)
     assert told["severity"] == ("warning" if lacking else "success")
     assert ("ignored here" in told["description"]) == bool(lacking)
+    *groups, name = path.split(".")
+    for group in groups:
+        inputs = inputs.get_property(group) and inputs.get_property(group).type
+
+    shown = inputs and inputs.get_property(name)
+    assert bool(shown) == parameter.embedded
 
 
 def test_a_rule_between_two_fields_is_marked(form):
     params = {"replication_factor": 1, "write_consistency_factor": 2}
-    shown = form(**{**READY, "tab": "cluster", **params})
+    shown = form(**ADVANCED, **SERVER, **params)
     assert "no write could" in field(shown, "write_consistency_factor").error_message
 
 
-def test_each_parameter_shows_its_default_and_advice(form):
-    for tab, path, given, p in EVERY:
-        text = (
-            field(form(tab=tab, **given(None)), path).type
-            and field(form(tab=tab, **given(None)), path).view
-        )
-        assert p.advice in text.description
-        assert "Default: " in text.description
+def test_each_parameter_shows_its_label_default_and_advice(form):
+    for path, given, p in EVERY:
+        shown = field(form(**ADVANCED, **SERVER, **given(None)), path)
+        assert p.advice in shown.view.description
+        assert "Default: " in shown.view.description
+        assert shown.view.label.endswith(f" ({p.name})")
+
+
+def test_a_default_of_the_engine_is_told_in_words(form):
+    path = "optimizers_config.indexing_threshold"
+    here = field(form(**ADVANCED), path).view.description
+    assert here.endswith("Default here: above 200,000 points")
+    assert field(form(**ADVANCED, **SERVER), path).view.description.endswith("10,000")
 
 
 def test_the_card_says_what_would_happen(form):
     shown = card(form(**READY))
-    assert (shown["severity"], shown["label"]) == ("success", "Ready")
+    assert shown["severity"] == "success"
+    assert shown["label"] == "Ready to create 'new'"
     assert "Up to 40 vectors of 64 dimensions, cosine" in shown["description"]
     assert "answers in" in shown["description"]
 
 
-def test_nothing_is_wrong_with_an_empty_form(form):
-    assert not form().get_property("preflight").invalid
+FIRST = {"tab": "basic", "where": "configured"}
 
 
-def test_a_source_must_be_chosen(form):
-    shown = form(tab="basic", brain_key="new", source="embeddings")
-    assert "Give the embeddings field" in field(shown, "embeddings").error_message
+@pytest.mark.parametrize("tab", ["basic", "advanced"])
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("embeddings", "Choose a field"),
+        ("model", "Choose a model"),
+        ("run", "Choose an index"),
+        ("collection", "Choose a collection"),
+    ],
+)
+def test_what_must_be_chosen_yet_is_asked_for_calmly(form, tab, source, words):
+    inputs = form(**{**FIRST, "tab": tab}, source=source)
+    told = inputs.get_property("preflight")
+    assert (told.invalid, told.view.label) == (True, words)
+    assert isinstance(told.view, types.Notice)
+    assert [n for n, p in inputs.properties.items() if p.invalid] == ["preflight"]
+
+
+def test_a_field_is_filled_in_and_a_key_proposed(form, dataset):
+    inputs = form()
+    assert field(inputs, "source").default == "embeddings"
+    assert field(inputs, "embeddings").default == "pixels"
+    sent = {**FIRST, "source": "embeddings", "embeddings": "pixels"}
+    assert card(form(**sent))["label"] == "Ready to create 'pixels_sim'"
+    assert field(form(**sent), "brain_key").view.placeholder == "pixels_sim"
+    made = call("create_qdrant_index", dataset, **sent)
+    assert made["brain_key"] == "pixels_sim"
+    assert card(form(**sent))["label"] == "Ready to create 'pixels_sim_2'"
+
+
+def test_the_one_other_index_is_filled_in(make_dataset, form_of):
+    dataset = make_dataset(10)
+    vectors = np.random.default_rng(1).normal(size=(10, 8))
+    fob.compute_similarity(
+        dataset, embeddings=vectors, backend="sklearn", brain_key="old"
+    )
+    inputs = form_of(dataset)
+    assert field(inputs, "source").default == "run"
+    assert field(inputs, "from_brain_key").default == "old"
+    sent = {**FIRST, "source": "run", "from_brain_key": "old"}
+    assert card(form_of(dataset, **sent))["label"] == "Ready to create 'old_qdrant'"
+
+
+def test_a_model_that_can_be_used_is_filled_in(make_dataset, form_of, digits_model):
+    dataset = make_dataset(10)
+    foz.load_zoo_model(digits_model)  # downloads it
+    inputs = form_of(dataset)
+    assert field(inputs, "source").default == "model"
+    assert field(inputs, "model").default == digits_model
+    sent = {**FIRST, "source": "model", "model": "clip-vit-base32-torch"}
+    key = field(form_of(dataset, **sent), "brain_key").view.placeholder
+    assert key == "clip_vit_base32"
+
+
+def test_all_slices_of_a_group_are_indexed_if_that_is_chosen(form_of, make_dataset):
+    dataset = make_dataset(0)
+    dataset.add_group_field("group", default="left")
+    for i in range(3):
+        group = fo.Group()
+        dataset.add_samples(
+            [
+                fo.Sample(f"{side}{i}.png", group=group.element(side), v=[1.0, i])
+                for side in ("left", "right")
+            ]
+        )
+    sent = {**FIRST, "source": "embeddings", "embeddings": "v"}
+    assert "'left': 3 of 6 samples" in card(form_of(dataset, **sent))["description"]
+    sent["slices"] = "all"
+    assert "Up to 6 vectors" in card(form_of(dataset, **sent))["description"]
+    assert call("create_qdrant_index", dataset, **sent)["points"] == 6
 
 
 def test_a_wrong_key_and_a_mismatch_are_marked(form, dataset):
     made = call("create_qdrant_index", dataset, brain_key="a", embeddings="pixels")
-    name = made["collection_name"]
-    shown = form(
-        **{**READY, "brain_key": "a", "metric": "euclidean"}, collection_name=name
-    )
-    assert "already" in field(shown, "brain_key").error_message
-    assert "exists with metric" in field(shown, "collection_name").error_message
+    wrong = {**READY, "brain_key": "a", "metric": "euclidean"}
+    wrong["collection_name"] = made["collection_name"]
+    assert "already" in field(form(**wrong), "brain_key").error_message
+    shown = field(form(**{**wrong, "tab": "advanced"}), "collection_name")
+    assert "exists with metric" in shown.error_message
 
 
 def test_what_a_choice_hides_is_not_handed_on(dataset):
@@ -180,10 +277,16 @@ def test_collections_are_offered_with_who_uses_them(form, dataset):
     assert choice.description == f"Used by 'a' of dataset '{dataset.name}'"
 
 
-def test_models_are_offered_by_name(form, monkeypatch):
-    shown = form(source="model").get_property("model").view
-    assert "clip-vit-base32-torch" in [c.value for c in shown.choices]
-    assert len(shown.choices) > 50
+def test_models_that_fit_are_offered_best_first_with_their_size(form):
+    shown = form(source="model").get_property("model").view.choices
+    names = [c.value for c in shown]
+    assert names[0] == "clip-vit-base32-torch"
+    assert shown[0].description == "text and images, recommended, 354 MB"
+    assert "resnet50-imagenet-torch" in names
+    assert "twelvelabs-marengo3.0" not in names  # of videos
+    assert "rtdetr-v2-s-coco-torch" not in names  # finds objects
+    texts = [c.description.startswith("text") for c in shown]
+    assert texts == sorted(texts, reverse=True)
 
 
 def test_allowed_models_are_the_only_ones(dataset, monkeypatch):
