@@ -47,10 +47,12 @@ class CreateQdrantIndex(QdrantOperator):
         if ctx.params.get("dry_run"):
             return preflight(samples, **arguments).to_dict()
 
-        arguments.setdefault("brain_key", None)
-        started = start_in_background(self, ctx, "create", arguments["brain_key"])
-        if started is not None:
-            return started
+        connects = arguments["connect"]
+        ctx.params["brain_key"] = key = arguments.setdefault("brain_key", None)
+        if not connects:
+            started = start_in_background(self, ctx, "create", key)
+            if started is not None:
+                return started
 
         taken_over = None
         if "from_brain_key" in arguments:
@@ -58,10 +60,9 @@ class CreateQdrantIndex(QdrantOperator):
 
         index, ingested = create_index(samples, **arguments, progress=progress(ctx))
         ctx.ops.reload_dataset()
-        connected = arguments["connect"]
         return {
-            "connected": connected,
-            "missing": len(coverage.compare(index).missing) if connected else None,
+            "connected": connects,
+            "missing": len(coverage.compare(index).missing) if connects else None,
             "brain_key": index.key,
             "collection_name": index.collection.name,
             "engine": index.config.engine,

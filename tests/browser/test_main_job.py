@@ -6,6 +6,7 @@ import fiftyone as fo
 import fiftyone.brain as fob
 import numpy as np
 import pytest
+from playwright.sync_api import expect
 
 from fiftyone_qdrant.runs import load_index
 
@@ -39,16 +40,15 @@ def by_similarity(digits, number, count=COUNT):
 # --- create ---------------------------------------------------------------------
 
 
-def test_create_index_from_the_form_indexes_every_sample(app, dataset):
+def test_two_clicks_create_an_index_of_every_sample(app, dataset):
     app.open_dataset(dataset.name)
     form = app.run_operator("Create Qdrant Index")
-    form.fill("Brain key", "made_here")
-    form.choose("Embeddings field", "embedding")
+    expect(form.box.get_by_text("Ready to create 'embedding_sim'")).to_be_visible()
     form.execute()
 
-    app.expect_told(f"Creating 'made_here' is done: {COUNT} points")
+    app.expect_told(f"Creating 'embedding_sim' is done: {COUNT} points")
     dataset.reload()
-    index = load_index(dataset, "made_here")
+    index = load_index(dataset, "embedding_sim")
     assert index.total_index_size == COUNT
 
 
@@ -57,10 +57,10 @@ def test_create_index_keeps_what_was_entered_on_each_tab(app, dataset):
     form = app.run_operator("Create Qdrant Index")
     form.fill("Brain key", "tuned")
     form.choose("Embeddings field", "embedding")
-    form.open_tab("HNSW")
-    form.fill("m", "24")
-    form.open_tab("Basic")
+    form.open_tab("Advanced")
     form.choose("Metric", "euclidean")
+    form.fill("Edges per node (m)", "24")
+    form.open_tab("Basic")
     form.execute()
 
     app.expect_told(f"Creating 'tuned' is done: {COUNT} points")

@@ -56,13 +56,13 @@ def test_progress_is_stored(kept, run_in):
 
 
 def test_failure_is_stored_with_its_sentence(kept, run_in, client):
-    kept.set_values("holes", [np.full(8, np.nan)] * 40)
-    done = run_in(
-        delegate("create_qdrant_index", kept, brain_key="w", embeddings="holes")
-    )
+    kept.clone_sample_field("pixels", "holes")
+    queued = delegate("create_qdrant_index", kept, brain_key="w", embeddings="holes")
+    kept.set_values("holes", [np.full(8, np.nan)] * 40)  # after the form has looked
+    done = run_in(queued)
     assert done.run_state == "failed"
     last = done.result.error.strip().splitlines()[-1]
-    assert "VectorError: 40 of 40 vectors have NaN or infinite values" in last
+    assert "VectorError: Field 'holes' cannot be indexed. 40 of 40 vectors" in last
     assert fresh(kept).list_brain_runs() == []
     assert client.get_collections().collections == []
 
