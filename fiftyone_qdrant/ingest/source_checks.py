@@ -105,6 +105,9 @@ class Look:
             _, path = samples._get_label_field_path(labels, field)
             some = {"$exists": True}  # in one label of the list
 
+        if not samples.has_field(path.split(".")[0]):
+            return []  # a model is to make them, or the values are not declared
+
         if self.among is not None:
             samples = samples.limit(self.among)
 
