@@ -33,7 +33,9 @@ hypothesis.settings.register_profile(
     "repo", deadline=None, database=None, print_blob=True
 )
 hypothesis.settings.load_profile("repo")
-_SLOW_FOLDERS = ("library", "plugin", "embedded", "differential", "soak", "browser")
+# in this order; the longest files come early, or a worker is left alone with one, and
+# what crowds the machine does not run beside the browser
+_SLOW_FOLDERS = ("browser", "library", "soak", "differential", "embedded", "plugin")
 _QUICK_FOLDERS = ("unit", "server", "library")
 _not_run = pytest.StashKey[list[str]]()
 _store_numbers = count()
@@ -91,7 +93,7 @@ def pytest_collection_modifyitems(config, items):
 
 
 def _slowness(item):
-    """Where its folder comes, from those that take seconds to those of minutes."""
+    """Where its folder comes: first those that take seconds, see _SLOW_FOLDERS."""
     (folder, *_) = item.path.relative_to(isolation.REPO / "tests").parts
     return _SLOW_FOLDERS.index(folder) if folder in _SLOW_FOLDERS else -1
 

@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 REPO = Path(__file__).resolve().parents[1]
+_PLENTY = 4 * 2**30  # bytes
 AS_ROOT = () if not hasattr(os, "geteuid") or os.geteuid() == 0 else ("sudo", "-n")
 
 
@@ -34,6 +35,7 @@ class Isolation:
     root: Path
     qdrant_url: str | None  # the server that tests may use, if one was named
     database: str = ""  # version of the mongod, or whose it is
+    memory: Path | None = None  # folder of the mongod's files, if not below the root
     _processes: list[subprocess.Popen] = field(default_factory=list)
     _owner: int = field(default_factory=os.getpid)
 
@@ -58,6 +60,8 @@ class Isolation:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(10)
         shutil.rmtree(self.root, ignore_errors=True)
+        if self.memory is not None:
+            shutil.rmtree(self.memory, ignore_errors=True)
 
 
 def start() -> Isolation:
@@ -137,13 +141,13 @@ def _start_database(world: Isolation, given_uri: str | None) -> None:
         atexit.register(_drop_database, given_uri, name)
         return
 
-    folder = world.root / "mongo"
-    folder.mkdir()
+    folder = _database_folder(world)
     for _ in range(3):  # another process may take the port in between
         port = free_port()
         command = [str(mongod), "--dbpath", str(folder), "--port", str(port)]
         command += ["--bind_ip", "127.0.0.1", "--nounixsocket"]
-        command += ["--wiredTigerCacheSizeGB", "0.25"]
+        command += ["--wiredTigerCacheSizeGB", "0.25", "--syncdelay", "0"]
+        command += ["--setParameter", "diagnosticDataCollectionEnabled=false"]
         command += ["--logpath", str(world.root / "mongod.log")]
         process = subprocess.Popen(
             command,
@@ -160,6 +164,18 @@ def _start_database(world: Isolation, given_uri: str | None) -> None:
     log = (world.root / "mongod.log").read_text()[-2000:]
     world.stop()
     raise SystemExit(f"mongod did not start. The end of its log:\n{log}")
+
+
+def _database_folder(world: Isolation) -> Path:
+    """Where the mongod writes: in memory if there is plenty, it syncs so much."""
+    memory = Path("/dev/shm")
+    if memory.is_dir() and shutil.disk_usage(memory).free > _PLENTY:
+        world.memory = Path(tempfile.mkdtemp(prefix="fq-", dir=memory))
+        return world.memory
+
+    folder = world.root / "mongo"
+    folder.mkdir()
+    return folder
 
 
 def _find_mongod() -> tuple[Path | None, str]:

@@ -356,7 +356,7 @@ def test_a_bad_vector_of_a_field_is_named_by_its_sample(place, samples, ids):
     for value, words in (([1, np.nan], "NaN"), ([1, 2, 3], "another size than 2")):
         field = f"field{len(value)}"
         samples.set_values(field, [[1.0, 2.0]] * 6 + [value] + [None] * 7)
-        said = f"1 of 7 vectors have {words}.*: sample {ids[6]}. None of the 7 was"
+        said = f"'{field}' cannot be .* 1 of 7 vectors have {words}.*: sample {ids[6]}"
         with pytest.raises(VectorError, match=said):
             create_index(samples, "bad", embeddings=field, **place)
 
