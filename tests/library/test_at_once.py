@@ -128,6 +128,7 @@ def check_nothing_over(dataset):
     ],
     ids=" and ".join,
 )
+@pytest.mark.slow
 def test_processes_at_once(make_embedded, processes, ways):
     dataset = make_embedded(N)
     making = dict(zip(processes, ways, strict=False))
@@ -216,6 +217,7 @@ with claims.claimed(fo.load_dataset(sys.argv[1]), "key"):
 """
 
 
+@pytest.mark.slow
 def test_what_a_dead_process_claimed_is_taken_over(make_embedded):
     dataset = make_embedded(N)
     process = subprocess.Popen(

@@ -12,6 +12,7 @@ from fiftyone_qdrant.matches import find_similar
 from fiftyone_qdrant.runs import load_index
 from fiftyone_qdrant.similarity import QdrantSimilarityConfig
 from fiftyone_qdrant.status.indexes import index_status, index_statuses
+from tests.library.conftest import ONE_ENGINE
 
 N, SIZE = 40, 8
 BOX = {"bounding_box": [0.1, 0.1, 0.5, 0.5]}
@@ -218,6 +219,7 @@ def test_k_may_be_any_whole_number(make_index, samples, vectors, k):
 
 
 @pytest.mark.parametrize("k", ["abc", float("nan"), 2.5, [3]])
+@ONE_ENGINE
 def test_other_values_of_k_are_refused(make_index, samples, vectors, k):
     index = make_index(samples, embeddings=vectors)
     with pytest.raises(ConfigError, match="k must be a whole number"):

@@ -329,6 +329,7 @@ def bad_rows(value):
     ],
     ids=["nan", "infinite", "too large", "too small", "ragged", "none"],
 )
+@ONE_ENGINE
 def test_what_float32_cannot_hold_is_refused_by_the_samples_name(
     make_index, samples, ids, value
 ):
@@ -343,6 +344,7 @@ def test_what_float32_cannot_hold_is_refused_by_the_samples_name(
         index.search([[1] * SIZE, [2] * SIZE, value])
 
 
+@ONE_ENGINE
 def test_a_bad_vector_leaves_no_run(make_index, samples, ids):
     vectors = np.ones((N, SIZE))
     vectors[6, 1] = np.nan
@@ -352,6 +354,7 @@ def test_a_bad_vector_leaves_no_run(make_index, samples, ids):
     assert not samples.has_brain_run("index")
 
 
+@ONE_ENGINE
 def test_a_bad_vector_of_a_field_is_named_by_its_sample(place, samples, ids):
     for value, words in (([1, np.nan], "NaN"), ([1, 2, 3], "another size than 2")):
         field = f"field{len(value)}"

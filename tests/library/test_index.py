@@ -14,6 +14,7 @@ from fiftyone_qdrant.errors import (
 )
 from fiftyone_qdrant.matches import find_similar
 from fiftyone_qdrant.points import DISTANCES, pairwise_distances
+from tests.library.conftest import ONE_ENGINE
 
 N, SIZE = 120, 16
 
@@ -80,6 +81,7 @@ def test_a_query_sample_comes_first_even_among_duplicates(make_index, samples, i
 
 
 @pytest.mark.parametrize("nothing", [None, [], (), np.empty((0, SIZE))], ids=repr)
+@ONE_ENGINE
 def test_a_query_of_nothing_is_refused(make_index, samples, vectors, nothing):
     index = make_index(samples, embeddings=vectors)
     with pytest.raises(ConfigError, match="Give something to look for"):
@@ -337,6 +339,7 @@ def test_what_was_asked_for_is_what_the_collection_has(make_index, samples, vect
 
 
 @pytest.mark.parametrize("k", [0, -1, 1.5, True])
+@ONE_ENGINE
 def test_k_must_be_a_positive_whole_number(make_index, samples, vectors, k):
     index = make_index(samples, embeddings=vectors)
     with pytest.raises(ConfigError, match="k must be"):

@@ -10,6 +10,7 @@ from fiftyone_qdrant.errors import ConfigError, MissingIDs
 from fiftyone_qdrant.matches import find_similar
 from fiftyone_qdrant.points import pairwise_distances
 from fiftyone_qdrant.search import restriction, search
+from tests.library.conftest import ONE_ENGINE
 
 SIZE = 8
 BOX = {"bounding_box": [0.1, 0.1, 0.5, 0.5]}
@@ -170,11 +171,13 @@ def test_removing_a_sample_removes_all_its_patches(index, patches):
     assert index.total_index_size == (samples != samples[4]).sum() - 2
 
 
+@ONE_ENGINE
 def test_patches_need_label_ids(index, patches, vectors):
     with pytest.raises(ConfigError, match="label_ids"):
         index.add_to_index(vectors[:2], patches[1][:2])
 
 
+@ONE_ENGINE
 def test_a_sample_is_no_query_for_patches(index, patches):
     with pytest.raises(MissingIDs, match="holds label ids"):
         index.search(str(patches[1][0]), k=3)

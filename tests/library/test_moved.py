@@ -107,6 +107,7 @@ def test_a_moved_store_is_named_once(moved, configured, monkeypatch):
     assert not os.path.exists(old)
 
 
+@pytest.mark.slow
 def test_a_session_that_had_it_open_does_the_same(moved):
     dataset, old, new = moved
     dataset.load_brain_results("index", path=new)

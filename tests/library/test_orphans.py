@@ -13,6 +13,7 @@ from fiftyone_qdrant.qdrant.collection import Collection, list_collections
 from fiftyone_qdrant.runs import load_index, rename_index
 from fiftyone_qdrant.status import catalog as catalog_module
 from fiftyone_qdrant.status.catalog import catalog, describe, orphans
+from tests.library.conftest import ONE_ENGINE
 
 N, SIZE = 12, 4
 
@@ -269,6 +270,7 @@ def test_a_renamed_index_opens_under_its_new_key(make_index, samples, vectors):
 
 
 @pytest.mark.parametrize("key", ["index", "1bad", None, ""])
+@ONE_ENGINE
 def test_a_key_that_is_taken_or_none_is_refused(make_index, samples, vectors, key):
     make_index(samples, embeddings=vectors)
     with pytest.raises(ConfigError):
