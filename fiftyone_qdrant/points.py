@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -98,6 +100,58 @@ def from_point_id(point_id: object) -> str:
         )
 
     return str(point_id).replace("-", "")[:24]
+
+
+@dataclass(frozen=True)
+class Page:
+    """What is read of points, each in one column.
+
+    Lists of objects with as many attributes take Python's garbage collector as long as
+    the reading.
+
+    Attributes:
+        point_ids: as Qdrant has them
+        payloads: what is stored with each, or ``None``
+        vectors: float32, shape ``(num_points, size)``, or of each its vector, or its
+            vectors by their names, or ``None``
+    """
+
+    point_ids: Sequence[Any]
+    payloads: Sequence[dict[str, Any] | None]
+    vectors: Any
+
+    @classmethod
+    def of(cls, records: Sequence[Any]) -> Page:
+        """Returns the page of records or hits of ``qdrant_client.models``."""
+        columns = zip(*[(r.id, r.payload, r.vector) for r in records], strict=True)
+        return cls(*columns) if records else cls((), (), ())
+
+    def __len__(self) -> int:
+        return len(self.point_ids)
+
+    @property
+    def ids(self) -> list[str]:
+        """The sample or label id of each.
+
+        Raises:
+            CollectionMismatch: if one was not made from a FiftyOne id
+        """
+        return [from_point_id(i) for i in self.point_ids]
+
+    @property
+    def sample_ids(self) -> list[str]:
+        """The sample id of each, :data:`NOBODY` where none is stored."""
+        return [str((p or {}).get(SAMPLE_ID, NOBODY)) for p in self.payloads]
+
+    def where(self, chosen: Sequence[bool]) -> Page:
+        """Returns those of which ``chosen`` is true."""
+        if all(chosen):
+            return self
+
+        def kept(column: Any) -> Any:
+            return None if column is None else list(compress(column, chosen))
+
+        return Page(kept(self.point_ids), kept(self.payloads), kept(self.vectors))
 
 
 def norms(vectors: Matrix) -> Scores:

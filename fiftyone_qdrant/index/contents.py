@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -22,12 +22,9 @@ from fiftyone_qdrant.errors import (
 )
 from fiftyone_qdrant.index import naming, ownership
 from fiftyone_qdrant.index.batch import NO_LABELS, Batch, to_list
-from fiftyone_qdrant.points import Matrix
+from fiftyone_qdrant.points import Matrix, Page
 from fiftyone_qdrant.qdrant import writing
 from fiftyone_qdrant.qdrant.collection import Collection
-
-if TYPE_CHECKING:
-    from qdrant_client import models
 
 logger = logging.getLogger(__name__)
 
@@ -72,11 +69,8 @@ class Contents:
         Raises:
             CollectionNotFound: if the collection does not exist
         """
-        return {
-            points.from_point_id(record.id)
-            for page in self.collection.scroll(payload=False)
-            for record in page
-        }
+        pages = self.collection.scroll(payload=False)
+        return {i for page in pages for i in page.ids}
 
     def ids(self) -> tuple[Any, Any]:
         """Returns all sample ids and, of patches, label ids, ordered by point id."""
@@ -84,8 +78,8 @@ class Contents:
         samples: list[str] = []
         try:
             for page in self.collection.scroll():
-                ids.extend(points.from_point_id(r.id) for r in page)
-                samples.extend(_sample_id(r) for r in page)
+                ids.extend(page.ids)
+                samples.extend(page.sample_ids)
         except CollectionNotFound:
             logger.debug("Collection '%s' does not exist", self.collection.name)
 
@@ -324,29 +318,25 @@ class Contents:
 
         return self._result(order, ids, samples, vectors)
 
-    def _read(
-        self, pages: Iterable[list[models.Record]]
-    ) -> tuple[list[str], list[str], Matrix]:
+    def _read(self, pages: Iterable[Page]) -> tuple[list[str], list[str], Matrix]:
         ids: list[str] = []
         samples: list[str] = []
         vectors = []
         for page in pages:
-            ids.extend(points.from_point_id(r.id) for r in page)
-            samples.extend(_sample_id(r) for r in page)
+            ids.extend(page.ids)
+            samples.extend(page.sample_ids)
             vectors.append(self.collection.to_vectors(page))
 
         if not vectors:
-            vectors.append(self.collection.to_vectors([]))
+            vectors.append(self.collection.to_vectors(Page.of([])))
 
         return ids, samples, np.concatenate(vectors)
 
     def of_samples(self, sample_ids: Sequence[str]) -> tuple[list[str], list[str]]:
         """Returns the ids of the points of samples, and the sample of each."""
-        records = [
-            r for page in self.collection.scroll(sample_ids=sample_ids) for r in page
-        ]
-        ids = [points.from_point_id(r.id) for r in records]
-        return ids, [_sample_id(r) for r in records]
+        pages = list(self.collection.scroll(sample_ids=sample_ids))
+        ids = [i for page in pages for i in page.ids]
+        return ids, [i for page in pages for i in page.sample_ids]
 
     def _result(
         self, order: list[int], ids: list[str], samples: list[str], vectors: Matrix
@@ -382,7 +372,3 @@ class Contents:
 
 def _unique(ids: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(ids))
-
-
-def _sample_id(record: models.Record) -> str:
-    return str((record.payload or {}).get(points.SAMPLE_ID))

@@ -132,7 +132,7 @@ def _held(
             return present, present
 
         pages = index.collection.scroll(sample_ids=ids)
-        samples = [(r.payload or {})[points.SAMPLE_ID] for p in pages for r in p]
+        samples = [i for page in pages for i in page.sample_ids]
         return len(samples), len(set(samples))
     except CollectionNotFound:
         return 0, 0

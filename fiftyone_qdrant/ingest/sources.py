@@ -182,8 +182,8 @@ def known_points(held: Held, collection: Collection) -> tuple[int, int]:
     Raises:
         ConfigError: if that is none
     """
-    page = next(iter(collection.scroll(payload=False)), [])[:_SOME]
-    ids = [points.from_point_id(record.id) for record in page]
+    page = next(iter(collection.scroll(payload=False)), points.Page.of([]))
+    ids = page.ids[:_SOME]
     known = len(held.still_there(ids))
     if ids and not known:
         raise ConfigError(

@@ -210,7 +210,7 @@ def _ids(request: models.QueryRequest) -> list[str] | None:
 
 
 def _all_ids(collection: Collection) -> models.Filter:
-    ids = [str(r.id) for page in collection.scroll(payload=False) for r in page]
+    ids = [str(i) for page in collection.scroll(payload=False) for i in page.point_ids]
     return _among(ids)
 
 

@@ -5,28 +5,12 @@ What qdrant-client makes of an answer takes ten times as long as to copy its flo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from fiftyone_qdrant.points import Matrix
-
-
-@dataclass(frozen=True)
-class Point:
-    """What is read of a point, as of ``qdrant_client.models.Record``.
-
-    Attributes:
-        id: of the point
-        payload: what is stored with it
-        vector: float32, shape ``(size,)``, or one by each name
-    """
-
-    id: str
-    payload: dict[str, Any]
-    vector: Matrix | dict[str, Matrix] | None
+from fiftyone_qdrant.points import Matrix, Page
 
 
 def retrieve(
@@ -35,7 +19,7 @@ def retrieve(
     ids: Sequence[str],
     with_payload: Any,
     with_vectors: Any,
-) -> list[Point]:
+) -> Page:
     """Returns the points with the given ids, as ``QdrantClient.retrieve`` does."""
     from qdrant_client import grpc
 
@@ -57,7 +41,7 @@ def scroll(
     offset: str | None,
     with_payload: bool,
     with_vectors: Any,
-) -> tuple[list[Point], Any]:
+) -> tuple[Page, Any]:
     """Returns a page of points and where the next begins, as ``QdrantClient`` does."""
     from qdrant_client import grpc
     from qdrant_client.conversions.conversion import GrpcToRest, RestToGrpc
@@ -88,17 +72,14 @@ def _selector(names: Any) -> Any:
     return RestToGrpc.convert_with_vectors(names)
 
 
-def _points(found: Iterable[Any]) -> list[Point]:
+def _points(found: Sequence[Any]) -> Page:
     from qdrant_client.conversions.conversion import GrpcToRest
 
-    return [
-        Point(
-            str(GrpcToRest.convert_point_id(p.id)),
-            GrpcToRest.convert_payload(p.payload),
-            _vector(p.vectors),
-        )
-        for p in found
-    ]
+    return Page(
+        [str(GrpcToRest.convert_point_id(p.id)) for p in found],
+        [GrpcToRest.convert_payload(p.payload) for p in found],
+        [_vector(p.vectors) for p in found],
+    )
 
 
 def _vector(vectors: Any) -> Matrix | dict[str, Matrix] | None:

@@ -16,8 +16,8 @@ import numpy as np
 
 from fiftyone_qdrant import points
 from fiftyone_qdrant.errors import LimitExceeded, ReplicasMissing
-from fiftyone_qdrant.points import Matrix
-from fiftyone_qdrant.qdrant import grpc_reading, rest_reading
+from fiftyone_qdrant.points import Matrix, Page
+from fiftyone_qdrant.qdrant import grpc_reading, reading, rest_reading
 from fiftyone_qdrant.qdrant.calls import CollectionCalls
 from fiftyone_qdrant.qdrant.connection import SERVER
 from fiftyone_qdrant.qdrant.limits import Limits
@@ -60,12 +60,12 @@ class CollectionReads(CollectionCalls):
 
         vectors = self.with_vectors()
         pages = self._retrieved(ids, self._page_size(), payload=False, vectors=vectors)
-        return {points.from_point_id(r.id) for page in pages for r in self._held(page)}
+        return {i for page in pages for i in self._held(page).ids}
 
     def existing(self, ids: Sequence[str]) -> set[str]:
         """Returns those of the given ids of which there are points, of any vectors."""
         pages = self._retrieved(ids, IDS_PER_CALL, payload=False, vectors=False)
-        return {points.from_point_id(r.id) for page in pages for r in page}
+        return {i for page in pages for i in page.ids}
 
     def holds(self, ids: Sequence[str]) -> bool | None:
         """Returns whether all of the given ids are in it, by counting.
@@ -124,10 +124,10 @@ class CollectionReads(CollectionCalls):
             payload=alike,
             vectors=look and self.with_vectors(),
         )
-        held = (r for page in pages for r in self._held(page))
+        held = map(self._held, pages)
         try:
             with patient(None):  # a node that is down is not waited for
-                return {points.from_point_id(r.id) for r in held}
+                return {i for page in held for i in page.ids}
         except ReplicasMissing as e:
             logger.info("The replicas cannot be compared: %s", e)
             return None
@@ -137,7 +137,7 @@ class CollectionReads(CollectionCalls):
         sample_ids: Sequence[str] | None = None,
         vectors: bool = False,
         payload: bool = True,
-    ) -> Iterator[list[models.Record]]:
+    ) -> Iterator[Page]:
         """Yields all points page by page, in the order of their ids.
 
         Args:
@@ -174,12 +174,11 @@ class CollectionReads(CollectionCalls):
 
     def _scroll(
         self, condition: models.Filter | None, vectors: bool, payload: bool
-    ) -> Iterator[list[models.Record]]:
+    ) -> Iterator[Page]:
         most = self._page_size() if vectors else IDS_PER_CALL
         chosen = vectors and self.with_vectors()
         condition = self._holding(condition)
-        arrays = self._arrays() if vectors else None
-        method: Any = arrays.scroll if arrays else "scroll"
+        _, method = self._readers(vectors)
 
         def read(offset: Any) -> Any:
             return self.bounds.within(
@@ -203,18 +202,14 @@ class CollectionReads(CollectionCalls):
             for page in _pages(lambda offset: thread.submit(read, offset)):
                 yield self._without_foreign(page)
 
-    def _picked(
-        self, sample_ids: set[str], vectors: bool
-    ) -> Iterator[list[models.Record]]:
+    def _picked(self, sample_ids: set[str], vectors: bool) -> Iterator[Page]:
         """Reads everything, for a filter that the server does not allow."""
         for page in self._scroll(None, vectors, payload=True):
-            kept = [
-                r for r in page if (r.payload or {}).get(points.SAMPLE_ID) in sample_ids
-            ]
-            if kept:
+            kept = page.where([i in sample_ids for i in page.sample_ids])
+            if len(kept):
                 yield kept
 
-    def retrieve(self, ids: Sequence[str]) -> Iterator[list[models.Record]]:
+    def retrieve(self, ids: Sequence[str]) -> Iterator[Page]:
         """Yields the points with the given ids page by page, in the order given."""
         vectors = self.with_vectors()
         for page in self._retrieved(ids, self._page_size(), vectors=vectors):
@@ -227,15 +222,13 @@ class CollectionReads(CollectionCalls):
         consistency: models.ReadConsistencyType | None = None,
         payload: bool = True,
         vectors: bool | list[str] = True,
-    ) -> Iterator[list[models.Record]]:
+    ) -> Iterator[Page]:
         point_ids = points.to_point_ids(ids)
         extra = {} if consistency is None else {"consistency": consistency}
+        method, _ = self._readers(bool(vectors) and consistency is None)
 
-        arrays = self._arrays() if vectors and consistency is None else None
-        method: Any = arrays.retrieve if arrays else "retrieve"
-
-        def retrieve(start: int, end: int) -> list[models.Record]:
-            found: list[models.Record] = self.call(
+        def retrieve(start: int, end: int) -> Page:
+            found: Page = self.call(
                 method,
                 ids=point_ids[start:end],
                 with_payload=payload,
@@ -266,20 +259,23 @@ class CollectionReads(CollectionCalls):
         has_vector: list[Any] = [models.HasVectorCondition(has_vector=name)]
         return models.Filter(must=has_vector + ([condition] if condition else []))
 
-    def _held(self, records: list[models.Record]) -> list[models.Record]:
-        """Those of records, read with vectors, that have the vectors that are used."""
+    def _held(self, page: Page) -> Page:
+        """Those of a page, read with vectors, that have the vectors that are used."""
         name = self._used_name()
-        return records if name is None else [r for r in records if name in _named(r)]
+        if name is None:
+            return page
 
-    def _without_foreign(self, records: list[models.Record]) -> list[models.Record]:
-        kept = [r for r in records if points.is_fiftyones(r.id)]
-        if len(kept) < len(records):
-            foreign = next(r.id for r in records if not points.is_fiftyones(r.id))
+        return page.where([isinstance(v, dict) and name in v for v in page.vectors])
+
+    def _without_foreign(self, page: Page) -> Page:
+        kept = page.where([points.is_fiftyones(i) for i in page.point_ids])
+        if len(kept) < len(page):
+            foreign = next(i for i in page.point_ids if not points.is_fiftyones(i))
             logger.warning(
                 "Skipping %d points of collection '%s' (such as '%s') that were not "
                 "made from FiftyOne ids. They are never found; delete them if nobody "
                 "needs them",
-                len(records) - len(kept),
+                len(page) - len(kept),
                 self.name,
                 foreign,
             )
@@ -290,15 +286,22 @@ class CollectionReads(CollectionCalls):
     def _remote(self) -> bool:
         return self.connection.engine == SERVER
 
-    def _arrays(self) -> Any:
-        """What reads vectors as arrays, or ``None`` to leave it to the client."""
+    def _readers(self, arrays: bool) -> tuple[Any, Any]:
+        """What retrieves pages and what scrolls.
+
+        Args:
+            arrays: whether to read vectors as arrays, where it is known how
+        """
         if not self._remote:
-            return None
+            return "retrieve_page", "scroll_page"
 
-        if self.connection.prefer_grpc:
-            return grpc_reading
+        module: Any = reading
+        if arrays and self.connection.prefer_grpc:
+            module = grpc_reading
+        elif arrays and rest_reading.available():
+            module = rest_reading
 
-        return rest_reading if rest_reading.available() else None
+        return module.retrieve, module.scroll
 
     def _page_size(self) -> int:
         return max(1, min(_READ_POINTS, _READ_BYTES // (4 * self.schema().size)))
@@ -308,29 +311,26 @@ class CollectionReads(CollectionCalls):
         name = self.schema().vector_name
         return True if name is None else [name]
 
-    def to_vectors(
-        self, records: Sequence[models.Record | models.ScoredPoint]
-    ) -> Matrix:
-        """Returns the vectors of records as they were put in.
+    def to_vectors(self, page: Page) -> Matrix:
+        """Returns the vectors of points as they were put in.
 
         Returns:
-            float32, shape ``(num_records, size)``
+            float32, shape ``(num_points, size)``
         """
         schema = self.schema()
-        if not records:
+        if not len(page):
             return np.empty((0, schema.size), dtype=np.float32)
 
-        found: list[Any] = [r.vector for r in records]
+        found = page.vectors
         if schema.vector_name is not None:
             found = [v[schema.vector_name] for v in found]
 
         matrix = np.asarray(found, dtype=np.float32)
-        payloads = [r.payload for r in records]
         key = points.norm_key(schema.vector_name)
-        return points.restore(matrix, payloads, schema.metric, key)
+        return points.restore(matrix, page.payloads, schema.metric, key)
 
 
-def _pages(read: Callable[[Any], Any]) -> Iterator[list[Any]]:
+def _pages(read: Callable[[Any], Any]) -> Iterator[Page]:
     """Yields what ``read`` gives page by page; it gets where to go on.
 
     What it returns may be to come: then the next page is under way with the one before.
@@ -340,12 +340,8 @@ def _pages(read: Callable[[Any], Any]) -> Iterator[list[Any]]:
         page, offset = answer.result() if isinstance(answer, Future) else answer
         later = isinstance(answer, Future) and offset is not None
         answer = read(offset) if later else None
-        if page:
+        if len(page):
             yield page
 
         if not later and offset is not None:
             answer = read(offset)
-
-
-def _named(record: models.Record) -> dict[str, Any]:
-    return record.vector if isinstance(record.vector, dict) else {}

@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from fiftyone_qdrant.points import Matrix
-from fiftyone_qdrant.qdrant.grpc_reading import Point
+from fiftyone_qdrant.points import Matrix, Page
+from fiftyone_qdrant.qdrant import reading
 
 T = TypeVar("T")
 
@@ -29,14 +29,13 @@ def retrieve(
     ids: Sequence[str],
     with_payload: Any,
     with_vectors: Any,
-) -> list[Point]:
+) -> Page:
     """Returns the points with the given ids, as ``QdrantClient.retrieve`` does."""
     from qdrant_client import models
 
     api = _api(client)
     if api is None:
-        found: list[Any] = client.retrieve(collection, ids, with_payload, with_vectors)
-        return found
+        return reading.retrieve(client, collection, ids, with_payload, with_vectors)
 
     request = models.PointRequest(
         ids=list(ids), with_payload=with_payload, with_vector=with_vectors
@@ -53,13 +52,14 @@ def scroll(
     offset: str | None,
     with_payload: bool,
     with_vectors: Any,
-) -> tuple[list[Point], Any]:
+) -> tuple[Page, Any]:
     """Returns a page of points and where the next begins, as ``QdrantClient`` does."""
     from qdrant_client import models
 
     api = _api(client)
     if api is None:
-        page: tuple[list[Any], Any] = client.scroll(
+        return reading.scroll(
+            client,
             collection,
             scroll_filter=scroll_filter,
             limit=limit,
@@ -67,7 +67,6 @@ def scroll(
             with_payload=with_payload,
             with_vectors=with_vectors,
         )
-        return page
 
     request = models.ScrollRequest(
         filter=scroll_filter,
@@ -121,8 +120,12 @@ def _parsed(content: bytes, read: Callable[[Any], T]) -> T:
         raise ResponseHandlingException(e) from e
 
 
-def _points(found: Any) -> list[Point]:
-    return [Point(str(p["id"]), _plain(p, "payload") or {}, _vector(p)) for p in found]
+def _points(found: Any) -> Page:
+    return Page(
+        [str(p["id"]) for p in found],
+        [_plain(p, "payload") or {} for p in found],
+        [_vector(p) for p in found],
+    )
 
 
 def _plain(point: Any, key: str) -> Any:

@@ -111,9 +111,9 @@ def _with_theirs(
         return payloads
 
     theirs = {
-        points.from_point_id(r.id): r.payload or {}
+        i: payload or {}
         for page in collection.retrieve(ids)
-        for r in page
+        for i, payload in zip(page.ids, page.payloads, strict=True)
     }
     return [
         {**theirs.get(i.lower(), {}), **payload}

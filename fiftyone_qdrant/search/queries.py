@@ -13,7 +13,7 @@ import numpy as np
 
 from fiftyone_qdrant import points
 from fiftyone_qdrant.errors import MissingIDs
-from fiftyone_qdrant.points import Matrix
+from fiftyone_qdrant.points import Matrix, Page
 from fiftyone_qdrant.qdrant.asking import Answer, among, ask, ask_in_order
 from fiftyone_qdrant.qdrant.collection import Collection
 from fiftyone_qdrant.qdrant.connection import EMBEDDED
@@ -112,7 +112,7 @@ def nearest_to_point(
     metric = collection.schema().metric
     requests = [itself, others]
     first, rest = ask_in_order(collection, requests, _ascending(metric, False))
-    hits = _to_itself(collection, first.points, with_samples)
+    hits = _to_itself(collection, Page.of(first.points), with_samples)
     nearby = _to_hits(rest, with_samples, False, metric)
     if not nearby.exact:
         _tell_approximate(collection)
@@ -128,31 +128,26 @@ def _nearest_to_stored(
     ids: Sequence[str] | None,
     with_samples: bool,
 ) -> Hits:
-    records = [r for page in collection.retrieve([point]) for r in page]
-    if not records:
+    asked = next(iter(collection.retrieve([point])), Page.of([]))
+    if not len(asked):
         raise MissingIDs(f"{point} is not in the index")
 
-    query = collection.to_vectors(records)
+    query = collection.to_vectors(asked)
     (nearby,) = nearest(collection, query, k + 1, options, ids, with_samples)
-    asked = records if ids is None or point in ids else []
-    hits = _to_itself(collection, asked, with_samples)
+    among = asked if ids is None or point in ids else Page.of([])
+    hits = _to_itself(collection, among, with_samples)
     others = nearby.without([point])
     return others.after(hits).within(options.max_distance).first(k)
 
 
-def _to_itself(
-    collection: Collection,
-    records: Sequence[models.Record | models.ScoredPoint],
-    with_samples: bool,
-) -> Hits:
+def _to_itself(collection: Collection, page: Page, with_samples: bool) -> Hits:
     """The hits that points are of themselves."""
     metric = collection.schema().metric
-    vectors = collection.to_vectors(records)
+    vectors = collection.to_vectors(page)
     distances = points.pairwise_distances(vectors, vectors, metric)
-    samples = [_sample_id(r) for r in records] if with_samples else None
-    found = [points.from_point_id(r.id) for r in records]
+    samples = page.sample_ids if with_samples else None
     scores = points.to_scores(distances, metric)
-    return Hits(found, samples, scores, points.to_distances(scores, metric))
+    return Hits(page.ids, samples, scores, points.to_distances(scores, metric))
 
 
 def most_diverse(
@@ -305,5 +300,5 @@ def _farthest(query: list[float] | str) -> models.RecommendQuery:
     )
 
 
-def _sample_id(point: models.ScoredPoint | models.Record) -> str:
+def _sample_id(point: models.ScoredPoint) -> str:
     return str((point.payload or {}).get(points.SAMPLE_ID, points.NOBODY))

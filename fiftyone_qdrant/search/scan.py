@@ -6,17 +6,13 @@ All points are read page by page: some seconds for each 100,000, and no graph he
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fiftyone_qdrant import points
-from fiftyone_qdrant.points import Matrix, Scores
+from fiftyone_qdrant.points import Matrix, Page, Scores
 from fiftyone_qdrant.qdrant.collection import Collection
 from fiftyone_qdrant.search.hits import Hits
-
-if TYPE_CHECKING:
-    from qdrant_client import models
 
 
 def rank(
@@ -42,8 +38,7 @@ def rank(
     metric = collection.schema().metric
     best = [Hits.none(with_samples) for _ in queries]
     for page, vectors in _pages(collection, ids):
-        found = [points.from_point_id(r.id) for r in page]
-        samples = [_sample_id(r) for r in page] if with_samples else None
+        found, samples = page.ids, page.sample_ids if with_samples else None
         for row, query in enumerate(queries):
             distances = points.pairwise_distances(query, vectors, metric)
             more = Hits(found, samples, _scores(distances, metric, reverse), distances)
@@ -66,7 +61,7 @@ def most_diverse(
     """
     metric = collection.schema().metric
     pages = list(_pages(collection, ids))
-    left = [points.from_point_id(r.id) for page, _ in pages for r in page]
+    left = [i for page, _ in pages for i in page.ids]
     vectors = np.concatenate([v for _, v in pages])
     relevance = _similarities(query, vectors, metric)
     redundancy = np.full(len(left), -np.inf)
@@ -92,10 +87,10 @@ def _similarities(query: Matrix, vectors: Matrix, metric: str) -> Scores:
 
 def _pages(
     collection: Collection, ids: Sequence[str] | None
-) -> Iterator[tuple[list[models.Record], Matrix]]:
+) -> Iterator[tuple[Page, Matrix]]:
     pages = collection.scroll(vectors=True) if ids is None else collection.retrieve(ids)
     for page in pages:
-        if page:
+        if len(page):
             yield page, collection.to_vectors(page)
 
 
@@ -107,7 +102,3 @@ def _best(hits: Hits, k: int, reverse: bool) -> Hits:
 def _scores(distances: Scores, metric: str, reverse: bool) -> Scores:
     to_scores = points.to_farthest_scores if reverse else points.to_scores
     return to_scores(distances, metric)
-
-
-def _sample_id(record: models.Record) -> str:
-    return str((record.payload or {}).get(points.SAMPLE_ID))

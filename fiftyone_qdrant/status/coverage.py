@@ -12,7 +12,7 @@ from typing import Any
 
 import fiftyone as fo
 
-from fiftyone_qdrant.points import from_point_id
+from fiftyone_qdrant.points import Page
 from fiftyone_qdrant.similarity import QdrantSimilarityIndex
 
 SOME = 1_000  # ids that tell of which group slices an index is
@@ -95,8 +95,8 @@ def contents(index: QdrantSimilarityIndex, samples: Any = None) -> Contents:
 
 
 def _some_ids(index: QdrantSimilarityIndex) -> list[str]:
-    page = next(iter(index.collection.scroll(payload=False)), [])
-    return [from_point_id(record.id) for record in page[:SOME]]
+    page = next(iter(index.collection.scroll(payload=False)), Page.of([]))
+    return page.ids[:SOME]
 
 
 def source_field(index: QdrantSimilarityIndex) -> str | None:

@@ -50,16 +50,16 @@ def test_points_with_names_and_whole_numbers_are_those_of_the_client(index, name
 
 
 def same(found, theirs):
-    assert [p.id for p in found] == [p.id for p in theirs]
-    assert [p.payload for p in found] == [p.payload or {} for p in theirs]
-    for p, r in zip(found, theirs, strict=True):
+    assert found.point_ids == [p.id for p in theirs]
+    assert found.payloads == [p.payload or {} for p in theirs]
+    for ours, r in zip(found.vectors, theirs, strict=True):
         if isinstance(r.vector, dict):
-            assert set(p.vector) == set(r.vector)
+            assert set(ours) == set(r.vector)
             for name, vector in r.vector.items():
-                np.testing.assert_array_equal(p.vector[name], np.float32(vector))
+                np.testing.assert_array_equal(ours[name], np.float32(vector))
         else:
-            assert p.vector.dtype == np.float32
-            np.testing.assert_array_equal(p.vector, np.float32(r.vector))
+            assert ours.dtype == np.float32
+            np.testing.assert_array_equal(ours, np.float32(r.vector))
 
 
 @pytest.mark.parametrize("parser", [True, False])
@@ -77,12 +77,12 @@ def test_embeddings_are_the_same_without_the_parser(
 
 def test_another_client_reads_by_itself(index, monkeypatch):
     monkeypatch.setattr(index.client._client, "openapi_client", None)
-    monkeypatch.setattr(
-        type(index.client), "retrieve", lambda *_, **__: ["its own answer"]
-    )
-    assert rest_reading.retrieve(index.client, "points", [], True, True) == [
-        "its own answer"
-    ]
+    own = models.Record(id=1, payload={"its": "own"}, vector=[0.0])
+    monkeypatch.setattr(type(index.client), "retrieve", lambda *_, **__: [own])
+
+    found = rest_reading.retrieve(index.client, "points", [], True, True)
+
+    assert found == points.Page.of([own])
 
 
 def test_refusals_are_told_as_those_of_the_client(index):

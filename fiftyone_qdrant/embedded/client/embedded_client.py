@@ -50,7 +50,7 @@ class EmbeddedClient(PointReader, PointWriter):
         make: bool = True,
     ) -> None:
         super().__init__(path, timeout, make=make)
-        self._call("about", {})
+        self._call("about", Request())
 
     @property
     def path(self) -> str:
@@ -79,12 +79,12 @@ class EmbeddedClient(PointReader, PointWriter):
 
     def info(self) -> models.VersionInfo:
         """Returns the name and version of the engine."""
-        about = self._call("about", {})[0]["about"]
+        about = self._call("about", Request())[0]["about"]
         return models.VersionInfo(title="qdrant edge", version=about["engine"])
 
     def store_info(self) -> dict[str, Any]:
         """Returns the owner's pid, path, engine, start time, log and collections."""
-        about = self._call("about", {})[0]["about"]
+        about = self._call("about", Request())[0]["about"]
         return {
             "pid": about["pid"],
             "path": about["path"],
@@ -98,7 +98,7 @@ class EmbeddedClient(PointReader, PointWriter):
     def get_collections(self, **kwargs: Any) -> models.CollectionsResponse:
         """Lists the collections."""
         check(kwargs)
-        names = self._call("names", {})[0]["names"]
+        names = self._call("names", Request())[0]["names"]
         return models.CollectionsResponse(
             collections=[models.CollectionDescription(name=name) for name in names]
         )
@@ -108,7 +108,7 @@ class EmbeddedClient(PointReader, PointWriter):
     def collection_exists(self, collection_name: str, **kwargs: Any) -> bool:
         """Returns whether there is a collection of that name."""
         check(kwargs)
-        reply, _ = self._call("exists", {"collection": collection_name})
+        reply, _ = self._call("exists", Request(collection_name))
         return bool(reply["exists"])
 
     def get_collection(
@@ -116,7 +116,7 @@ class EmbeddedClient(PointReader, PointWriter):
     ) -> models.CollectionInfo:
         """Returns settings and counts of a collection."""
         check(kwargs)
-        reply, _ = self._call("info", {"collection": collection_name})
+        reply, _ = self._call("info", Request(collection_name))
         return results.collection_info(reply["info"])
 
     def disk_usage(self, collection_name: str) -> int:
@@ -124,7 +124,7 @@ class EmbeddedClient(PointReader, PointWriter):
 
         The engine's files have holes: their lengths add up to far more.
         """
-        reply, _ = self._call("disk", {"collection": collection_name})
+        reply, _ = self._call("disk", Request(collection_name))
         return int(reply["bytes"])
 
     def create_collection(
@@ -152,7 +152,7 @@ class EmbeddedClient(PointReader, PointWriter):
             UnsupportedByEngine: names all parameters that cannot be honored
         """
         config = arguments.config(collection_name, vectors_config, settings)
-        self._write("create", {"config": config}, timeout=timeout, repeatable=False)
+        self._write("create", Request(config=config), timeout, repeatable=False)
         return True
 
     def update_collection(
@@ -172,8 +172,7 @@ class EmbeddedClient(PointReader, PointWriter):
                 of the vectors under the name ``""``; what only servers have is refused
         """
         changes = arguments.changes(settings)
-        request = {"collection": collection_name, "changes": changes}
-        self._write("settings", request, timeout=timeout)
+        self._write("settings", Request(collection_name, changes=changes), timeout)
         return True
 
     def delete_collection(
@@ -181,8 +180,7 @@ class EmbeddedClient(PointReader, PointWriter):
     ) -> bool:
         """Deletes a collection, and returns whether there was one."""
         check(kwargs)
-        request = {"collection": collection_name}
-        reply = self._write("drop", request, timeout=timeout)
+        reply = self._write("drop", Request(collection_name), timeout)
         return bool(reply["dropped"])
 
     def flush(self, collection_name: str) -> None:
@@ -193,7 +191,7 @@ class EmbeddedClient(PointReader, PointWriter):
         collection has grown past its indexing threshold (or by 200,000 points if it
         has none), this also begins to build its index, in the background.
         """
-        self._write("flush", {"collection": collection_name})
+        self._write("flush", Request(collection_name))
 
     def create_payload_index(
         self,
@@ -207,10 +205,8 @@ class EmbeddedClient(PointReader, PointWriter):
     ) -> models.UpdateResult:
         """Indexes a payload field, which makes filters on it quick."""
         check(kwargs, "ordering")
-        request = {
-            "collection": collection_name,
-            "field": field_name,
-            "schema": Request().put(arguments.index_schema(field_schema or field_type)),
-        }
-        self._write("index", request, timeout=timeout)
+        request = Request(collection_name, field=field_name)
+        schema = arguments.index_schema(field_schema or field_type)
+        request.message["schema"] = request.put(schema)
+        self._write("index", request, timeout)
         return DONE

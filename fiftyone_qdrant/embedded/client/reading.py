@@ -10,6 +10,7 @@ from qdrant_client.http import models
 
 from fiftyone_qdrant.embedded.client import results, wire
 from fiftyone_qdrant.embedded.client.session import Caller, check
+from fiftyone_qdrant.points import Page
 
 _POINTS_PER_MESSAGE = 4096
 
@@ -28,23 +29,28 @@ class PointReader(Caller):
     ) -> list[models.Record]:
         """Returns points in the order of ``ids``, without those there are not."""
         check(kwargs)
+        given = with_payload, with_vectors, timeout
+        return results.records(self.retrieve_page(collection_name, ids, *given))
+
+    def retrieve_page(
+        self,
+        collection_name: str,
+        ids: Sequence[Any],
+        with_payload: Any = True,
+        with_vectors: Any = False,
+        timeout: int | None = None,
+    ) -> Page:
+        """Returns what :meth:`retrieve` does as columns, for a third less time."""
         ids = list(ids)
-        found: list[models.Record] = []
-        for start in range(0, len(ids), _POINTS_PER_MESSAGE):
-            request = wire.Request()
-            message = {
-                "collection": collection_name,
-                "ids": request.ids(ids[start : start + _POINTS_PER_MESSAGE]),
-                "with_payload": request.put(with_payload),
-                "with_vectors": wire.vector_selector(with_vectors),
-            }
-            reply, out = self._call("retrieve", message, request.buffers, timeout)
-            found.extend(results.records(reply, out))
+        pages = []
+        for start in range(0, max(1, len(ids)), _POINTS_PER_MESSAGE):
+            some = ids[start : start + _POINTS_PER_MESSAGE]
+            request = _reading(collection_name, with_payload, with_vectors)
+            request.message["ids"] = request.ids(some)
+            reply, out = self._call("retrieve", request, timeout)
+            pages.append(results.page(reply, out))
 
-        if not ids:
-            self._call("describe", {"collection": collection_name})
-
-        return found
+        return results.joined(pages)
 
     def scroll(
         self,
@@ -60,34 +66,46 @@ class PointReader(Caller):
     ) -> tuple[list[models.Record], Any]:
         """Returns a page of points by id, and the id the next page starts with."""
         check(kwargs)
-        found: list[models.Record] = []
-        following = offset
-        while True:
-            request = wire.Request()
-            count = limit - len(found)
-            if order_by is None:
-                count = min(count, _POINTS_PER_MESSAGE)
+        if order_by is None:
+            given = offset, with_payload, with_vectors, timeout
+            page = self.scroll_page(collection_name, scroll_filter, limit, *given)
+            return results.records(page[0]), page[1]
 
-            message = {
-                "collection": collection_name,
-                "limit": count,
-                "filter": request.filter(scroll_filter),
-                "with_payload": request.put(with_payload),
-                "with_vectors": wire.vector_selector(with_vectors),
-            }
+        key = isinstance(order_by, str)
+        order = models.OrderBy(key=order_by) if key else order_by
+        request = _reading(collection_name, with_payload, with_vectors)
+        request.message |= {"limit": limit, "filter": request.filter(scroll_filter)}
+        request.message["order_by"] = request.put(order)
+        reply, out = self._call("scroll", request, timeout)
+        found = results.records(results.page(reply, out), reply["order_values"])
+        return found, reply.get("next")
+
+    def scroll_page(
+        self,
+        collection_name: str,
+        scroll_filter: models.Filter | None = None,
+        limit: int = 10,
+        offset: Any = None,
+        with_payload: Any = True,
+        with_vectors: Any = False,
+        timeout: int | None = None,
+    ) -> tuple[Page, Any]:
+        """Returns what :meth:`scroll` does as columns."""
+        pages: list[Page] = []
+        left, following = limit, offset
+        while not pages or (following is not None and left > 0):
+            request = _reading(collection_name, with_payload, with_vectors)
+            request.message["limit"] = min(left, _POINTS_PER_MESSAGE)
+            request.message["filter"] = request.filter(scroll_filter)
             if following is not None:
-                message["offset"] = request.ids([following])
+                request.message["offset"] = request.ids([following])
 
-            if order_by is not None:
-                key = isinstance(order_by, str)
-                order = models.OrderBy(key=order_by) if key else order_by
-                message["order_by"] = request.put(order)
-
-            reply, out = self._call("scroll", message, request.buffers, timeout)
-            found.extend(results.records(reply, out))
+            reply, out = self._call("scroll", request, timeout)
+            pages.append(results.page(reply, out))
+            left -= len(pages[-1])
             following = reply.get("next")
-            if following is None or order_by is not None or len(found) >= limit:
-                return found, following
+
+        return results.joined(pages), following
 
     def count(
         self,
@@ -99,13 +117,9 @@ class PointReader(Caller):
     ) -> models.CountResult:
         """Counts points."""
         check(kwargs)
-        request = wire.Request()
-        message = {
-            "collection": collection_name,
-            "filter": request.filter(count_filter),
-            "exact": exact,
-        }
-        reply, _ = self._call("count", message, request.buffers, timeout)
+        request = wire.Request(collection_name, exact=exact)
+        request.message["filter"] = request.filter(count_filter)
+        reply, _ = self._call("count", request, timeout)
         return models.CountResult(count=reply["count"])
 
     def facet(
@@ -120,15 +134,9 @@ class PointReader(Caller):
     ) -> models.FacetResponse:
         """Counts the values of a payload field, which needs a payload index."""
         check(kwargs)
-        request = wire.Request()
-        message = {
-            "collection": collection_name,
-            "key": key,
-            "filter": request.filter(facet_filter),
-            "limit": limit,
-            "exact": exact,
-        }
-        reply, _ = self._call("facet", message, request.buffers, timeout)
+        request = wire.Request(collection_name, key=key, limit=limit, exact=exact)
+        request.message["filter"] = request.filter(facet_filter)
+        reply, _ = self._call("facet", request, timeout)
         return models.FacetResponse(
             hits=[models.FacetValueHit(value=v, count=n) for v, n in reply["hits"]]
         )
@@ -183,13 +191,16 @@ class PointReader(Caller):
     ) -> list[models.QueryResponse]:
         """Searches several times in one call."""
         check(kwargs)
-        request = wire.Request()
-        message = {
-            "collection": collection_name,
-            "queries": [request.query(r) for r in requests],
-        }
-        reply, out = self._call("query", message, request.buffers, timeout)
+        request = wire.Request(collection_name)
+        request.message["queries"] = [request.query(r) for r in requests]
+        reply, out = self._call("query", request, timeout)
         make = models.QueryResponse.model_construct
         return [
             make(points=results.scored_points(found, out)) for found in reply["results"]
         ]
+
+
+def _reading(collection: str, with_payload: Any, with_vectors: Any) -> wire.Request:
+    request = wire.Request(collection, with_vectors=wire.vector_selector(with_vectors))
+    request.message["with_payload"] = request.put(with_payload)
+    return request

@@ -10,6 +10,7 @@ import numpy as np
 from qdrant_client.http import models
 
 from fiftyone_qdrant.embedded import protocol
+from fiftyone_qdrant.points import Page
 
 
 def _maker(model: Any) -> Callable[..., Any]:
@@ -43,16 +44,15 @@ _RECORD = _maker(models.Record)
 _SCORED_POINT = _maker(models.ScoredPoint)
 
 
-def records(
-    reply: protocol.Message, buffers: Sequence[memoryview]
-) -> list[models.Record]:
-    """Returns the points of a reply to a retrieve or scroll request."""
-    ids, payloads, vectors = _columns(reply, buffers)
-    order_values = reply.get("order_values") or [None] * len(ids)
-    make = _RECORD
+def records(page: Page, order_values: Any = None) -> list[models.Record]:
+    """Returns points as records."""
+    nothing = [None] * len(page)
+    values = order_values or nothing
+    vectors = nothing if page.vectors is None else page.vectors
+    rows = zip(page.point_ids, page.payloads, vectors, values, strict=True)
     return [
-        make(id=i, payload=p, vector=v, shard_key=None, order_value=o)
-        for i, p, v, o in zip(ids, payloads, vectors, order_values, strict=True)
+        _RECORD(id=i, payload=p, vector=v, shard_key=None, order_value=o)
+        for i, p, v, o in rows
     ]
 
 
@@ -60,35 +60,39 @@ def scored_points(
     reply: protocol.Message, buffers: Sequence[memoryview]
 ) -> list[models.ScoredPoint]:
     """Returns the points of one query's result."""
-    ids, payloads, vectors = _columns(reply, buffers)
-    scores = struct.unpack(f"<{len(ids)}d", buffers[reply["scores"]])
-    make = _SCORED_POINT
+    found = page(reply, buffers)
+    scores = struct.unpack(f"<{len(found)}d", buffers[reply["scores"]])
+    vectors = [None] * len(found) if found.vectors is None else found.vectors
+    rows = zip(found.point_ids, scores, found.payloads, vectors, strict=True)
+    rest = {"version": 0, "shard_key": None, "order_value": None}
     return [
-        make(
-            id=i,
-            version=0,
-            score=s,
-            payload=p,
-            vector=v,
-            shard_key=None,
-            order_value=None,
-        )
-        for i, s, p, v in zip(ids, scores, payloads, vectors, strict=True)
+        _SCORED_POINT(id=i, score=s, payload=p, vector=v, **rest) for i, s, p, v in rows
     ]
 
 
-def _columns(
-    reply: protocol.Message, buffers: Sequence[memoryview]
-) -> tuple[Sequence[Any], Sequence[Any], Sequence[Any]]:
+def page(reply: protocol.Message, buffers: Sequence[memoryview]) -> Page:
+    """Returns the points of a reply as columns."""
     kind, number = reply["ids"]
     ids = protocol.unpack_ids(kind, buffers[number])
-    payloads = reply.get("payloads") or [None] * len(ids)
-    vectors: Sequence[Any] = [None] * len(ids)
+    vectors = None
     if "vectors" in reply:
         flat = np.frombuffer(buffers[reply["vectors"]], dtype="<f4")
-        vectors = list(flat.reshape(len(ids), reply["dim"]))
+        vectors = flat.reshape(len(ids), reply["dim"])
 
-    return ids, payloads, vectors
+    return Page(ids, reply.get("payloads") or [None] * len(ids), vectors)
+
+
+def joined(pages: Sequence[Page]) -> Page:
+    """Returns the points of pages as one."""
+    if len(pages) == 1:
+        return pages[0]
+
+    several = pages[0].vectors is not None
+    return Page(
+        [i for page in pages for i in page.point_ids],
+        [p for page in pages for p in page.payloads],
+        np.concatenate([page.vectors for page in pages]) if several else None,
+    )
 
 
 def collection_info(info: dict[str, Any]) -> models.CollectionInfo:

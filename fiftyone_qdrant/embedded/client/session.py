@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fiftyone_qdrant import errors
 from fiftyone_qdrant.embedded import protocol
 from fiftyone_qdrant.embedded.client import launcher
 from fiftyone_qdrant.words import bytes_in_words
+
+if TYPE_CHECKING:
+    from fiftyone_qdrant.embedded.client.wire import Request
 
 _CONNECTIONS_KEPT = 8
 _READ_SECONDS = 60.0
@@ -187,28 +190,24 @@ class Caller:
         self._session = Session(path, make=make)
 
     def _call(
-        self,
-        op: str,
-        message: dict[str, Any],
-        buffers: Sequence[protocol.Buffer] = (),
-        timeout: float | None = None,
+        self, op: str, request: Request, timeout: float | None = None
     ) -> tuple[protocol.Message, list[memoryview]]:
+        patience = timeout or self._timeout
         return self._session.call(
-            op, message, buffers, timeout=timeout or self._timeout
+            op, request.message, request.buffers, timeout=patience
         )
 
     def _write(
         self,
         op: str,
-        message: dict[str, Any],
-        buffers: Sequence[protocol.Buffer] = (),
+        request: Request,
         timeout: float | None = None,
         repeatable: bool = True,
     ) -> protocol.Message:
         reply, _ = self._session.call(
             op,
-            message,
-            buffers,
+            request.message,
+            request.buffers,
             timeout=timeout or self._write_timeout,
             repeatable=repeatable,
         )

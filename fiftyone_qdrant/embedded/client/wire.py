@@ -34,10 +34,18 @@ _EXAMPLES = {
 
 
 class Request:
-    """A message under construction: what is put in returns its reference."""
+    """A message under construction: what is put in returns its reference.
 
-    def __init__(self) -> None:
+    Args:
+        collection: the collection it is about, if it is about one
+        **parts: of the message
+    """
+
+    def __init__(self, collection: str | None = None, **parts: Any) -> None:
+        about = {} if collection is None else {"collection": collection}
+        self.message: dict[str, Any] = {**about, **parts}
         self.buffers: list[protocol.Buffer] = []
+        self.points = 0  # that it writes
 
     def ids(self, ids: Sequence[Any]) -> list[Any]:
         """Adds point ids."""
@@ -84,6 +92,9 @@ class Request:
         if model == "HasIdCondition":
             return self.ids(given)
 
+        if name == "filter":
+            return self.filter(given)
+
         if name not in _EXAMPLES.get(model, ()):
             return self.put(given)
 
@@ -121,7 +132,6 @@ class Request:
 
     def query(self, given: models.QueryRequest) -> dict[str, Any]:
         """Adds a whole query."""
-        self.filter(given.filter)
         wire: dict[str, Any] = self.put(given)
         return {**wire, "with_vector": vector_selector(given.with_vector)}
 

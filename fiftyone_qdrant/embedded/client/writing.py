@@ -91,7 +91,7 @@ class PointWriter(Caller):
         ids: Iterable[Any] | None,
         timeout: float | None,
     ) -> None:
-        reply, _ = self._call("describe", {"collection": collection_name})
+        reply, _ = self._call("describe", wire.Request(collection_name))
         size = reply["vectors"]["size"]
         matrix = wire.vector_matrix(vectors, size, collection_name)
         count = len(matrix)
@@ -101,25 +101,25 @@ class PointWriter(Caller):
         keys = wire.as_many(ids, count, "ids")
         payloads = None if payload is None else wire.as_many(payload, count, "payloads")
         step = min(_POINTS_PER_MESSAGE, max(1, _BYTES_PER_MESSAGE // (4 * size)))
-        messages = []
+        requests: list[wire.Request] = []
         for start in range(0, count, step):  # everything is checked before it is sent
             rows = matrix[start : start + step]
             some = payloads and payloads[start : start + step]
-            messages += _requests(keys[start : start + step], rows, some)
+            some_keys = keys[start : start + step]
+            requests += _requests(collection_name, some_keys, rows, some)
 
         written = 0
-        for number, message, request in messages:
-            message["collection"] = collection_name
+        for request in requests:
             try:
-                self._write("upsert", message, request.buffers, timeout)
+                self._write("upsert", request, timeout)
             except errors.QdrantPluginError as e:
-                known = _known(e, written, number, count)
+                known = _known(e, written, request.points, count)
                 if not known:
                     raise
 
                 raise type(e)(f"{errors.sentence(e)} {known}") from e
 
-            written += number
+            written += request.points
 
     def delete(
         self,
@@ -131,8 +131,8 @@ class PointWriter(Caller):
     ) -> models.UpdateResult:
         """Deletes points, given by ids or by a filter."""
         check(kwargs, "ordering")
-        self._on_points("delete", collection_name, points_selector, {}, timeout)
-        return DONE
+        request = wire.Request(collection_name)
+        return self._on_points("delete", request, points_selector, timeout)
 
     def set_payload(
         self,
@@ -146,25 +146,18 @@ class PointWriter(Caller):
     ) -> models.UpdateResult:
         """Sets payload fields of points, and keeps their others."""
         check(kwargs, "ordering")
-        change = {"payload": wire.plain(payload), "key": key}
-        self._on_points("payload", collection_name, points, change, timeout)
-        return DONE
+        fields = wire.plain(payload)
+        request = wire.Request(collection_name, payload=fields, key=key)
+        return self._on_points("payload", request, points, timeout)
 
     def _on_points(
-        self,
-        op: str,
-        collection_name: str,
-        selector: Any,
-        change: dict[str, Any],
-        timeout: float | None,
-    ) -> None:
-        request = wire.Request()
-        message: dict[str, Any] = {"collection": collection_name, **change}
+        self, op: str, request: wire.Request, selector: Any, timeout: float | None
+    ) -> models.UpdateResult:
         if isinstance(selector, models.FilterSelector):
             selector = selector.filter
 
         if isinstance(selector, models.Filter):
-            message["filter"] = request.filter(selector)
+            request.message["filter"] = request.filter(selector)
         else:
             if isinstance(selector, models.PointIdsList):
                 selector = selector.points
@@ -172,34 +165,33 @@ class PointWriter(Caller):
             if isinstance(selector, (int, str, uuid.UUID)):
                 selector = [selector]
 
-            message["ids"] = request.ids(list(selector))
+            request.message["ids"] = request.ids(list(selector))
 
-        self._write(op, message, request.buffers, timeout)
+        self._write(op, request, timeout)
+        return DONE
 
 
 def _requests(
-    keys: Any, rows: Any, payloads: Any
-) -> list[tuple[int, dict[str, Any], wire.Request]]:
-    """Returns ``(points, message, request)`` for points: several for large payloads."""
+    collection: str, keys: Any, rows: Any, payloads: Any
+) -> list[wire.Request]:
+    """Returns the requests that write points: several for large payloads."""
     packed = None if payloads is None else wire.packed(payloads)
     count = len(keys)
     if packed is not None and count > 1 and len(packed) > _PAYLOAD_BYTES_PER_MESSAGE:
         half = count // 2
         return [
-            *_requests(keys[:half], rows[:half], payloads[:half]),
-            *_requests(keys[half:], rows[half:], payloads[half:]),
+            *_requests(collection, keys[:half], rows[:half], payloads[:half]),
+            *_requests(collection, keys[half:], rows[half:], payloads[half:]),
         ]
 
-    request = wire.Request()
-    message: dict[str, Any] = {
-        "ids": request.ids(keys),
-        "vectors": request.matrix(rows),
-        "dim": rows.shape[1],
-    }
+    request = wire.Request(collection, dim=rows.shape[1])
+    request.points = count
+    request.message["ids"] = request.ids(keys)
+    request.message["vectors"] = request.matrix(rows)
     if packed is not None:
-        message["payloads"] = request.blob(packed)
+        request.message["payloads"] = request.blob(packed)
 
-    return [(count, message, request)]
+    return [request]
 
 
 def _known(e: errors.QdrantPluginError, done: int, step: int, count: int) -> str:
