@@ -72,8 +72,9 @@ def _health(engine, rows):
         word = "index needs" if len(ailing) == 1 else "indexes need"
         return f"{len(ailing)} {word} attention", WARNING
 
-    if any(r["state"] == "building" for r in rows):
-        return "building", STATE_COLORS["building"]
+    for state, word in (("filling", "indexing"), ("building", "building")):
+        if any(r["state"] == state for r in rows):
+            return word, STATE_COLORS[state]
 
     return "healthy", GOOD
 

@@ -15,6 +15,7 @@ from .looks import (
     place,
     size,
 )
+from .looks import setting as in_words
 
 COVERAGE, FACTS, SETTINGS = "coverage", "facts", "settings"
 _TABS = {COVERAGE: "Coverage", FACTS: "Health", SETTINGS: "Parameters"}
@@ -23,6 +24,17 @@ _SETTING = {
     "asked": "Asked for",
     "actual": "In force",
     "unit": "What it is",
+}
+OF_INDEXED, OF_MISSING = "indexed", "missing"
+_GAP = " "  # between the names of bars and the bars
+_NARROW = {"& td:first-child": {"whiteSpace": "normal", "wordBreak": "break-all"}}
+_WRAPPING = {  # numbers and names stay whole; words may wrap
+    FACTS: {"& td": {"overflowWrap": "anywhere"}},
+    SETTINGS: {
+        "& td:nth-child(-n+3)": {"whiteSpace": "nowrap"},
+        **narrower_than(560, hidden([4])),
+        **narrower_than(440, _NARROW),
+    },
 }
 _MOST = 15  # bars that can be told apart
 
@@ -36,7 +48,7 @@ def tables_of(details):
         ("Optimizer", f"{health.color}: {health.optimizer_error or health.meaning}"),
         ("In the HNSW graph", _in_graph(health)),
         ("Segments", f"{health.segments:,}"),
-        ("Memory for full speed", f"about {size(memory.total)} ({_parts(memory)})"),
+        ("Memory needed", f"about {size(memory.total)} ({_parts(memory)})"),
         (
             "On disk",
             "a server does not tell" if details.disk is None else size(details.disk),
@@ -86,8 +98,8 @@ def _made_for(entry):
 
 
 def _setting(setting):
-    asked = "default" if setting.asked is None else str(setting.asked)
-    actual = ABSENT if setting.actual is None else str(setting.actual)
+    asked = "default" if setting.asked is None else in_words(setting.asked)
+    actual = ABSENT if setting.actual is None else in_words(setting.actual)
     return {
         "name": setting.name,
         "asked": asked,
@@ -96,9 +108,10 @@ def _setting(setting):
     }
 
 
-def shares_of(breakdown):
+def shares_of(breakdown, missing):
     """Returns what the panel keeps of a breakdown."""
     return {
+        "missing": missing,
         "grouping": breakdown.grouping,
         "choices": list(breakdown.choices),
         "values": len(breakdown.shares),
@@ -108,7 +121,7 @@ def shares_of(breakdown):
 def bars_of(breakdown):
     """Returns the traces of a stacked bar chart of a breakdown."""
     shown = list(breakdown.shares[:_MOST])[::-1]
-    names = [f"{s.value} " for s in shown]
+    names = [f"{s.value}{_GAP}" for s in shown]
 
     def bar(name, counts, color):
         return {
@@ -123,9 +136,20 @@ def bars_of(breakdown):
 
     missing = [s.total - s.indexed for s in shown]
     return [
-        bar("indexed", [s.indexed for s in shown], INDEXED),
-        bar("missing", missing, MISSING),
+        bar(OF_INDEXED, [s.indexed for s in shown], INDEXED),
+        bar(OF_MISSING, missing, MISSING),
     ]
+
+
+def value_of(name):
+    """Returns the label or tag that a bar is of, from its name in the plot."""
+    return str(name).removesuffix(_GAP)
+
+
+def complete_in_words(row):
+    """Returns that nothing is missing from an index, in words."""
+    what = f"'{row['patches_field']}' labels" if row["patches_field"] else "samples"
+    return f"All {number(row['total'])} {what} are indexed."
 
 
 def show(panel, key, state, handlers):
@@ -135,7 +159,8 @@ def show(panel, key, state, handlers):
         panel: the panel
         key: the chosen brain key
         state: the panel's state, with ``tab``, ``readable``, ``shares`` and ``note``
-        handlers: the panel, which has ``open_tab`` and ``group_by``
+        handlers: the panel, which has ``open_tab``, ``group_by``, ``show_missing`` and
+            ``show_bar``
     """
     head = panel.h_stack("details_head", gap=2, align_y="center")
     head.md(f"**{key}**", name="details_title")
@@ -166,6 +191,17 @@ def _show_coverage(panel, shares, handlers):
     if not shares:
         return
 
+    if "complete" in shares:
+        panel.md(shares["complete"], name="complete")
+        return
+
+    panel.btn(
+        "show_missing",
+        label=f"Show the {number(shares['missing'])} missing",
+        icon="grid_view",
+        variant="outlined",
+        on_click=handlers.show_missing,
+    )
     if len(shares["choices"]) > 1:
         by = panel.h_stack("groupings", gap=1)
         for n, choice in enumerate(shares["choices"]):
@@ -206,7 +242,9 @@ def _show_coverage(panel, shares, handlers):
             layout=layout,
             config={"displayModeBar": False},
             height=110 + 22 * rows,
+            on_click=handlers.show_bar,
         )
+        panel.md("Click a bar to see its samples in the grid.", name="bars_hint")
 
     if shares["values"] > _MOST:
         words = f"The {_MOST} most frequent of {number(shares['values'])}."
@@ -221,8 +259,7 @@ def _show_table(panel, tab, columns):
                 "sx": {
                     "minWidth": 0,
                     "& th, & td": {"px": 1},
-                    "& td": {"overflowWrap": "anywhere"},
-                    **narrower_than(560, hidden([4])),
+                    **_WRAPPING[tab],
                 }
             },
             "tableHead": {"sx": {} if tab == SETTINGS else {"display": "none"}},

@@ -95,6 +95,12 @@ def is_exact(row):
     return row["indexed"] is not None or row["total"] is None
 
 
+def is_missing(row, column):
+    """Whether a cell says how many are missing, of an index that lacks some."""
+    missing = row["indexed"] is not None and row["total"] - row["indexed"]
+    return column == _KEYS.index("missing") and bool(missing)
+
+
 def show(panel, rows, chosen, actions, choose):
     """Adds the table, and a warning for each index that needs one.
 
@@ -103,7 +109,7 @@ def show(panel, rows, chosen, actions, choose):
         rows: of :func:`to_state`
         chosen: the brain key of the highlighted row
         actions: ``(name, label, icon, handler)`` of each row action
-        choose: the handler of a click on a row
+        choose: the handler of a click on a cell
     """
     table = types.TableView(
         componentsProps={
@@ -112,7 +118,7 @@ def show(panel, rows, chosen, actions, choose):
             "tableHeadCell": {"sx": {"fontSize": "0.85rem", "whiteSpace": "nowrap"}},
             "tableBodyCell": {"sx": {"fontSize": "0.9rem"}},
         },
-        on_click_row=choose,
+        on_click_cell=choose,
         actions_label=" ",
     )
     for key, label in _COLUMNS.items():
@@ -174,6 +180,9 @@ def _style(rows, chosen):
         "& tbody tr:hover": {"backgroundColor": "action.hover"},
         "& th, & td": {"px": 1},
     }
+    for key in ("vectors", "points", "coverage", "missing", "orphans"):
+        style[f"& td:nth-child({_column(key)})"] = {"whiteSpace": "nowrap"}
+
     for width, columns in _HIDDEN_BELOW.items():
         style.update(narrower_than(width, hidden(map(_column, columns))))
 
@@ -189,6 +198,9 @@ def _style(rows, chosen):
             "color": STATE_COLORS[row["state"]],
             "whiteSpace": "nowrap",
         }
+        if is_missing(row, _KEYS.index("missing")):
+            style[f"{cell}({_column('missing')})"] = {"textDecoration": "underline"}
+
         if row["indexed"] is not None and row["total"]:
             share = row["indexed"] / row["total"]
             style[f"{cell}({_column('coverage')})"] = _bar(share)

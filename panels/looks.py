@@ -32,6 +32,14 @@ def number(value, unknown=UNKNOWN):
     return unknown if value is None else f"{value:,}"
 
 
+def setting(value):
+    """Returns the value of a parameter in words."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
 def percent(part, whole):
     """Returns a percentage that never says 100 while something is missing."""
     return f"{int(1000 * part / whole) / 10:g}\u00a0%"

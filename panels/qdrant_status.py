@@ -5,7 +5,6 @@ import fiftyone.operators.types as types
 from fiftyone.operators.categories import Categories
 
 from fiftyone_qdrant.errors import ConfigError, QdrantPluginError
-from fiftyone_qdrant.status import coverage
 from fiftyone_qdrant.status.activity import (
     cancel_work,
     dismiss_work,
@@ -16,9 +15,17 @@ from fiftyone_qdrant.status.activity import (
 from fiftyone_qdrant.status.background import news
 from fiftyone_qdrant.status.catalog import catalog
 from fiftyone_qdrant.status.details import break_down, index_details
-from fiftyone_qdrant.status.indexes import impatient, load_impatient, places, survey
+from fiftyone_qdrant.status.indexes import impatient, places, survey
 
-from . import collection_table, engine_header, index_table, timers, work_list
+from . import (
+    collection_table,
+    engine_header,
+    index_table,
+    showing,
+    timers,
+    view_note,
+    work_list,
+)
 from . import index_details as closely
 from .guarded_panel import GuardedPanel, show_problem
 
@@ -96,9 +103,11 @@ class QdrantStatus(GuardedPanel):
             self._read_note(ctx)
 
     def choose(self, ctx):
-        """Looks at another index closely."""
+        """Looks at another index closely; a click on what is missing shows that."""
         row = _row(ctx)
-        if row["brain_key"] != ctx.panel.state.chosen:
+        if index_table.is_missing(row, ctx.params.get("column")):
+            showing.show(ctx, row["brain_key"])
+        elif row["brain_key"] != ctx.panel.state.chosen:
             ctx.panel.state.chosen = row["brain_key"]
             self._show_rows(ctx, ctx.panel.state.rows)
             self._read_details(ctx)
@@ -114,6 +123,20 @@ class QdrantStatus(GuardedPanel):
             self._read_collections(ctx)
         else:
             ctx.panel.state.entries = None
+
+    def show_missing(self, ctx):
+        """Shows in the grid what the chosen index lacks."""
+        showing.show(ctx, ctx.panel.state.chosen)
+
+    def show_bar(self, ctx):
+        """Shows in the grid what a bar counts."""
+        showing.show(
+            ctx,
+            ctx.panel.state.chosen,
+            indexed=ctx.params["trace"] == closely.OF_INDEXED,
+            grouping=ctx.panel.state.shares["grouping"],
+            value=closely.value_of(ctx.params["y"]),
+        )
 
     # --- events: what is done ---------------------------------------------------
 
@@ -158,7 +181,13 @@ class QdrantStatus(GuardedPanel):
 
     def _prompt(self, ctx, operator, params):
         uri = f"{self.plugin_name}/{operator}"
-        ctx.prompt(uri, params=params, on_success=self.refresh, on_error=self.refresh)
+        ctx.prompt(uri, params=params, on_success=self.refresh, on_error=self.say)
+
+    def say(self, ctx):
+        """Says why a form that was opened here failed: FiftyOne leaves that to us."""
+        lines = str(ctx.params.get("error") or "").strip().splitlines()
+        ctx.ops.notify(lines[-1] if lines else "That did not work", variant="error")
+        self.refresh(ctx)
 
     # --- reading ----------------------------------------------------------------
 
@@ -229,10 +258,13 @@ class QdrantStatus(GuardedPanel):
     def _read_shares(self, ctx, grouping):
         shares, row = None, _chosen_row(ctx)
         if row is not None and row["indexed"] is not None and row["total"]:
-            complete = row["indexed"] == row["total"]
-            found = break_down(ctx.dataset, row["brain_key"], grouping, complete)
-            shares = closely.shares_of(found)
-            ctx.panel.data.set("shares_plot", closely.bars_of(found))
+            missing = row["total"] - row["indexed"]
+            if missing:
+                found = break_down(ctx.dataset, row["brain_key"], grouping)
+                shares = closely.shares_of(found, missing)
+                ctx.panel.data.set("shares_plot", closely.bars_of(found))
+            else:
+                shares = {"complete": closely.complete_in_words(row)}
 
         _update(ctx, shares=shares)
 
@@ -240,7 +272,7 @@ class QdrantStatus(GuardedPanel):
         row = _chosen_row(ctx)
         note = None
         if row is not None and row["points"] is not None:
-            note = _note(ctx, row["brain_key"])
+            note = view_note.of(ctx, row["brain_key"])
 
         _update(ctx, note=note)
 
@@ -269,7 +301,11 @@ class QdrantStatus(GuardedPanel):
             actions = self._row_actions()
             index_table.show(panel, rows, state.chosen, actions, self.choose)
         elif state.engines:
-            panel.md("This dataset has no Qdrant index yet.", name="none")
+            words = (
+                "This dataset has no Qdrant index yet. Create one to search it by "
+                "image, text or vector."
+            )
+            panel.md(words, name="none")
 
         if state.chosen:
             closely.show(panel, state.chosen, state, self)
@@ -305,8 +341,8 @@ class QdrantStatus(GuardedPanel):
 
     def _row_actions(self):
         return [
-            ("query", "Query", "search", self.query),
-            ("sync", "Add missing", "sync", self.sync),
+            ("query", "Search", "search", self.query),
+            ("sync", "Sync", "sync", self.sync),
             ("tune", "Tune", "tune", self.tune),
             ("rename", "Rename", "edit", self.rename),
             ("clean_up", "Clean up", "delete", self.clean_up),
@@ -364,34 +400,3 @@ def _row(ctx, table="rows"):
 def _chosen_row(ctx):
     rows, chosen = ctx.panel.state.rows or [], ctx.panel.state.chosen
     return next((r for r in rows if r["brain_key"] == chosen), None)
-
-
-def _note(ctx, key):
-    """How much of the current view and selection the chosen index holds."""
-    index = load_impatient(ctx.dataset, key)
-    parts = []
-    try:
-        if ctx.has_custom_view:
-            held, total = coverage.of_view(index, ctx.view)
-            parts.append(f"Current view: {held:,} of {total:,} indexed")
-
-        ids = _selected_ids(ctx, index.config.patches_field)
-        if ids:
-            held = coverage.of_ids(index, ids)
-            parts.append(f"Selected: {held:,} of {len(ids):,} indexed")
-    except QdrantPluginError as e:  # such as a view that lacks the labels
-        parts.append(str(e))
-
-    return " · ".join(parts)
-
-
-def _selected_ids(ctx, patches_field):
-    in_patches = ctx.view is not None and ctx.view._is_patches
-    if patches_field is None:
-        return [] if in_patches else ctx.selected
-
-    if in_patches:
-        return ctx.selected
-
-    labels = ctx.selected_labels or []
-    return [i["label_id"] for i in labels if i.get("field") == patches_field]

@@ -200,6 +200,33 @@ def by_value(
     return _shares({v: n - absent.get(v, 0) for v, n in totals.items()}, totals)
 
 
+def ids_of(
+    index: QdrantSimilarityIndex,
+    indexed: bool,
+    grouping: str | None = None,
+    value: str | None = None,
+) -> list[str]:
+    """Returns the ids of what the dataset has and the index holds, or lacks.
+
+    Args:
+        index: the index
+        indexed: whether those that it holds, else those that it lacks
+        grouping (None): one of :func:`groupings`, to take those with one value only
+        value (None): that label or tag
+    """
+    missing = compare(index).missing
+    if grouping is None and not indexed:
+        return sorted(missing)
+
+    samples = index.samples
+    if grouping == "tags":
+        samples = samples.match_tags(value)
+    elif grouping is not None:
+        samples = samples.filter_labels(grouping, fo.ViewField("label") == value)
+
+    return [i for i in index.held.ids(samples) if (i not in missing) is indexed]
+
+
 def _path(samples: Any, grouping: str) -> str:
     if grouping == "tags":
         return "tags"

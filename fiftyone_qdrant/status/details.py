@@ -79,9 +79,7 @@ class Breakdown:
     shares: tuple[coverage.Share, ...]
 
 
-def break_down(
-    dataset: Any, brain_key: str, grouping: str | None = None, complete: bool = False
-) -> Breakdown:
+def break_down(dataset: Any, brain_key: str, grouping: str | None = None) -> Breakdown:
     """Returns how much of each label or tag an index holds.
 
     Args:
@@ -89,14 +87,11 @@ def break_down(
         brain_key: the index
         grouping (None): the label field or ``"tags"``; by default, or if there is no
             such field any more, the first there is
-        complete (False): whether nothing is known to be missing, which saves the
-            comparison
     """
     index = load_impatient(dataset, brain_key)
     choices = coverage.groupings(index)
     chosen = grouping if grouping in choices else choices[0]
-    missing = set() if complete else coverage.compare(index).missing
-    shares = coverage.by_value(index, chosen, missing)
+    shares = coverage.by_value(index, chosen, coverage.compare(index).missing)
     return Breakdown(chosen, tuple(choices), tuple(shares))
 
 

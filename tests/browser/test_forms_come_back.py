@@ -27,7 +27,7 @@ def from_the_browser(app) -> Form:
 
 
 def from_a_row(app) -> Form:
-    return StatusPanel(app).act("digits", "Query")
+    return StatusPanel(app).act("digits", "Search")
 
 
 @pytest.mark.parametrize("door", [from_the_browser, from_a_row])

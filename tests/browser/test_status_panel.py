@@ -79,8 +79,10 @@ def test_its_figures_are_true_and_add_missing_makes_the_index_whole(
     dataset.add_samples(more)
     panel.click("Refresh")
     panel.expect_row(KEY, Coverage="64.2\u00a0% of 70", Missing="25")
+    panel.box.get_by_role("cell", name="25", exact=True).click()
+    expect(app.tiles).to_have_count(25)
 
-    form = panel.act(KEY, "Add missing")
+    form = panel.act(KEY, "Sync")
     form.execute()
     app.expect_told(f"Syncing '{KEY}' is done: 25 added, 0 updated, 2 removed")
     panel.expect_row(KEY, Points="70", Missing="0", Orphans="0")

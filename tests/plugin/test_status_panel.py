@@ -5,6 +5,7 @@ import sys
 from dataclasses import replace
 from functools import partial
 
+import fiftyone as fo
 import fiftyone.operators as foo
 import pytest
 from bson import ObjectId
@@ -12,9 +13,11 @@ from fiftyone.operators.delegated import DelegatedOperationService
 
 from fiftyone_qdrant.errors import ConnectionFailed
 from fiftyone_qdrant.qdrant.connection import Connection
+from fiftyone_qdrant.runs import load_index
 from tests.plugin.calls import call, delegate, fall_silent, panel_context
 
 PANEL = "@community/qdrant/qdrant_status"
+COLUMNS = ["brain_key", "holds", "model", "vectors", "points", "coverage", "missing"]
 
 
 @pytest.fixture
@@ -30,10 +33,17 @@ def module(panel):
 
 def send(panel, dataset, event, state=None, **params):
     """Sends an event as the App does; returns the state, and what the App is to do."""
+    state, told = tell(panel, dataset, event, state, **params)
+    return state, list(told)
+
+
+def tell(panel, dataset, event, state=None, **params):
+    """The same with the parameters of what the App is to do, by its name."""
     ctx = panel_context(dataset, state, __method__=event, **params)
     panel.execute(ctx)
-    requests = [r["operator_uri"] for r in ctx.executor.to_json()["requests"]]
-    return ctx.panel_state, [r.rpartition("/")[2] for r in requests]
+    requests = ctx.executor.to_json()["requests"]
+    told = {r["operator_uri"].rpartition("/")[2]: r["params"] for r in requests}
+    return ctx.panel_state, told
 
 
 def test_counts_come_first_and_exact_figures_in_the_next_event(panel, dataset):
@@ -47,7 +57,7 @@ def test_counts_come_first_and_exact_figures_in_the_next_event(panel, dataset):
     state, _ = send(panel, dataset, "compare", state)
     (row,) = state["rows"]
     assert (row["indexed"], row["orphans"], state["comparing"]) == (40, 0, False)
-    assert state["shares"]["values"] == 10
+    assert state["shares"] == {"complete": "All 40 samples are indexed."}
 
 
 def test_a_look_at_what_has_not_changed_sets_no_state(panel, dataset):
@@ -155,3 +165,69 @@ def test_a_click_that_no_row_fits_any_more_is_said(panel, dataset):
     state, drawn = send(panel, dataset, "query", state, row=3)
     assert state["problem"].startswith("That row is gone")
     assert drawn[-1] == "show_panel_output"
+
+
+# --- what a click shows in the grid ---------------------------------------------
+
+
+@pytest.fixture
+def partly(dataset):
+    """The dataset with an index that lacks its last 4 samples."""
+    call("create_qdrant_index", dataset, brain_key="pixels", embeddings="pixels")
+    lacking = dataset.values("id")[-4:]
+    load_index(dataset, "pixels").remove_from_index(sample_ids=lacking)
+    return lacking
+
+
+@pytest.fixture
+def looked_at(panel, dataset, partly):
+    """The panel's state once all ids were compared."""
+    state, _ = send(panel, dataset, "on_load")
+    state, _ = send(panel, dataset, "compare", state)
+    return state
+
+
+def shown(dataset, told):
+    return fo.DatasetView._build(dataset, told["set_view"]["view"])
+
+
+@pytest.mark.parametrize("click", ["choose", "show_missing"])
+def test_what_is_missing_is_shown_in_the_grid(panel, dataset, partly, looked_at, click):
+    where = {"row": 0, "column": COLUMNS.index("missing")} if click == "choose" else {}
+    _, told = tell(panel, dataset, click, looked_at, **where)
+    assert set(shown(dataset, told).values("id")) == set(partly)
+    assert told["notify"]["message"] == "4 samples missing from 'pixels'"
+
+
+@pytest.mark.parametrize("trace", ["indexed", "missing"])
+def test_a_bar_is_shown_in_the_grid(panel, dataset, partly, looked_at, trace):
+    label = dataset[partly[0]].ground_truth.label
+    _, told = tell(panel, dataset, "show_bar", looked_at, trace=trace, y=f"{label} ")
+    alike = dataset.match(fo.ViewField("ground_truth.label") == label).values("id")
+    expected = [i for i in alike if (i in partly) is (trace == "missing")]
+    assert shown(dataset, told).values("id") == expected
+    assert f"with '{label}'" in told["notify"]["message"]
+
+
+def test_a_bar_of_a_tag_is_shown_in_the_grid(panel, dataset, partly, looked_at):
+    dataset.select(partly[1:3]).tag_samples("odd")
+    state, _ = send(panel, dataset, "group_by", looked_at, grouping="tags")
+    _, told = tell(panel, dataset, "show_bar", state, trace="missing", y="odd ")
+    assert shown(dataset, told).values("id") == partly[1:3]
+
+
+def test_the_first_of_very_many_are_shown(panel, module, dataset, looked_at):
+    showing = module.showing
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(showing, "MOST", 3)
+        _, told = tell(panel, dataset, "show_missing", looked_at)
+
+    assert len(shown(dataset, told)) == 3
+    assert told["notify"]["message"].startswith("The first 3 of 4 samples missing")
+
+
+def test_an_error_of_a_form_that_was_opened_here_is_said(panel, dataset):
+    error = "Traceback ..\nsome.Error: Nothing is selected\n"
+    _, told = tell(panel, dataset, "say", error=error)
+    assert told["notify"]["message"].endswith("Nothing is selected")
+    assert told["notify"]["variant"] == "error"

@@ -1,0 +1,36 @@
+"""How much of what the App shows an index holds."""
+
+from fiftyone_qdrant.errors import QdrantPluginError
+from fiftyone_qdrant.status import coverage
+from fiftyone_qdrant.status.indexes import load_impatient
+
+
+def of(ctx, key):
+    """Returns how much of the current view and selection an index holds, in words."""
+    index = load_impatient(ctx.dataset, key)
+    parts = []
+    try:
+        if ctx.has_custom_view:
+            held, total = coverage.of_view(index, ctx.view)
+            parts.append(f"Current view: {held:,} of {total:,} indexed")
+
+        ids = _selected_ids(ctx, index.config.patches_field)
+        if ids:
+            held = coverage.of_ids(index, ids)
+            parts.append(f"Selected: {held:,} of {len(ids):,} indexed")
+    except QdrantPluginError as e:  # such as a view that lacks the labels
+        parts.append(str(e))
+
+    return " · ".join(parts)
+
+
+def _selected_ids(ctx, patches_field):
+    in_patches = ctx.view is not None and ctx.view._is_patches
+    if patches_field is None:
+        return [] if in_patches else ctx.selected
+
+    if in_patches:
+        return ctx.selected
+
+    labels = ctx.selected_labels or []
+    return [i["label_id"] for i in labels if i.get("field") == patches_field]
