@@ -278,7 +278,7 @@ def _check_free(plan: Cleanup, force: bool) -> None:
     if plan.obstacle and not force:
         raise CollectionShared(
             f"Collection '{plan.collection_name}' was not deleted: {plan.obstacle}. "
-            "Use force=True to delete it all the same"
+            "Use force=True to delete it anyway"
         )
 
 

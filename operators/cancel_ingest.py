@@ -17,8 +17,8 @@ class CancelIngest(QdrantOperator):
     """Ends a running ingest after the batch under way; it can be gone on with."""
 
     name = "cancel_ingest"
-    label = "Cancel Ingest"
-    description = "End a running create, add or sync after the batch under way"
+    label = "Cancel Qdrant Indexing"
+    description = "Stop a running create, add or sync after its current batch"
     can_be_scheduled = False
     on_views = False
 

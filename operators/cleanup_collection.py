@@ -33,7 +33,7 @@ _INDEX, _DISCONNECT, _ORPHAN = "index", "disconnect", "orphan"
 _WHAT = {
     _INDEX: "Delete an index: its collection and its run",
     _DISCONNECT: "Disconnect an index: forget its run, keep its collection",
-    _ORPHAN: "Delete what deleted datasets left",
+    _ORPHAN: "Delete leftovers of deleted datasets",
 }
 _ALL = "*"  # no collection can be called so
 
@@ -182,7 +182,7 @@ def _planned_orphan(ctx: Any, inputs: Any) -> Cleanup | None:
 
     if not labels:
         words = f"No collection at {place.location} is an orphan"
-        about = f"That is, {MEANINGS['orphan']}"
+        about = f"An orphan is {MEANINGS['orphan']}"
         message(inputs, "collection_name", words, [about], stops=True)
         return None
 
@@ -251,7 +251,7 @@ def _confirmation(ctx: Any, inputs: Any, plan: Cleanup) -> None:
     inputs.view("plan", types.Warning(label=plan.summary))
     if plan.obstacle:
         inputs.view("obstacle", types.Error(label=f"Careful: {plan.obstacle}"))
-        inputs.bool("force", default=False, label="Do it all the same")
+        inputs.bool("force", default=False, label="Delete it anyway")
 
     if not plan.kept:
         _confirm_inputs(ctx, inputs, plan.collection_name)

@@ -141,7 +141,7 @@ def _known(ctx):
 def _advanced(ctx, inputs):
     source, engine = chosen_source(ctx), engine_of(ctx)
     if source == "collection":
-        words = "The collection keeps its settings. Tune Index changes them"
+        words = "The collection keeps its settings. Tune Qdrant Index changes them"
         inputs.view("kept", types.Notice(label=words))
         return
 

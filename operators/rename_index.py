@@ -19,12 +19,12 @@ class RenameIndex(QdrantOperator):
     """Changes the brain key of an index; its collection stays as it is."""
 
     name = "rename_index"
-    label = "Rename Index"
+    label = "Rename Qdrant Index"
     description = "Give a Qdrant index another brain key"
     risk_level = types.RiskLevel.LOW
     can_be_scheduled = False
     on_views = False
-    title = "Rename Index"
+    title = "Index renamed"
     outputs = (("summary", "Result"),)
 
     def form(self, ctx: Any, inputs: Any) -> None:
@@ -50,7 +50,7 @@ class RenameIndex(QdrantOperator):
         rename_index(ctx.dataset, key, new)
         follow_rename(ctx.dataset, key, new)
         ctx.ops.reload_dataset()
-        return {"brain_key": new, "summary": f"Index '{key}' is '{new}' now"}
+        return {"brain_key": new, "summary": f"'{key}' is now '{new}'"}
 
     def __call__(
         self, samples: SampleCollection, brain_key: str, new_brain_key: str

@@ -28,8 +28,8 @@ class SyncIndex(QdrantOperator):
     """Adds what is missing, removes orphans, updates changed embeddings."""
 
     name = "sync_index"
-    label = "Sync Index"
-    description = "Bring a Qdrant index in step with its dataset"
+    label = "Sync Qdrant Index"
+    description = "Bring a Qdrant index up to date with its dataset"
     title = "Index synced"
     outputs = (
         ("summary", "Found"),

@@ -37,8 +37,8 @@ class TuneIndex(QdrantOperator):
     """Changes the settings of an index's collection while it is in use."""
 
     name = "tune_index"
-    label = "Tune Index"
-    description = "Change an index's HNSW, quantization, storage and limits"
+    label = "Tune Qdrant Index"
+    description = "Change the HNSW, quantization, storage and limits of an index"
     on_views = False
     title = "Index tuned"
     outputs = (

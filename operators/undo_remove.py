@@ -16,7 +16,7 @@ class UndoRemove(QdrantOperator):
     """Puts back what Remove Selected took out of an index in this process."""
 
     name = "undo_remove"
-    label = "Undo Remove"
+    label = "Undo Remove from Qdrant Index"
     description = "Put back what was last removed from a Qdrant index"
     can_be_scheduled = False
     on_views = False

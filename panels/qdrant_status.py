@@ -301,10 +301,7 @@ class QdrantStatus(GuardedPanel):
             actions = self._row_actions()
             index_table.show(panel, rows, state.chosen, actions, self.choose)
         elif state.engines:
-            words = (
-                "This dataset has no Qdrant index yet. Create one to search it by "
-                "image, text or vector."
-            )
+            words = "No Qdrant index yet. Create one to search this dataset"
             panel.md(words, name="none")
 
         if state.chosen:

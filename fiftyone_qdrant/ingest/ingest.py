@@ -243,7 +243,7 @@ def _fill(ingest: _Ingest, look: Look, progress: Progress) -> None:
         count = ingest.done.points or index.total_index_size
         raise IngestInterrupted(
             f"{count:,} are in index '{index.key}', then this happened: {e}. "
-            "Do the same again to go on from there"
+            "Run it again to resume"
         ) from e
 
 
@@ -366,13 +366,13 @@ class _Ingest:
 
     @property
     def cancelled(self) -> IngestCancelled:
-        again = "to go on from there"
+        again = "to resume"
         if self.kind == "add":
             again = "to add the rest; those that are in are written again"
 
         return IngestCancelled(
             f"Cancelled. {self.done.points:,} are in index '{self.index.key}'. "
-            f"Do the same again {again}"
+            f"Run it again {again}"
         )
 
 

@@ -239,7 +239,7 @@ def _say_what_is_ignored(
     if found.exists and given and not wanted.goes_on:
         found.warnings.append(
             f"The collection is there already: {', '.join(given)} is not applied. "
-            "Tune Index changes it"
+            "Tune Qdrant Index changes it"
         )
     elif connection.engine == EMBEDDED:
         lacking = CollectionParameters.parse(**given).ignored_by_embedded()

@@ -60,7 +60,7 @@ class Drift:
     @property
     def summary(self) -> str:
         """The same as one sentence."""
-        text = "The index is in step with the dataset"
+        text = "Up to date"
         if self.missing or self.orphans or self.changed:
             text = (
                 f"{len(self.missing):,} missing, {len(self.orphans):,} orphans (to be "
@@ -200,7 +200,7 @@ def _write(
 
         raise IngestInterrupted(
             f"{done.points:,} of {len(ids):,} were written to index '{index.key}' and "
-            f"nothing was removed, then this happened: {e}. Do the same again to go on"
+            f"nothing was removed, then this happened: {e}. Run it again to resume"
         ) from e
 
 

@@ -202,7 +202,8 @@ def _delegated(dataset: Any, reported: set[str]) -> list[Work]:
 def _of_operation(operation: Any, key: str | None, waiting: bool) -> Work:
     operator = operation.operator.removeprefix(PLUGIN)
     name = operation.label or operator
-    title = name.replace("_", " ").capitalize() + (f" '{key}'" if key else "")
+    words = name.replace("_", " ").title() if name.islower() else name
+    title = words + (f" '{key}'" if key else "")
     writes = operator in _WRITERS
     if waiting:
         words = "waits for a worker (fiftyone delegated launch)"

@@ -24,10 +24,10 @@ FOREIGN = "foreign"
 MEANINGS = {
     MINE: "an index of this dataset uses it",
     OTHERS: "an index of another dataset uses it",
-    UNUSED: "its dataset is there, but no index uses it any more",
+    UNUSED: "its dataset exists, but no index uses it any more",
     ORPHAN: (
-        "made by this FiftyOne database, or the one it is a copy of, for a dataset "
-        "that is gone here"
+        "a leftover: this FiftyOne database, or the one it is a copy of, made it for a "
+        "dataset that no longer exists"
     ),
     UNKNOWN: "made by another FiftyOne database, or an old version of this plugin",
     FOREIGN: "not made by this plugin",

@@ -111,8 +111,8 @@ class IndexStatus:
 
 _STATES = {"green": "ready", "yellow": "building", "grey": "waiting"}
 _UNFINISHED = (
-    "Its ingest has not ended. Unless it runs now, create the index again under the "
-    "same key: it goes on where it stopped"
+    "Indexing has not finished. If it is not running, resume it here, or create the "
+    "index again under the same key"
 )
 
 

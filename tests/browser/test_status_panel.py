@@ -102,7 +102,7 @@ def test_a_renamed_index_is_shown_and_a_dropped_one_is_called_gone(app, dataset)
     form = panel.act(KEY, "Rename")
     form.fill("New brain key", "dear")
     form.execute()
-    form.result("Rename Index")
+    form.result("Index renamed")
     form.close()
     panel.expect_row("dear", Missing="0")
 
@@ -160,7 +160,7 @@ def ingest(dataset):
 
 def test_an_ingest_of_another_process_moves_and_ends(app, dataset, ingest):
     panel = open_panel(app, dataset)
-    panel.expect_text("This dataset has no Qdrant index yet.")
+    panel.expect_text("No Qdrant index yet")
     ingest.go_on(to=10)
     panel.click("Refresh")
     panel.expect_text("Creating 'live'")

@@ -138,7 +138,7 @@ class Person(Python):
         return int(removed["Removed points"]), int(removed["Not in the index"])
 
     def sync(self) -> Any:
-        form = self._form("Sync Index", [])
+        form = self._form("Sync Qdrant Index", [])
         form.execute()
         words = f"{COUNT - FIRST} added, 0 updated, 0 removed"
         self._app.expect_told(f"Syncing '{KEY}' is done: {words}")

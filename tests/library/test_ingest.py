@@ -103,7 +103,7 @@ def test_a_failure_at_once_leaves_nothing(samples, place, monkeypatch):
 
 def test_a_failure_midway_is_said_and_gone_on_from(samples, place, monkeypatch):
     fail_at(monkeypatch, 4)
-    words = f"{3 * BATCH} are in index 'index'.*disk is full.*Do the same again"
+    words = f"{3 * BATCH} are in index 'index'.*disk is full.*Run it again"
     with pytest.raises(IngestInterrupted, match=words):
         create_index(samples, "index", embeddings="vector", **place)
 
@@ -164,9 +164,7 @@ def test_sync_mends_just_what_drifted(samples, place, digit_images):
 
     _, ingested = sync(index, samples, drift)
     assert (ingested.new, ingested.replaced) == (10, 1)
-    assert find_drift(index, samples).summary == (
-        "The index is in step with the dataset"
-    )
+    assert find_drift(index, samples).summary == ("Up to date")
     assert_in_step(index, samples.exists("vector"))
 
 

@@ -92,7 +92,7 @@ def cancel_at(dataset, number):
 
 def test_a_cancelled_create_says_so_and_is_gone_on_with(samples):
     progress = cancel_at(samples, 2)
-    words = f"{2 * BATCH} are in index 'index'. Do the same again to go on"
+    words = f"{2 * BATCH} are in index 'index'. Run it again to resume"
     with pytest.raises(IngestCancelled, match=words):
         create_index(samples, "index", embeddings="vector", progress=progress)
 
@@ -108,7 +108,7 @@ def test_add_and_sync_are_cancelled_likewise(samples):
         add_samples(index, samples, cancel_at(samples, 1))
 
     assert index.total_index_size == BATCH
-    with pytest.raises(IngestCancelled, match="to go on from there"):
+    with pytest.raises(IngestCancelled, match="Run it again to resume"):
         sync(index, samples, progress=cancel_at(samples, 2))
 
     assert index.total_index_size == 3 * BATCH

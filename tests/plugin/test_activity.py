@@ -36,7 +36,7 @@ def queued(dataset):
 
 def test_what_waits_for_a_worker_is_listed_and_taken_off_the_queue(dataset, queued):
     (work,) = work_under_way(dataset)
-    assert work.title == "Create qdrant index 'later'"
+    assert work.title == "Create Qdrant Index 'later'"
     assert (work.waiting, work.progress, work.brain_key) == (True, None, "later")
     assert "fiftyone delegated launch" in work.label
     cancel_work(dataset, work.id)

@@ -170,7 +170,7 @@ def test_an_ingest_in_the_worker_is_cancelled_from_here(
     (job,) = cancelled
     assert (job.kind, job.brain_key, job.total) == ("create", "w", 1500)
     assert "IngestCancelled: Cancelled. " in done.result.error
-    assert "Do the same again to go on from there" in done.result.error
+    assert "Run it again to resume" in done.result.error
     resumed = call("create_qdrant_index", fresh(large), **params)
     assert resumed["points"] == 1500
     assert 0 < resumed["kept"] < 1500
