@@ -274,7 +274,9 @@ def _confirm_input(ctx: Any, inputs: Any, word: str, words: str) -> None:
 def _name_of(ctx: Any) -> str | None:
     """Returns the collection that is meant, as far as nobody need be asked."""
     if ctx.params.get("what") == _ORPHAN or not list_indexes(ctx.dataset):
-        return ctx.params.get("collection_name")
+        name = ctx.params.get("collection_name")
+    else:
+        key = ctx.params.get("brain_key") or list_indexes(ctx.dataset)[0]
+        name = load_index(ctx.dataset, key).config.collection_name
 
-    key = ctx.params.get("brain_key") or list_indexes(ctx.dataset)[0]
-    return load_index(ctx.dataset, key).config.collection_name
+    return None if name is None else str(name)

@@ -1,13 +1,19 @@
 """Form fields that several operators show."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
 import fiftyone.operators.types as types
 
 from fiftyone_qdrant import list_indexes
+from fiftyone_qdrant.parameters.parameter import Parameter
 from fiftyone_qdrant.parameters.table import QUANTIZATIONS
 from fiftyone_qdrant.qdrant.connection import EMBEDDED
 
 
-def brain_key_input(ctx, inputs, last=None):
+def brain_key_input(ctx: Any, inputs: Any, last: str | None = None) -> str | None:
     """Adds the choice of one of the dataset's Qdrant indexes.
 
     Args:
@@ -40,7 +46,7 @@ def brain_key_input(ctx, inputs, last=None):
         description="The Qdrant index to use",
         view=dropdown(keys),
     )
-    key = ctx.params.get("brain_key", default)
+    key: str = ctx.params.get("brain_key", default)
     if key in keys:
         return key
 
@@ -48,7 +54,7 @@ def brain_key_input(ctx, inputs, last=None):
     return None
 
 
-def selection_notice(ctx, inputs):
+def selection_notice(ctx: Any, inputs: Any) -> None:
     """Says how much is selected; with nothing selected the form cannot be sent."""
     count = len(ctx.selected_labels or []) or len(ctx.selected or [])
     if count:
@@ -60,7 +66,14 @@ def selection_notice(ctx, inputs):
     mark_invalid(inputs, "selection", words)
 
 
-def message(inputs, name, words, notes=(), stops=False):
+def message(
+    inputs: Any,
+    name: str,
+    words: str,
+    notes: Iterable[str | None] = (),
+    stops: bool = False,
+    view: Any = None,
+) -> None:
     """Says something in a form.
 
     Args:
@@ -69,25 +82,27 @@ def message(inputs, name, words, notes=(), stops=False):
         words: what it says
         notes (()): more of it; what is empty is left out
         stops (False): whether the form cannot be sent because of it
+        view (None): how it looks: by default a warning if it stops, else a notice
     """
     about = ". ".join(note.rstrip(".") for note in notes if note)
-    view = (types.Warning if stops else types.Notice)(label=words, description=about)
+    view = view or (types.Warning if stops else types.Notice)
+    shown = view(label=words, description=about)
     if not stops:
-        inputs.view(name, view)
+        inputs.view(name, shown)
         return
 
-    inputs.str(name, view=view)
+    inputs.str(name, view=shown)
     mark_invalid(inputs, name, words)
 
 
-def mark_invalid(inputs, name, message):
+def mark_invalid(inputs: Any, name: str, message: str) -> None:
     """Marks a field as wrong: the form shows why and cannot be submitted."""
     field = inputs.get_property(name)
     field.invalid = True
     field.error_message = message
 
 
-def mark_problem(inputs, path, message):
+def mark_problem(inputs: Any, path: str, message: str) -> bool:
     """Marks a field, such as ``"hnsw_config.m"``, if the form shows it.
 
     Returns:
@@ -108,7 +123,9 @@ def mark_problem(inputs, path, message):
     return True
 
 
-def dropdown(values, labels=None):
+def dropdown(
+    values: Iterable[str], labels: Mapping[str, str] | None = None
+) -> types.DropdownView:
     """Returns a dropdown of values."""
     view = types.DropdownView()
     for value in values:
@@ -117,7 +134,12 @@ def dropdown(values, labels=None):
     return view
 
 
-def quantization_inputs(ctx, inputs, in_force=None, engine=None):
+def quantization_inputs(
+    ctx: Any,
+    inputs: Any,
+    in_force: Mapping[str, Any] | None = None,
+    engine: str | None = None,
+) -> None:
     """Adds the choice of a quantization and its parameters.
 
     Args:
@@ -139,11 +161,16 @@ def quantization_inputs(ctx, inputs, in_force=None, engine=None):
     group = QUANTIZATIONS.get(ctx.params.get("quantization", kind))
     if group is not None:
         chosen = inputs.obj("quantization_config").type.obj(group.key).type
-        values = (in_force or {}).get(group.key)
+        values = (in_force or {}).get(str(group.key))
         parameter_inputs(chosen, group.parameters, values, engine)
 
 
-def parameter_inputs(inputs, parameters, in_force=None, engine=None):
+def parameter_inputs(
+    inputs: Any,
+    parameters: Iterable[Parameter],
+    in_force: Mapping[str, Any] | None = None,
+    engine: str | None = None,
+) -> None:
     """Adds a field for each collection parameter; empty means Qdrant's default.
 
     Args:
@@ -156,7 +183,7 @@ def parameter_inputs(inputs, parameters, in_force=None, engine=None):
         if (engine == EMBEDDED and not p.embedded) or len(p.choices) == 1:
             continue
 
-        about = {
+        about: dict[str, Any] = {
             "label": f"{p.label or p.description} ({p.name})",
             "description": _description(p, engine),
         }
@@ -173,7 +200,7 @@ def parameter_inputs(inputs, parameters, in_force=None, engine=None):
             (inputs.int if p.type is int else inputs.float)(p.name, **about)
 
 
-def without_empty(value):
+def without_empty(value: Any) -> Any:
     """Returns a form's value; its objects without the fields that were left empty."""
     if not isinstance(value, dict):
         return value
@@ -182,7 +209,7 @@ def without_empty(value):
     return {k: v for k, v in kept.items() if v is not None}
 
 
-def _description(p, engine):
+def _description(p: Parameter, engine: str | None) -> str:
     about = f"{p.description}. {p.advice}" if p.label else p.advice
     text = about.rstrip(". ")
     if p.here and engine == EMBEDDED:

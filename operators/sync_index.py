@@ -124,7 +124,8 @@ def _plan_inputs(ctx: Any, inputs: Any, index: QdrantSimilarityIndex) -> None:
         if index.config.model and not from_field:
             notes.append(_CHANGED_MEDIA)
 
-        message(inputs, "drift", words, notes, stops)
+        idle = drift is not None and drift.obstacle is None
+        message(inputs, "drift", words, notes, stops, types.Notice if idle else None)
 
     if not small:
         inputs.bool(

@@ -130,7 +130,7 @@ def _plan_input(ctx: Any, inputs: Any, index: QdrantSimilarityIndex) -> None:
     """Says what would change, and what it would cost."""
     settings = _settings(ctx.params)
     if not settings and is_shown(ctx):
-        message(inputs, "plan", "Choose what matters most", stops=True)
+        message(inputs, "plan", "Choose what matters most", (), True, types.Notice)
         return
 
     try:
@@ -143,11 +143,11 @@ def _plan_input(ctx: Any, inputs: Any, index: QdrantSimilarityIndex) -> None:
         message(inputs, "plan", plan.summary, [f"Cost: {plan.cost}"])
     else:
         words = "Nothing to change: these settings are in force"
-        message(inputs, "plan", words, stops=is_shown(ctx))
+        message(inputs, "plan", words, (), is_shown(ctx), types.Notice)
 
 
 def _preset_input(inputs: Any) -> None:
-    choices = types.RadioGroup()
+    choices = types.RadioGroup(orientation="vertical")
     for name, (label, about) in _PRESETS.items():
         choices.add_choice(name, label=label, description=about)
 
