@@ -1,6 +1,7 @@
 """The form of Create Qdrant Index: from which vectors, where, with what settings."""
 
 from pathlib import Path
+from typing import Any
 
 import fiftyone.operators.types as types
 
@@ -48,7 +49,7 @@ _PARAMS = {*_ARGUMENTS, *_CONFIG, *KEYWORDS, *_OF_THE_FORM}
 _ELSEWHERE = {"model": "text_model", "url": "where", "path": "where"}
 
 
-def create_inputs(ctx, inputs):
+def create_inputs(ctx: Any, inputs: Any) -> None:
     """Adds all fields of the form, and what its choices would do and take."""
     tabs = types.TabsView()
     for name, label in _TABS.items():
@@ -66,7 +67,7 @@ def create_inputs(ctx, inputs):
         inputs.get_property("preflight").view = card
 
 
-def creation_arguments(ctx):
+def creation_arguments(ctx: Any) -> dict[str, Any]:
     """Returns the keywords of ``create_index()`` that the params give.
 
     A form sends empty fields as ``None`` or ``""``, and those that its choices hide.
@@ -99,7 +100,7 @@ def creation_arguments(ctx):
     return {name: value for name, value in given.items() if value not in (None, "")}
 
 
-def _hidden(source):
+def _hidden(source: str) -> tuple[str, ...]:
     """Returns what the form does not show for a source, whatever it still sends."""
     hidden = {
         "embeddings": ("from_brain_key", "vector_name"),
@@ -110,7 +111,7 @@ def _hidden(source):
     return hidden[source]
 
 
-def _basic(ctx, inputs):
+def _basic(ctx: Any, inputs: Any) -> None:
     source = chosen_source(ctx)
     source_inputs(ctx, inputs)
     place_inputs(ctx, inputs)
@@ -130,7 +131,7 @@ def _basic(ctx, inputs):
         text_model_input(ctx, inputs)
 
 
-def _known(ctx):
+def _known(ctx: Any) -> dict[str, Any]:
     """What the params have of that which a key is proposed from."""
     try:
         return creation_arguments(ctx)
@@ -138,7 +139,7 @@ def _known(ctx):
         return {}
 
 
-def _advanced(ctx, inputs):
+def _advanced(ctx: Any, inputs: Any) -> None:
     source, engine = chosen_source(ctx), engine_of(ctx)
     if source == "collection":
         words = "The collection keeps its settings. Tune Qdrant Index changes them"
@@ -169,7 +170,7 @@ def _advanced(ctx, inputs):
     parameter_inputs(inputs, CLUSTER, engine=engine)
 
 
-def _card(ctx, inputs):
+def _card(ctx: Any, inputs: Any) -> types.View:
     """Returns what would happen, or why it cannot; then the form cannot be sent."""
     try:
         arguments = creation_arguments(ctx)
@@ -196,7 +197,7 @@ def _card(ctx, inputs):
     )
 
 
-def _missing(ctx, arguments):
+def _missing(ctx: Any, arguments: dict[str, Any]) -> str | None:
     """Returns what must be chosen yet, in words."""
     source, from_form = chosen_source(ctx), "source" in ctx.params
     name, words = ASKS_FOR[source]
@@ -212,7 +213,7 @@ def _missing(ctx, arguments):
     return None if "brain_key" in arguments else "Give it a brain key"
 
 
-def _not_allowed(ctx, arguments):
+def _not_allowed(ctx: Any, arguments: dict[str, Any]) -> tuple[str, str] | None:
     allowed, model = allowed_models(ctx), arguments.get("model")
     if allowed and model and model not in allowed:
         return f"Model '{model}' is none of {ALLOWED_MODELS}", "model"
@@ -220,7 +221,7 @@ def _not_allowed(ctx, arguments):
     return None
 
 
-def _refuse(inputs, problems):
+def _refuse(inputs: Any, problems: list[Any]) -> types.View:
     """Marks the fields that are wrong; the card says all, whatever the tab shows."""
     for text, where in problems:
         for name in (where, _ELSEWHERE.get(where)):

@@ -48,7 +48,8 @@ class CreateQdrantIndex(QdrantOperator):
             return preflight(samples, **arguments).to_dict()
 
         connects = arguments["connect"]
-        ctx.params["brain_key"] = key = arguments.setdefault("brain_key", None)
+        key: Any = arguments.setdefault("brain_key", None)
+        ctx.params["brain_key"] = key
         if not connects:
             started = start_in_background(self, ctx, "create", key)
             if started is not None:
@@ -80,7 +81,7 @@ class CreateQdrantIndex(QdrantOperator):
         skipped = result["skipped"]
         return f"{words}. {skipped:,} had no embedding" if skipped else words
 
-    def resolve_output(self, ctx: Any) -> types.Property | None:
+    def resolve_output(self, ctx: Any) -> types.Property:
         results = ctx.results or {}
         if "problems" not in results:
             shown = super().resolve_output(ctx)

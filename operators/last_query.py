@@ -1,5 +1,7 @@
 """What was chosen in the form of Query Similar the last time, for each dataset."""
 
+from typing import Any
+
 _STORE = "fiftyone_qdrant"
 _KEY = "last_query"
 _KEPT = (
@@ -16,12 +18,12 @@ _KEPT = (
 )
 
 
-def recall(ctx):
+def recall(ctx: Any) -> dict[str, Any]:
     """Returns what was chosen, by the names of the form's fields."""
     return ctx.store(_STORE).get(_KEY) or {}
 
 
-def remember(ctx):
+def remember(ctx: Any) -> None:
     """Keeps what is chosen now."""
     chosen = {name: ctx.params.get(name) for name in _KEPT}
     kept = {name: value for name, value in chosen.items() if value is not None}

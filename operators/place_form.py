@@ -1,6 +1,7 @@
 """Where a new index goes: part of the form of Create Qdrant Index."""
 
 from pathlib import Path
+from typing import Any
 
 import fiftyone.operators.types as types
 
@@ -16,7 +17,7 @@ from .qdrant_operator import connection_keywords
 _PLACES = {"embedded": "Another embedded store", "server": "A Qdrant server"}
 
 
-def place_arguments(ctx):
+def place_arguments(ctx: Any) -> dict[str, Any]:
     """Returns the connection keywords that the form's choice leaves."""
     params = ctx.params
     where = params.get("where", None)
@@ -31,7 +32,7 @@ def place_arguments(ctx):
     return connection_keywords(ctx, **chosen)
 
 
-def collection_inputs(ctx, inputs):
+def collection_inputs(ctx: Any, inputs: Any) -> None:
     """Offers the collections there are, or a name to type while Qdrant is away."""
     names = {}
     if may_ask(ctx):
@@ -57,14 +58,14 @@ def collection_inputs(ctx, inputs):
     )
 
 
-def _whose(names, name):
+def _whose(names: dict[str, str], name: str) -> str:
     if name in names:
         return names[name]
 
     return f"Choose one of {len(names):,}, or type its name" if names else "Its name"
 
 
-def place_inputs(ctx, inputs):
+def place_inputs(ctx: Any, inputs: Any) -> None:
     """Adds the choice of the engine and its place."""
     configured, why = _configured(ctx)
     places = {"configured": configured, **_PLACES}
@@ -103,7 +104,7 @@ def place_inputs(ctx, inputs):
         )
 
 
-def _configured(ctx):
+def _configured(ctx: Any) -> tuple[str, str]:
     """Returns where an index goes by default, and what says so."""
     try:
         place = resolve(connection_keywords(ctx, url=None, path=None))
@@ -117,7 +118,7 @@ def _configured(ctx):
     return f"{kind} ({location})", f"Set by {secret}" if ctx.secrets.get(secret) else ""
 
 
-def engine_of(ctx):
+def engine_of(ctx: Any) -> str | None:
     """Returns the engine of the place that is chosen, or ``None`` if that is none."""
     try:
         return resolve(place_arguments(ctx)).engine
@@ -125,6 +126,6 @@ def engine_of(ctx):
         return None
 
 
-def may_ask(ctx):
+def may_ask(ctx: Any) -> bool:
     """Whether Qdrant may be asked: not each URL on the way to a whole one."""
     return ctx.params.get("where") != "server" or bool(ctx.params.get("ask"))

@@ -123,7 +123,7 @@ class QdrantOperator(foo.Operator):  # type: ignore[misc]
             reopening.ask_again(ctx, form, self.uri, e)
             return None
 
-    def resolve_output(self, ctx: Any) -> types.Property | None:
+    def resolve_output(self, ctx: Any) -> types.Property:
         outputs, results = types.Object(), ctx.results or {}
         reopening.note_end(ctx)
         if STARTED in results:

@@ -1,7 +1,9 @@
 """The form of Query Similar: what to look for, where, and how."""
 
 import re
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import fiftyone.operators.types as types
 
@@ -18,6 +20,7 @@ from fiftyone_qdrant.matches import (
 )
 from fiftyone_qdrant.search.images import check as check_image
 from fiftyone_qdrant.search.options import QueryOptions
+from fiftyone_qdrant.similarity import QdrantSimilarityIndex
 
 from .forms import brain_key_input, dropdown, mark_invalid, selection_notice
 from .last_query import recall
@@ -37,7 +40,7 @@ _IMAGES = ".png,.jpg,.jpeg,.webp,.bmp,.tif,.tiff"
 _MAX_BYTES = 10_000_000  # in base64, within MongoDB's limit if it is scheduled
 
 
-def query_inputs(ctx, inputs):
+def query_inputs(ctx: Any, inputs: Any) -> None:
     """Adds all fields of the form."""
     last = recall(ctx)
     key = brain_key_input(ctx, inputs, last.get("brain_key"))
@@ -86,7 +89,7 @@ def query_inputs(ctx, inputs):
             mark_invalid(inputs, name, sentence)
 
 
-def arguments(ctx, index):
+def arguments(ctx: Any, index: QdrantSimilarityIndex) -> dict[str, Any]:
     """Returns what the params ask for, as arguments of ``find_similar()``.
 
     Raises:
@@ -105,7 +108,7 @@ def arguments(ctx, index):
     }
 
 
-def _tab(params, opened="selected"):
+def _tab(params: dict[str, Any], opened: str = "selected") -> Any:
     """Returns the open tab, or ``None`` if Python gives the query."""
     if "tab" in params:
         return params["tab"]
@@ -115,7 +118,7 @@ def _tab(params, opened="selected"):
     return None if given or params.get("image") is not None else opened
 
 
-def _opened(ctx, index):
+def _opened(ctx: Any, index: QdrantSimilarityIndex) -> str:
     """Returns the tab that the form opens on."""
     if ctx.selected or ctx.selected_labels or ctx.current_sample:
         return "selected"
@@ -123,13 +126,13 @@ def _opened(ctx, index):
     return "text" if index.config.supports_prompts else "selected"
 
 
-def _examples(ctx, index):
+def _examples(ctx: Any, index: QdrantSimilarityIndex) -> list[str]:
     """Returns the ids of what is selected, else of the sample that is open."""
     opened = [ctx.current_sample] if ctx.current_sample else []
     return ids_of_selection(index, **selected_ids(ctx, index, otherwise=opened))
 
 
-def _looked_for(ctx, index):
+def _looked_for(ctx: Any, index: QdrantSimilarityIndex) -> dict[str, Any]:
     params = ctx.params
     tab = _tab(params)
     if tab == "selected":
@@ -145,7 +148,7 @@ def _looked_for(ctx, index):
     return {name: params.get(name) for name in wanted}
 
 
-def _negatives(ctx, index):
+def _negatives(ctx: Any, index: QdrantSimilarityIndex) -> Any:
     params = ctx.params
     if "tab" not in params:
         return params.get("negatives")
@@ -165,7 +168,7 @@ def _negatives(ctx, index):
     return ids
 
 
-def _options(params):
+def _options(params: dict[str, Any]) -> dict[str, Any]:
     """Returns the arguments of :class:`QueryOptions`; empty fields are the defaults."""
     k = params.get("k")
     k = DEFAULT_K if k is None else k
@@ -188,11 +191,11 @@ def _options(params):
 # --- what to look for -----------------------------------------------------------
 
 
-def _no_tab(tab):
+def _no_tab(tab: Any) -> str:
     return f"There is no tab {str(tab)[:40]!r}. There are {', '.join(_TABS)}"
 
 
-def _selected(ctx, inputs, index):
+def _selected(ctx: Any, inputs: Any, index: QdrantSimilarityIndex) -> None:
     if not (ctx.selected or ctx.selected_labels):
         if not ctx.current_sample:
             selection_notice(ctx, inputs)
@@ -204,18 +207,16 @@ def _selected(ctx, inputs, index):
 
     try:
         ids = _examples(ctx, index)
-        lacking = len(missing_ids(index, ids))
+        problem = _not_indexed(len(missing_ids(index, ids)), len(ids), index)
     except QdrantPluginError as e:
         problem = str(e)
-    else:
-        problem = _not_indexed(lacking, len(ids), index)
 
     if problem:
         inputs.str("selection", view=types.Warning(label=problem))
         mark_invalid(inputs, "selection", problem)
 
 
-def _not_indexed(lacking, total, index):
+def _not_indexed(lacking: int, total: int, index: QdrantSimilarityIndex) -> str | None:
     if not lacking:
         return None
 
@@ -226,7 +227,7 @@ def _not_indexed(lacking, total, index):
     )
 
 
-def _text(ctx, inputs, index):
+def _text(ctx: Any, inputs: Any, index: QdrantSimilarityIndex) -> None:
     inputs.str("query", label="Text", description="What to look for")
     if not index.config.supports_prompts:
         words = "The model of this index does not embed text, or it has none"
@@ -235,7 +236,7 @@ def _text(ctx, inputs, index):
         mark_invalid(inputs, "query", "Type what to look for")
 
 
-def _image(ctx, inputs, index):
+def _image(ctx: Any, inputs: Any, index: QdrantSimilarityIndex) -> None:
     image = ctx.params.get("image")
     inputs.uploaded_file(
         "image",
@@ -259,7 +260,7 @@ def _image(ctx, inputs, index):
     )
 
 
-def _vector(ctx, inputs, index):
+def _vector(ctx: Any, inputs: Any, index: QdrantSimilarityIndex) -> None:
     inputs.str(
         "vector",
         label="Vector",
@@ -276,7 +277,7 @@ _FIELDS = {"text": "query", "image": "image"}
 # --- what it should be unlike, and how to search --------------------------------
 
 
-def _unlike(ctx, inputs, index, tab):
+def _unlike(ctx: Any, inputs: Any, index: QdrantSimilarityIndex, tab: Any) -> None:
     names = {n: v for n, v in _UNLIKE.items() if (n, tab) != ("selection", "selected")}
     inputs.enum(
         "negatives_from",
@@ -312,11 +313,11 @@ def _unlike(ctx, inputs, index, tab):
         selection_notice(ctx, inputs)
 
 
-def _split(text):
+def _split(text: Any) -> Any:
     return [i for i in re.split(r"[\s,;\"'\[\]]+", str(text or "")) if i]
 
 
-def _distances(ctx, inputs, index, last):
+def _distances(ctx: Any, inputs: Any, index: QdrantSimilarityIndex, last: Any) -> None:
     inputs.bool(
         "show_distances",
         default=last.get("show_distances", True),
@@ -351,7 +352,7 @@ def _distances(ctx, inputs, index, last):
 
 
 @contextmanager
-def _said_at(inputs, name):
+def _said_at(inputs: Any, name: str) -> Iterator[Any]:
     """Says at a field what is wrong with it."""
     try:
         yield
@@ -359,7 +360,7 @@ def _said_at(inputs, name):
         mark_invalid(inputs, name, str(e))
 
 
-def _refinements(inputs, last):
+def _refinements(inputs: Any, last: Any) -> None:
     inputs.float(
         "max_distance",
         default=last.get("max_distance"),

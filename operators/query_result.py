@@ -1,7 +1,10 @@
 """What the App shows of the answer to a query: the view, the selection, a sentence."""
 
+from typing import Any
+
 from fiftyone_qdrant.index.distance_field import with_distances
 from fiftyone_qdrant.matches import find_similar
+from fiftyone_qdrant.similarity import QdrantSimilarityIndex
 from fiftyone_qdrant.words import distance_in_words
 
 from .select_examples import select_examples
@@ -9,7 +12,7 @@ from .select_examples import select_examples
 _LONG = 60  # letters of a query that a sentence quotes
 
 
-def show(ctx, index, asked, matches):
+def show(ctx: Any, index: QdrantSimilarityIndex, asked: Any, matches: Any) -> None:
     """Shows matches in the grid and says what they are.
 
     Args:
@@ -44,7 +47,7 @@ def show(ctx, index, asked, matches):
     ctx.ops.notify(_sentence(ctx, index, asked, matches), variant="success")
 
 
-def _examples(ctx, asked, matches):
+def _examples(ctx: Any, asked: dict[str, Any], matches: Any) -> list[str]:
     """Returns which of the shown samples or patches were the query."""
     if ctx.params["tab"] != "selected":
         return []
@@ -53,7 +56,7 @@ def _examples(ctx, asked, matches):
     return [i for i in dict.fromkeys(looked_for) if i in matches.shown]
 
 
-def _sentence(ctx, index, asked, matches):
+def _sentence(ctx: Any, index: QdrantSimilarityIndex, asked: Any, matches: Any) -> str:
     kind = "least similar" if asked["reverse"] else "nearest"
     ends = [
         distance_in_words(d) for d in (min(matches.distances), max(matches.distances))
@@ -65,8 +68,9 @@ def _sentence(ctx, index, asked, matches):
     )
 
 
-def _query(ctx, index, asked):
-    tab, query = ctx.params["tab"], asked.get("query")
+def _query(ctx: Any, index: QdrantSimilarityIndex, asked: dict[str, Any]) -> str:
+    tab = ctx.params["tab"]
+    query: Any = asked.get("query")
     if tab == "text":
         quoted = query if len(query) <= _LONG else f"{query[:_LONG]}…"
         return f"'{quoted}'"
@@ -88,7 +92,7 @@ def _query(ctx, index, asked):
     return f"{len(query):,} selected {what}s"
 
 
-def _nothing(index, asked):
+def _nothing(index: QdrantSimilarityIndex, asked: Any) -> str:
     if asked.get("max_distance") is None:
         return "Nothing matches the query"
 

@@ -1,11 +1,13 @@
 """Where Query Similar searches: the dataset, the view, or the last result."""
 
+from typing import Any
+
 from fiftyone_qdrant.dataset import scope
 
 from .forms import dropdown
 
 
-def scope_input(ctx, inputs):
+def scope_input(ctx: Any, inputs: Any) -> None:
     """Adds the choice of where to search, if there is one.
 
     It is what was looked at before the last query, so that queries do not nest.
@@ -32,7 +34,7 @@ def scope_input(ctx, inputs):
     )
 
 
-def searched(ctx):
+def searched(ctx: Any) -> Any:
     """Returns what the form says to search in; without it, the dataset or view."""
     within = ctx.params.get("within")
     if within == "dataset" or not ctx.has_custom_view:
@@ -41,6 +43,6 @@ def searched(ctx):
     return scope.before(ctx.view) if within == "view" else ctx.view
 
 
-def _count(samples):
+def _count(samples: Any) -> str:
     count = scope.count(samples)
     return "…" if count is None else f"{count:,}"

@@ -26,7 +26,7 @@ class QuerySimilar(QdrantOperator):
     description = "Find what is similar to the selection, a text or an image"
     risk_level = types.RiskLevel.LOW
 
-    def resolve_placement(self, ctx):
+    def resolve_placement(self, ctx: Any) -> Any:
         # FiftyOne draws one icon on both themes here: the brighter one
         icon = ICONS["dark_icon"]
         button = types.Button(label="Query Similar", icon=icon, prompt=True)

@@ -51,9 +51,9 @@ class RemoveSelected(QdrantOperator):
             "points": index.total_index_size,
         }
 
-    def resolve_output(self, ctx: Any) -> types.Property | None:
+    def resolve_output(self, ctx: Any) -> types.Property:
         shown, key = super().resolve_output(ctx), ctx.params.get("brain_key")
-        if shown and (ctx.results or {}).get("removed") and not ctx.delegated:
+        if (ctx.results or {}).get("removed") and not ctx.delegated:
             undo = {"label": "Undo", "operator": UNDO, "params": {"brain_key": key}}
             shown.type.view("undo", types.Button(**undo))
 

@@ -1,5 +1,7 @@
 """Select Examples: tick what was the query again once the App shows its matches."""
 
+from typing import Any
+
 import fiftyone.operators.types as types
 
 from fiftyone_qdrant.dataset import scope
@@ -9,7 +11,7 @@ from .qdrant_operator import QdrantOperator
 _TRIES = 40  # each is a request of the App's
 
 
-def select_examples(ctx, view, ids):
+def select_examples(ctx: Any, view: Any, ids: Any) -> None:
     """Has the App select ids as soon as it shows a view: what it shows now is reset.
 
     Args:
@@ -30,10 +32,10 @@ class SelectExamples(QdrantOperator):
     can_be_scheduled = False
     unlisted = True
 
-    def form(self, ctx, inputs):
+    def form(self, ctx: Any, inputs: Any) -> None:
         pass
 
-    def run(self, ctx):
+    def run(self, ctx: Any) -> None:
         params = ctx.params
         if ctx.has_custom_view and scope.mark_of(ctx.view) == params["result"]:
             ctx.ops.set_selected_samples(params["ids"])
@@ -41,5 +43,5 @@ class SelectExamples(QdrantOperator):
             _trigger(ctx, {**params, "tries": params["tries"] - 1})
 
 
-def _trigger(ctx, params):
+def _trigger(ctx: Any, params: dict[str, Any]) -> None:
     ctx.trigger("@community/qdrant/select_examples", params=params)

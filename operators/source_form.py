@@ -1,6 +1,7 @@
 """From which vectors a new index is made: part of the form of Create Qdrant Index."""
 
 import re
+from typing import Any
 
 import fiftyone as fo
 import fiftyone.core.media as fom
@@ -31,7 +32,7 @@ ASKS_FOR = {
 _PATCHES = (fo.Detection, fo.Detections, fo.Polyline, fo.Polylines)
 
 
-def to_index(ctx):
+def to_index(ctx: Any) -> Any:
     """Returns the samples that the form is about: of groups, the slices chosen."""
     samples = ctx.target_view()
     if ctx.params.get("slices") != "all" or samples.media_type != fom.GROUP:
@@ -41,11 +42,11 @@ def to_index(ctx):
     return samples.select_group_slices(media_type=kind)
 
 
-def chosen_source(ctx):
+def chosen_source(ctx: Any) -> str:
     """Returns the chosen source, or the one that Python's arguments mean."""
     params = ctx.params
     if params.get("source"):
-        return params["source"]
+        return str(params["source"])
 
     if params.get("connect"):
         return "collection"
@@ -61,7 +62,7 @@ def chosen_source(ctx):
     return "run" if _others(ctx) else "model"
 
 
-def proposed_key(ctx, arguments):
+def proposed_key(ctx: Any, arguments: dict[str, Any]) -> str:
     """Returns a free brain key that says where the vectors come from."""
     source = chosen_source(ctx)
     name = str(arguments.get(ASKS_FOR[source][0]) or "qdrant")
@@ -78,7 +79,7 @@ def proposed_key(ctx, arguments):
     return runs.free_key(ctx.dataset, name)
 
 
-def source_inputs(ctx, inputs):
+def source_inputs(ctx: Any, inputs: Any) -> None:
     """Adds the choice of the source, and what that asks for but a collection."""
     source = chosen_source(ctx)
     inputs.enum(
@@ -101,7 +102,7 @@ def source_inputs(ctx, inputs):
     _slices_input(ctx, inputs)
 
 
-def text_model_input(ctx, inputs):
+def text_model_input(ctx: Any, inputs: Any) -> None:
     """Adds the choice of a model for text, where another one may not have embedded."""
     offers = zoo.offers(fom.IMAGE, text=True)
     inputs.str(
@@ -112,19 +113,19 @@ def text_model_input(ctx, inputs):
     )
 
 
-def allowed_models(ctx):
+def allowed_models(ctx: Any) -> list[str]:
     """Returns the only models that may be used, or nothing if all may."""
     names = ctx.secrets.get(ALLOWED_MODELS) or ""
     return [name.strip() for name in names.split(",") if name.strip()]
 
 
-def _others(ctx):
+def _others(ctx: Any) -> list[str]:
     """The runs of other backends, whose vectors nothing of ours has yet."""
     ours = set(runs.list_indexes(ctx.dataset))
     return [key for key in similarity_runs(ctx.dataset) if key not in ours]
 
 
-def _run_input(ctx, inputs):
+def _run_input(ctx: Any, inputs: Any) -> None:
     keys = similarity_runs(ctx.dataset)
     origins = {key: find_origin(ctx.dataset, key) for key in keys}
     labels = {key: f"{key} ({origin.backend})" for key, origin in origins.items()}
@@ -143,7 +144,7 @@ def _run_input(ctx, inputs):
         inputs.view("origin", types.Notice(label=origin.summary))
 
 
-def _field_input(ctx, inputs):
+def _field_input(ctx: Any, inputs: Any) -> None:
     found = vector_fields(ctx.target_view(), ctx.params.get("patches_field"))
     fields = _with_given(ctx, "embeddings", found)
     inputs.enum(
@@ -156,7 +157,7 @@ def _field_input(ctx, inputs):
     )
 
 
-def _model_input(ctx, inputs):
+def _model_input(ctx: Any, inputs: Any) -> None:
     offers = zoo.offers(_kind_of(ctx.target_view()))
     allowed = allowed_models(ctx)
     inputs.str(
@@ -168,7 +169,7 @@ def _model_input(ctx, inputs):
     )
 
 
-def _model_view(ctx, offers):
+def _model_view(ctx: Any, offers: Any) -> types.View:
     allowed = allowed_models(ctx)
     about = {offer.name: offer.about for offer in offers}
     names = allowed or list(about)
@@ -176,7 +177,7 @@ def _model_view(ctx, offers):
     return types.AutocompleteView(choices=choices, allow_user_input=not allowed)
 
 
-def _first_model(offers):
+def _first_model(offers: Any) -> str | None:
     """The first one that can be used as it is, or after a download."""
     for offer in [o for o in offers if o.here] or offers[:1]:
         try:
@@ -184,19 +185,19 @@ def _first_model(offers):
         except ConfigError:
             continue
 
-        return offer.name
+        return str(offer.name)
 
     return None
 
 
-def _kind_of(samples):
+def _kind_of(samples: Any) -> Any:
     if samples.media_type == fom.GROUP:
         return samples.group_media_types.get(samples.group_slice)
 
     return samples.media_type
 
 
-def _patches_input(ctx, inputs):
+def _patches_input(ctx: Any, inputs: Any) -> None:
     fields = _with_given(ctx, "patches_field", _label_fields(ctx.target_view()))
     if not fields:
         return
@@ -210,7 +211,7 @@ def _patches_input(ctx, inputs):
     )
 
 
-def _slices_input(ctx, inputs):
+def _slices_input(ctx: Any, inputs: Any) -> None:
     samples = ctx.target_view()
     if samples.media_type != fom.GROUP or samples._is_dynamic_groups:
         return
@@ -229,12 +230,12 @@ def _slices_input(ctx, inputs):
     )
 
 
-def _with_given(ctx, name, choices):
+def _with_given(ctx: Any, name: str, choices: list[str]) -> list[str]:
     """Adds a path that Python gives: it may be longer, or of a field not declared."""
     given = ctx.params.get(name)
     return choices if given in (None, "", *choices) else [*choices, given]
 
 
-def _label_fields(samples):
+def _label_fields(samples: Any) -> list[str]:
     schema = samples.get_field_schema(ftype=fo.EmbeddedDocumentField)
     return [n for n, f in schema.items() if issubclass(f.document_type, _PATCHES)]

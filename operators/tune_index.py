@@ -156,13 +156,13 @@ def _preset_input(inputs: Any) -> None:
 
 def _settings_inputs(ctx: Any, inputs: Any, index: QdrantSimilarityIndex) -> None:
     """Adds a field for each setting, with the value in force."""
-    values = in_force(index)
+    values, engine = in_force(index), index.config.engine
     own, groups = tunable(index)
-    quantization_inputs(ctx, inputs, values["quantization_config"])
-    parameter_inputs(inputs, own, values)
+    quantization_inputs(ctx, inputs, values["quantization_config"], engine)
+    parameter_inputs(inputs, own, values, engine)
     for group in groups:
         section = inputs.obj(group.name, label=group.label).type
-        parameter_inputs(section, group.parameters, values[group.name])
+        parameter_inputs(section, group.parameters, values[group.name], engine)
 
 
 def _settings(params: dict[str, Any]) -> dict[str, Any]:

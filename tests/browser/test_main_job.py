@@ -99,6 +99,10 @@ def test_remove_selected_removes_from_the_index_only(app, dataset):
     numbers = load_index(dataset, KEY).view.values("number")
     assert numbers == list(range(COUNT))
 
+    form.box.get_by_role("button", name="Undo").click()
+    expect(app.toast.first).to_contain_text(f"2 put back into '{KEY}'")
+    assert load_index(dataset, KEY).total_index_size == COUNT
+
 
 def test_with_nothing_selected_the_whole_dataset_must_be_confirmed(app, dataset):
     index = index_of(dataset, dataset[:20])
