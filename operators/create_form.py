@@ -118,8 +118,8 @@ def _basic(ctx: Any, inputs: Any) -> None:
     if source == "collection":
         collection_inputs(ctx, inputs)
 
-    from_form = "source" in ctx.params
-    proposal = proposed_key(ctx, _known(ctx)) if from_form else None
+    from_form, known = "source" in ctx.params, _known(ctx)
+    proposal = known.get("brain_key") if ASKS_FOR[source][0] in known else None
     inputs.str(
         "brain_key",
         required=not from_form,
@@ -224,9 +224,8 @@ def _not_allowed(ctx: Any, arguments: dict[str, Any]) -> tuple[str, str] | None:
 def _refuse(inputs: Any, problems: list[Any]) -> types.View:
     """Marks the fields that are wrong; the card says all, whatever the tab shows."""
     for text, where in problems:
-        for name in (where, _ELSEWHERE.get(where)):
-            if name is not None and mark_problem(inputs, name, text):
-                break
+        if where is not None and not mark_problem(inputs, where, text):
+            mark_problem(inputs, _ELSEWHERE.get(where, where), text)
 
     words = ". ".join(text for text, _ in problems)
     mark_invalid(inputs, "preflight", words)

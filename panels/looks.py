@@ -19,6 +19,7 @@ STATE_COLORS = {
     "filling": BUSY,
     "waiting": BUSY,
     "unfinished": WARNING,
+    "foreign": WARNING,
     "degraded": WARNING,
     "gone": BAD,
     "refused": BAD,

@@ -18,7 +18,7 @@ import fiftyone.core.storage as fos
 import numpy as np
 from PIL import Image
 
-from fiftyone_qdrant.dataset import zoo
+from fiftyone_qdrant.dataset import scope, zoo
 from fiftyone_qdrant.dataset.samples import Held
 from fiftyone_qdrant.errors import ConfigError, VectorError
 from fiftyone_qdrant.ingest.sources import Source
@@ -40,7 +40,8 @@ class Look:
     Attributes:
         samples: the dataset or view
         source: where the embeddings come from
-        among (None): of how many first samples to look for values, by default of all
+        among (None): of how many first samples to look for values, by default of all.
+            What takes long to count is then told as the most that it can be
     """
 
     samples: Any
@@ -73,8 +74,15 @@ class Look:
     @cached_property
     def _samples_in_all(self) -> int:
         samples = self.samples
-        plain = isinstance(samples, fo.Dataset) and samples.media_type != fom.GROUP
-        return int(samples._estimated_count() if plain else samples.count())
+        if isinstance(samples, fo.Dataset) and samples.media_type != fom.GROUP:
+            return int(samples._estimated_count())
+
+        if self.among is None:
+            return int(samples.count())
+
+        counted = scope.count(samples)
+        most = samples._dataset._estimated_count()
+        return int(most if counted is None else counted)
 
     @cached_property
     def with_vectors(self) -> tuple[int, bool]:
@@ -219,6 +227,11 @@ class Look:
     def _check_field(self) -> None:
         field = self.source.embeddings_field
         if not self.vectors:
+            if self.source.model is None and not self.held.has_field(str(field)):
+                raise ConfigError(
+                    f"There is no field '{field}' to take embeddings from"
+                )
+
             whole = self.among is None or self._samples_in_all <= self.among
             if whole and self.source.model is None:
                 raise ConfigError(

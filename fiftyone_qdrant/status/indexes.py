@@ -63,8 +63,9 @@ class IndexStatus:
         indexed: those of them that are in it, or ``None`` if not compared
         orphans: points whose sample (or label) the dataset no longer has, likewise
         state: ``"ready"``, ``"building"``, ``"waiting"`` (for the next write, to be
-            optimized), ``"unfinished"``, ``"degraded"``, ``"gone"``, ``"refused"``
-            (the API key) or ``"unreachable"``
+            optimized), ``"unfinished"``, ``"foreign"`` (nothing in it is of the
+            dataset), ``"degraded"``, ``"gone"``, ``"refused"`` (the API key) or
+            ``"unreachable"``
         problem: what is wrong, or ``None``
         health: how the collection fares inside Qdrant, or ``None`` if unknown
     """
@@ -110,6 +111,10 @@ class IndexStatus:
 
 
 _STATES = {"green": "ready", "yellow": "building", "grey": "waiting"}
+_FOREIGN = (
+    "None of its points is of this dataset as it is now, so it finds nothing. Sync the "
+    "index to write this dataset's, or remove it"
+)
 _UNFINISHED = (
     "Indexing has not finished. If it is not running, resume it here, or create the "
     "index again under the same key"
@@ -300,6 +305,9 @@ class _Reader:
                 problem=f"{found.behind:,} points are not on all replicas. Sync the "
                 "index to write them again",
             )
+
+        if found.total and found.orphans and not found.indexed:
+            status = replace(status, state="foreign", problem=_FOREIGN)
 
         return replace(
             status,

@@ -124,3 +124,12 @@ def test_details_name_a_clone_that_shares_the_collection(make_index, samples, ve
         assert (sharer.dataset, sharer.brain_key) == (clone.name, "index")
     finally:
         clone.delete()
+
+
+def test_an_index_without_a_point_of_the_dataset_is_foreign(partial, samples):
+    assert index_status(samples, "index").state == "ready"
+    samples.delete_samples(samples.values("id"))
+    samples.add_sample(fo.Sample("new.png"))
+    status = index_status(samples, "index")
+    assert status.state == "foreign"
+    assert "None of its points is of this dataset" in status.problem

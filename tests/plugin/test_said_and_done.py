@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fiftyone as fo
 import fiftyone.operators as foo
+import fiftyone.zoo as foz
 import numpy as np
 import pytest
 from fiftyone.operators.executor import ExecutionContext
@@ -76,6 +77,15 @@ def connected(make, folder, *, foreign):
 
     dataset.delete_samples(dataset.values("id")[:foreign])
     return dataset, arguments
+
+
+def frames(make, folder):
+    """A view of frames, which have a field of their own."""
+    dataset = make("mp4")
+    for sample, vector in zip(dataset, vectors(), strict=True):
+        sample.frames[1] = fo.Frame(filepath="/nowhere/f.png", v=vector)
+        sample.save()
+    return dataset.to_frames(), {"embeddings": "v"}
 
 
 def field(values, **more):
@@ -153,6 +163,11 @@ SAID = {
         "Up to 6 vectors of 8 dimensions",
         {"new": 6, "skipped": 0},
     ),
+    "a field of frames": (
+        frames,
+        "Up to 6 vectors of 8 dimensions",
+        {"new": 6, "skipped": 0},
+    ),
     "what the engine lacks": (
         field(vectors(), wal_config={"wal_capacity_mb": 64}, shard_number=2),
         "has no wal_config.wal_capacity_mb, shard_number: ignored here",
@@ -217,6 +232,36 @@ def test_what_works_in_part_is_said_and_counted(world, case):
     assert words in " ".join(told(form))
     _, ingested = create_index(samples, "new", **arguments)
     assert {name: getattr(ingested, name) for name in done} == done
+
+
+def test_a_download_is_said_with_its_size(world, digit_images):
+    def case(make, folder):
+        dataset = make()
+        dataset.set_values("filepath", [str(p) for p in digit_images[:N]])
+        return dataset, {"model": MODEL}
+
+    foz.delete_zoo_model(MODEL)
+    samples, arguments, form = world(case)
+    assert f"Downloads model '{MODEL}' first (150 kB)" in " ".join(told(form))
+    create_index(samples, "new", **arguments)
+    assert foz.is_zoo_model_downloaded(MODEL)
+    _, _, form = world(case)
+    assert "Downloads" not in " ".join(told(form))
+
+
+@pytest.mark.parametrize(
+    ("ext", "model", "words"),
+    [
+        ("mp4", "clip-vit-base32-torch", "embeds images, and these are videos"),
+        ("png", "twelvelabs-marengo3.0", "embeds videos, and these are images"),
+    ],
+)
+def test_a_model_of_another_medium_is_refused(world, monkeypatch, ext, model, words):
+    monkeypatch.setattr(fo.config, "requirement_error_level", 2)
+    samples, arguments, form = world(lambda make, _: (make(ext), {"model": model}))
+    assert words in " ".join(told(form))
+    with pytest.raises(QdrantPluginError, match=words):
+        create_index(samples, "new", **arguments)
 
 
 def test_files_that_are_no_images_are_a_warning_and_the_reason(world, make, tmp_path):
