@@ -170,25 +170,13 @@ def _start_database(world: Isolation, given_uri: str | None) -> None:
 def _database_folder(world: Isolation) -> Path:
     """Where the mongod writes: in memory if there is plenty, it syncs so much."""
     memory = Path("/dev/shm")
-    if memory.is_dir() and os.access(memory, os.W_OK):
-        _remove_dead_databases(memory)
-        if shutil.disk_usage(memory).free > _PLENTY:
-            world.memory = Path(tempfile.mkdtemp(prefix="fq-mongo-", dir=memory))
-            return world.memory
+    if os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > _PLENTY:
+        world.memory = Path(tempfile.mkdtemp(prefix="fq-mongo-", dir=memory))
+        return world.memory
 
     folder = world.root / "mongo"
     folder.mkdir()
     return folder
-
-
-def _remove_dead_databases(memory: Path) -> None:
-    """Free what tests left that were killed: a mongod holds a lock while it lives."""
-    import fcntl
-
-    for path in memory.glob("fq-mongo-*/mongod.lock"):
-        with contextlib.suppress(OSError), path.open("r+") as file:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(path.parent)
 
 
 def _find_mongod() -> tuple[Path | None, str]:
