@@ -171,7 +171,7 @@ def _database_folder(world: Isolation) -> Path:
     """Where the mongod writes: in memory if there is plenty, it syncs so much."""
     memory = Path("/dev/shm")
     if os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > _PLENTY:
-        world.memory = Path(tempfile.mkdtemp(prefix="fq-mongo-", dir=memory))
+        world.memory = Path(tempfile.mkdtemp(prefix="fq-db-", dir=memory))
         return world.memory
 
     folder = world.root / "mongo"
