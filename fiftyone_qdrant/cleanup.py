@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from fiftyone_qdrant.dataset.samples import dataset_id, root_of
 from fiftyone_qdrant.errors import CollectionNotFound, CollectionShared, ConfigError
 from fiftyone_qdrant.index import ownership
 from fiftyone_qdrant.qdrant.collection import Collection
@@ -125,8 +126,8 @@ def clean_up(
     _check_free(plan, force)
     index.cleanup(force=force)
     if delete_run:
-        index.samples._root_dataset.delete_brain_run(index.key)
-        background.forget(index.samples._root_dataset, index.key)
+        root_of(index.samples).delete_brain_run(index.key)
+        background.forget(root_of(index.samples), index.key)
 
     return replace(plan, deleted=True)
 
@@ -151,7 +152,7 @@ def disconnect(
     plan = Cleanup(name, place, points, obstacle=busy, runs=runs, kept=True)
     if not dry_run:
         _check_free(plan, force)
-        dataset = index.samples._root_dataset
+        dataset = root_of(index.samples)
         dataset.delete_brain_run(index.key)
         background.forget(dataset, index.key)
 
@@ -174,7 +175,7 @@ def plan_collection_cleanup(
     except CollectionNotFound:
         return _gone(connection, collection_name)
 
-    mine = None if dataset is None else str(dataset._doc.id)
+    mine = None if dataset is None else str(dataset_id(dataset))
     runs = tuple(u.brain_key for u in entry.users if u.dataset_id == mine)
     busy = jobs.why_busy(dataset, runs) if runs else None
     return replace(_plan(entry, entry.obstacle(dataset) or busy), runs=runs)

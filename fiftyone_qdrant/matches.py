@@ -6,9 +6,10 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-import fiftyone.core.labels as fol
 import fiftyone.core.patches as fop
 
+from fiftyone_qdrant.dataset.held import labels_by_sample
+from fiftyone_qdrant.dataset.samples import dataset_of, label_path
 from fiftyone_qdrant.dataset.scope import mark
 from fiftyone_qdrant.errors import MissingIDs, VectorError
 from fiftyone_qdrant.search.hits import Hits
@@ -179,7 +180,7 @@ def check_ids(index: QdrantSimilarityIndex, ids: list[str]) -> None:
 
 def tags(index: QdrantSimilarityIndex) -> list[str]:
     """Returns the tags of the samples, or of the labels of an index of patches."""
-    found: list[str] = index.samples._dataset.distinct(_tags_path(index))
+    found: list[str] = dataset_of(index.samples).distinct(_tags_path(index))
     return found
 
 
@@ -189,11 +190,11 @@ def ids_with_tag(index: QdrantSimilarityIndex, tag: str) -> list[str]:
     Raises:
         MissingIDs: if the index holds none
     """
-    dataset, field = index.samples._dataset, index.config.patches_field
+    dataset, field = dataset_of(index.samples), index.config.patches_field
     if field is None:
         tagged = dataset.match_tags(tag).values("id")
     else:
-        _, path = dataset._get_label_field_path(field, "id")
+        path = label_path(dataset, field, "id")
         labelled = dataset.select_labels(tags=tag, fields=field)
         tagged = labelled.values(path, unwind=True)
 
@@ -237,8 +238,7 @@ def _tags_path(index: QdrantSimilarityIndex) -> str:
     if field is None:
         return "tags"
 
-    _, path = index.samples._dataset._get_label_field_path(field, "tags")
-    return str(path)
+    return label_path(dataset_of(index.samples), field, "tags")
 
 
 def _view(index: QdrantSimilarityIndex, hits: Hits) -> tuple[Any, list[str]]:
@@ -251,8 +251,7 @@ def _view(index: QdrantSimilarityIndex, hits: Hits) -> tuple[Any, list[str]]:
         if not _is_of_patches(samples, field):  # those that show what was found
             ids = _holders(samples, field, hits)
     elif field is not None:
-        label_type, _ = samples._get_label_field_path(field)
-        if issubclass(label_type, fol._LABEL_LIST_FIELDS):
+        if held.in_lists(samples):
             samples = samples.to_patches(field)
         else:
             ids = hits.sample_ids or hits.ids
@@ -275,10 +274,6 @@ def _nearest(ids: list[str], distances: list[float]) -> dict[str, float]:
 
 def _holders(samples: Any, field: str, hits: Hits) -> list[str]:
     """Returns the ids of the patches or clips that labels are in, one for each."""
-    _, path = samples._get_label_field_path(field, "id")
-    holder = {}
-    for shown, labels in zip(*samples.values(["id", path]), strict=True):
-        held = labels if isinstance(labels, list) else [labels]
-        holder.update(dict.fromkeys(held, shown))
-
+    rows = labels_by_sample(samples, field)
+    holder = {label: shown for shown, labels in rows for label in labels}
     return [holder[i] for i in hits.ids]

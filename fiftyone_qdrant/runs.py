@@ -6,6 +6,7 @@ import itertools
 import re
 from typing import Any
 
+from fiftyone_qdrant.dataset.samples import leave_cache, root_of
 from fiftyone_qdrant.errors import ConfigError, IndexNotFound
 from fiftyone_qdrant.qdrant.connection import SERVER
 from fiftyone_qdrant.similarity import QdrantSimilarityConfig, QdrantSimilarityIndex
@@ -32,7 +33,7 @@ def load_index(samples: Any, brain_key: str) -> QdrantSimilarityIndex:
     Raises:
         IndexNotFound: if there is no such run, or it is no Qdrant index of ours
     """
-    dataset = samples._root_dataset
+    dataset = root_of(samples)
     config = _config(dataset, brain_key)
     if config is None:
         if is_builtin(dataset, brain_key):
@@ -150,7 +151,7 @@ def follow_rename(
     index = QdrantSimilarityIndex(index.samples, config, brain_key)
     _check_fields(index, patches_field, embeddings_field)
     index.save_config()
-    dataset._root_dataset._brain_cache.pop(brain_key, None)
+    leave_cache(dataset, brain_key)
     return index
 
 
@@ -188,7 +189,7 @@ def check_new_key(samples: Any, brain_key: Any, may_go_on: bool = True) -> str:
             "underscores, and no digit first"
         )
 
-    dataset = samples._root_dataset
+    dataset = root_of(samples)
     goes_on = may_go_on and is_unfinished(dataset, brain_key)
     if dataset.has_brain_run(brain_key) and not goes_on:
         raise ConfigError(
@@ -210,7 +211,7 @@ def free_key(dataset: Any, name: str) -> str:
 
 def is_unfinished(samples: Any, brain_key: str) -> bool:
     """Whether a run is an index of ours whose first ingest has not ended."""
-    config = _config(samples._root_dataset, brain_key)
+    config = _config(root_of(samples), brain_key)
     return config is not None and config.unfinished is True
 
 

@@ -14,32 +14,38 @@ import fiftyone.brain.internal.core.utils as fbu
 import fiftyone.core.utils as fou
 from fiftyone.brain.similarity import Similarity, SimilarityIndex
 
+from fiftyone_qdrant.dataset.held import Held
 from fiftyone_qdrant.dataset.indexable import (
     check_indexable,
     given_to_compute_similarity,
     home_of,
 )
-from fiftyone_qdrant.dataset.samples import Held, leave_cache, store_view
+from fiftyone_qdrant.dataset.samples import (
+    dataset_id,
+    is_patches,
+    leave_cache,
+    root_of,
+    store_view,
+)
 from fiftyone_qdrant.errors import CollectionNotFound
 from fiftyone_qdrant.index import claims, naming, ownership
 from fiftyone_qdrant.index.answering import Answering, is_single
 from fiftyone_qdrant.index.batch import Batch
-from fiftyone_qdrant.index.config import QdrantSimilarityConfig
+from fiftyone_qdrant.index.config import (
+    QdrantSimilarityConfig as QdrantSimilarityConfig,
+)
 from fiftyone_qdrant.index.contents import Contents
 from fiftyone_qdrant.index.distance_field import DistanceField, check_field_name
 from fiftyone_qdrant.index.duplicates import DuplicateIndex
 from fiftyone_qdrant.points import Matrix
 from fiftyone_qdrant.qdrant import clients
 from fiftyone_qdrant.qdrant.collection import Collection
-from fiftyone_qdrant.qdrant.connection import EMBEDDED
 from fiftyone_qdrant.search.hits import Hits, as_fiftyones
 from fiftyone_qdrant.search.options import QueryOptions
 from fiftyone_qdrant.search.restriction import Restriction
 
 if TYPE_CHECKING:
     from fiftyone_qdrant.qdrant.clients import Client
-
-__all__ = ["QdrantSimilarity", "QdrantSimilarityConfig", "QdrantSimilarityIndex"]
 
 
 class QdrantSimilarity(Similarity):
@@ -48,7 +54,7 @@ class QdrantSimilarity(Similarity):
     def ensure_requirements(self) -> None:
         """Checks that the packages of the chosen engine are installed."""
         fou.ensure_package("qdrant-client")
-        if self.config.connection().engine == EMBEDDED:
+        if not self.config.connection().remote:
             fou.ensure_package("qdrant-edge-py")
 
     ensure_usage_requirements = ensure_requirements
@@ -63,7 +69,7 @@ class QdrantSimilarity(Similarity):
         """
         if key is not None:
             self.validate_run(samples, key, overwrite=overwrite)
-            claims.check_free(samples._root_dataset, key)
+            claims.check_free(root_of(samples), key)
 
     @classmethod
     def save_run_results(
@@ -115,7 +121,7 @@ class QdrantSimilarityIndex(SimilarityIndex, DuplicateIndex):
         home = home_of(samples)
         SimilarityIndex.__init__(self, home, config, brain_key, backend=backend)
         DuplicateIndex.__init__(self)
-        self._dataset_id = str(samples._root_dataset._doc.id)  # even if it is deleted
+        self._dataset_id = str(dataset_id(samples))  # even if it is deleted
         connection = config.connection()
         chosen = config.collection_name is None
         if chosen:
@@ -123,7 +129,7 @@ class QdrantSimilarityIndex(SimilarityIndex, DuplicateIndex):
 
         name = str(config.collection_name)
         collection = Collection(connection, name, config.vector_name)
-        collection.when_lost = partial(leave_cache, self)
+        collection.when_lost = partial(leave_cache, home, brain_key, self)
         self._contents = Contents(collection, config, chosen)
 
     @classmethod
@@ -195,8 +201,6 @@ class QdrantSimilarityIndex(SimilarityIndex, DuplicateIndex):
         reload: bool = True,
     ) -> None:
         """Adds embeddings, all or none of them, and makes the collection if need be.
-
-        Of an id that is given twice the last counts, or the first unless ``overwrite``.
 
         Raises:
             VectorError, CollectionMismatch: if vectors have bad values, or a wrong size
@@ -294,10 +298,7 @@ class QdrantSimilarityIndex(SimilarityIndex, DuplicateIndex):
         negatives: Any = None,
         **options: Any,
     ) -> list[Hits]:
-        """Returns the hits of a query within the current view, best first.
-
-        See :meth:`.answering.Answering.answer` and :class:`.options.QueryOptions`.
-        """
+        """See :meth:`.answering.Answering.answer`, :class:`.options.QueryOptions`."""
         unlike = negatives is not None and len(negatives) > 0
         asked = QueryOptions(k, reverse, aggregation, unlike, **options)
         return self._answering.answer(query, image, negatives, asked)
@@ -326,7 +327,7 @@ class QdrantSimilarityIndex(SimilarityIndex, DuplicateIndex):
         Raises ConfigError if ``dist_field`` cannot be a field of distances.
         """
         if dist_field is not None and not (
-            self.contents.patches and self.view._is_patches
+            self.contents.patches and is_patches(self.view)
         ):
             # FiftyOne 1.22 cannot store values of labels that are in lists, or of
             # samples in parts, and leaves what an earlier query stored

@@ -12,7 +12,6 @@ from fiftyone_qdrant.parameters.in_force import settings_in_force
 from fiftyone_qdrant.parameters.parameter import Group, Parameter
 from fiftyone_qdrant.parameters.strict_mode import STRICT_MODE
 from fiftyone_qdrant.parameters.table import COLLECTION, GROUPS, TUNABLE
-from fiftyone_qdrant.qdrant.connection import EMBEDDED
 from fiftyone_qdrant.words import bytes_in_words, seconds_in_words
 
 if TYPE_CHECKING:
@@ -97,10 +96,10 @@ def tunable(index: QdrantSimilarityIndex) -> tuple[list[Parameter], list[Group]]
     Returns:
         the collection's own, and the groups without what the engine lacks
     """
-    embedded = index.config.engine == EMBEDDED
+    engine = index.config.engine
 
     def had(parameters: tuple[Parameter, ...]) -> tuple[Parameter, ...]:
-        return tuple(p for p in parameters if p.embedded or not embedded)
+        return tuple(p for p in parameters if p.on(engine))
 
     own = [p for p in COLLECTION if p.name in TUNABLE]
     groups = [
@@ -186,10 +185,8 @@ def _plan(
         settings = {**settings, _QUANTIZATION: None}
 
     given = CollectionParameters.parse(**settings)
-    ignored: tuple[str, ...] = ()
-    if index.config.engine == EMBEDDED:
-        ignored = tuple(given.ignored_by_embedded())
-        given = given.for_embedded()
+    ignored = tuple(given.ignored_by(index.config.engine))
+    given = given.on(index.config.engine)
 
     info = index.collection.info()
     before = _settings(index, info)
@@ -263,7 +260,7 @@ def _cost(
         return "Nothing to build: the limits hold for every call from now on, of anyone"
 
     points = info.points_count or 0
-    if index.config.engine != EMBEDDED:
+    if index.collection.connection.remote:
         return (
             f"Qdrant rebuilds what differs of {points:,} points in the background: the "
             "status is yellow, segments need their size again on disk, and searches "

@@ -10,6 +10,7 @@ import fiftyone.operators.types as types
 from fiftyone_qdrant import runs
 from fiftyone_qdrant.dataset import zoo
 from fiftyone_qdrant.dataset.indexable import vector_fields
+from fiftyone_qdrant.dataset.samples import is_dynamic_groups
 from fiftyone_qdrant.errors import ConfigError
 from fiftyone_qdrant.ingest.origins import find_origin, similarity_runs
 
@@ -213,7 +214,7 @@ def _patches_input(ctx: Any, inputs: Any) -> None:
 
 def _slices_input(ctx: Any, inputs: Any) -> None:
     samples = ctx.target_view()
-    if samples.media_type != fom.GROUP or samples._is_dynamic_groups:
+    if samples.media_type != fom.GROUP or is_dynamic_groups(samples):
         return
 
     kind = samples.group_media_types.get(samples.group_slice)

@@ -8,7 +8,7 @@ from .looks import BAD, GOOD, STATE_COLORS, WARNING, place
 def to_state(engine):
     """Returns what the panel keeps of an engine's status."""
     return {
-        "name": "Embedded Qdrant" if engine.engine == "embedded" else "Qdrant server",
+        "name": engine.name,
         "version": engine.version,
         "location": place(engine.location),
         "latency": engine.latency_ms and max(1, round(engine.latency_ms)),

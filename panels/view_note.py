@@ -1,5 +1,6 @@
 """How much of what the App shows an index holds."""
 
+from fiftyone_qdrant.dataset.samples import is_patches
 from fiftyone_qdrant.errors import QdrantPluginError
 from fiftyone_qdrant.status import coverage
 from fiftyone_qdrant.status.indexes import load_impatient
@@ -25,7 +26,7 @@ def of(ctx, key):
 
 
 def _selected_ids(ctx, patches_field):
-    in_patches = ctx.view is not None and ctx.view._is_patches
+    in_patches = ctx.view is not None and is_patches(ctx.view)
     if patches_field is None:
         return [] if in_patches else ctx.selected
 

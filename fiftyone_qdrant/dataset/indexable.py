@@ -16,6 +16,15 @@ import fiftyone.core.labels as fol
 import fiftyone.core.media as fom
 import fiftyone.core.patches as fop
 
+from fiftyone_qdrant.dataset.samples import (
+    base_of,
+    is_clips,
+    is_frames,
+    is_patches,
+    label_path,
+    root_of,
+    source_of,
+)
 from fiftyone_qdrant.errors import ConfigError
 
 _OF_LABELS = ("bounding_box", "mask", "points", "filled", "closed", "tags")
@@ -24,11 +33,11 @@ TIMES = (fol.TemporalDetection, fol.TemporalDetections)
 
 def home_of(samples: Any) -> Any:
     """Returns the home of an index of ``samples``."""
-    if samples._is_frames:
-        frames = samples._source_collection if samples._is_patches else samples
-        return frames._base_view
+    if is_frames(samples):
+        frames = source_of(samples) if is_patches(samples) else samples
+        return base_of(frames)
 
-    return samples._base_view if samples._is_clips else samples._root_dataset
+    return base_of(samples) if is_clips(samples) else root_of(samples)
 
 
 def given_to_compute_similarity(home: Any) -> Any:
@@ -82,7 +91,7 @@ def check_indexable(
     field = samples.get_field(patches_field)
     if not is_label(field):
         raise ConfigError(
-            f"'{patches_field}' is no label field of '{samples._root_dataset.name}'. "
+            f"'{patches_field}' is no label field of '{root_of(samples).name}'. "
             "Give the label field whose patches to index as patches_field="
         )
 
@@ -100,7 +109,7 @@ def check_indexable(
 
 
 def _check_no_patches(samples: Any) -> None:
-    if not samples._is_patches:
+    if not is_patches(samples):
         return
 
     fields = [
@@ -127,7 +136,7 @@ def vector_fields(samples: Any, patches_field: str | None = None) -> list[str]:
         if not is_label(samples.get_field(patches_field)):
             return []
 
-        _, root = samples._get_label_field_path(patches_field)
+        root = label_path(samples, patches_field)
         prefix = f"{root}."
 
     schema = samples.get_field_schema(flat=True)

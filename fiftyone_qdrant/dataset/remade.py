@@ -10,8 +10,8 @@ from typing import Any
 
 import fiftyone.core.dataset as fod
 from fiftyone.core.clips import ClipsView
-from fiftyone.core.view import DatasetView
 
+from fiftyone_qdrant.dataset.samples import dataset_of, rebuilt, root_of, times_of
 from fiftyone_qdrant.errors import ConfigError
 
 
@@ -21,20 +21,19 @@ def remade(view: Any) -> Any:
     Raises:
         ConfigError: if it shows clips that have other ids since
     """
-    if view is None or isinstance(view, fod.Dataset) or not view._dataset.deleted:
+    if view is None or isinstance(view, fod.Dataset) or not dataset_of(view).deleted:
         return view
 
-    dataset = view._root_dataset
-    if dataset.deleted:
+    if root_of(view).deleted:
         return view
 
-    if isinstance(view, ClipsView) and not view._classification_field:
+    if isinstance(view, ClipsView) and not times_of(view):
         raise ConfigError(
             "FiftyOne has made the clips again that this index holds, and gave them "
             "new ids. Delete its run, and index the view as it is now"
         )
 
-    return DatasetView._build(dataset, view._serialize(include_uuids=False))
+    return rebuilt(view)
 
 
 class Remade:

@@ -1,355 +1,229 @@
-"""What an index holds, in FiftyOne's terms: samples, patches, frames or clips."""
+"""The one door to FiftyOne's private members: what of a dataset or view is not public.
+
+CONTRIBUTING lists them, and a test holds the two, and everybody else, to that list: to
+try another FiftyOne is to look through this module.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import fiftyone.core.dataset as fod
-import fiftyone.core.media as fom
-from bson import ObjectId, json_util
-from fiftyone import ViewField as F
+import fiftyone.core.labels as fol
+import fiftyone.core.stages as fos
+import fiftyone.zoo.models as fozm
+from bson import json_util
 from fiftyone.core.brain import BrainMethod
+from fiftyone.core.view import DatasetView
 
-from fiftyone_qdrant.dataset.indexable import home_of
-from fiftyone_qdrant.dataset.terms import Terms, present
-from fiftyone_qdrant.errors import MissingIDs
 
-
-@dataclass(frozen=True)
-class Held(Terms):
-    """What one index holds, as the dataset has it now."""
+def root_of(samples: Any) -> Any:
+    """Returns the dataset that people know by its name."""
+    return samples._root_dataset
 
-    def following(self, view: Any) -> Held:
-        """Returns the same of a view, if that is of clips.
 
-        What FiftyOne knows of clips is in the view alone, and may be newer there.
-        """
-        if self.home._is_clips and view._is_clips and not view._is_frames:
-            return Held(home_of(view), self.patches_field)
-
-        return self
-
-    def up_to_date(self, field: str | None) -> Held:
-        """Returns the same, made again if it has copies of a field."""
-        if self.home._is_frames and field is not None:
-            return Held(self.made_again(), self.patches_field)
+def dataset_of(samples: Any) -> Any:
+    """Returns the dataset of the documents: of frames and clips one of their own."""
+    return samples._dataset
 
-        return self
-
-    def existing(self) -> set[str]:
-        """Returns the ids of all that the dataset has now, whatever the view."""
-        dataset = self.home._root_dataset
-        if self.home._is_frames:
-            return set(self._in_frames(_videos(dataset)))
 
-        if self.home._is_clips:
-            clips = self._clips_of(_videos(dataset))
-            return set(self.ids(self.home) if clips is None else clips)
+def source_of(view: Any) -> Any:
+    """Returns what a view of patches, frames or clips was made of."""
+    return view._source_collection
 
-        return set(self.ids(self.flat(dataset)))
-
-    def among(self, existing: set[str], ids: list[str]) -> list[str]:
-        """Leaves out ids of copies, of frames or clips, whose original is gone."""
-        return [i for i in ids if i in existing] if self.remakes else ids
-
-    def still_there(
-        self, ids: Sequence[str], sample_ids: Sequence[str] | None = None
-    ) -> set[str]:
-        """Returns those of some ids that the dataset has now.
 
-        Args:
-            ids: ids of the index
-            sample_ids (None): the frame of each, if known, of labels in frames
-        """
-        documents, path = self._documents
-        query = {path: {"$in": [ObjectId(i) for i in ids]}}
-        if sample_ids is not None and self.patches_field is not None:
-            query = {"_id": {"$in": [ObjectId(i) for i in sample_ids]}}
+def base_of(view: Any) -> Any:
+    """Returns a view of frames or clips without the stages that were added to it."""
+    return view._base_view
 
-        return set(map(str, documents.distinct(path, query))).intersection(ids)
-
-    def state(self, samples: Any) -> str | None:
-        """Returns what is something else once samples, or which they are, changed.
-
-        Args:
-            samples: the dataset or a view
-
-        Returns:
-            ``None`` if nothing tells, as of frames and clips
-        """
-        if self.home._is_frames or self.home._is_clips or samples._is_generated:
-            return None
-
-        dataset = self.home._root_dataset
-        dataset.reload()  # or it does not know what others deleted
-        newest = dataset._max("last_modified_at")
-        stages = None if isinstance(samples, fod.Dataset) else samples._serialize()
-        known = (dataset._doc.id, newest, dataset.last_deletion_at, stages)
-        return str((*known, samples.group_slice))
-
-    @property
-    def _documents(self) -> tuple[Any, str]:
-        """Where MongoDB has them, and at which path of a document their ids."""
-        dataset = self.home._root_dataset
-        if self._times is not None:
-            path = self._clips_path(dataset).removesuffix("id") + "_id"
-            return dataset._sample_collection, path
-
-        path = "_id"
-        if self.patches_field is not None:
-            path = self._label_path(self.home, "_id")
-
-        if self.home._is_frames:
-            return dataset._frame_collection, path
-
-        if self.home._is_clips:
-            dataset = self.home._dataset
-
-        return dataset._sample_collection, path
-
-    def number(self, view: Any, having: str | None = None) -> int:
-        """Returns how many a view shows that have something in a field, if given."""
-        view = self._having(view, having)
-        if self.patches_field is None:
-            return int(view.count())
-
-        return int(view.count(self._label_path(view, "id")))
-
-    def wanted(self, samples: Any, having: str | None = None) -> list[str]:
-        """Returns the ids of what should be indexed of samples.
-
-        Args:
-            samples: a dataset or view. Of the videos of an index of frames or clips,
-                these are meant, as they are now
-            having (None): leave out what has nothing in this field
-
-        Raises:
-            ConfigError: if it is a view of something else
-        """
-        if self._why_not(samples) is None or not self.stands_for_parts(samples):
-            return self.ids(self._having(samples, having))
-
-        source = self._source(samples)
-        if self.home._is_frames and not self._sampled:
-            return self._in_frames(source, having)
-
-        # A field of clips is in their own documents alone
-        clips = None if having is not None else self._clips_of(source)
-        if clips is not None:
-            return clips
-
-        return self.ids(self._having(self.of(samples), having))
-
-    def of(self, videos: Any) -> Any:
-        """Returns the frames or clips of a dataset's or view's videos."""
-        if isinstance(videos, fod.Dataset):
-            return self.home
-
-        ids = [ObjectId(i) for i in videos.values("id")]
-        return self.home.match(F("_sample_id").is_in(ids))
-
-    def count(self) -> int:
-        """Returns how many the dataset has; of groups, the active slice."""
-        if self.home._is_frames or self.home._is_clips:
-            return len(self.wanted(self.home._root_dataset))
-
-        if self.patches_field is None:
-            return len(self.home)
-
-        return int(self.home.count(self._label_path(self.home, "id")))
-
-    def select(self, ids: list[str]) -> Any:
-        """Returns a view of just these.
-
-        Raises:
-            MissingIDs: if the dataset does not have some of them
-        """
-        view = self._selected(self.flat(self.home), ids)
-        missing = set(ids).difference(self.ids(view))
-        if missing:
-            raise MissingIDs(
-                f"{len(missing)} of the selected ids (such as {min(missing)}) are not "
-                f"in dataset '{self.home._root_dataset.name}'"
-            )
-
-        return view
-
-    @property
-    def remakes(self) -> bool:
-        """Whether making its home again gives what is there already the same ids."""
-        return bool(self.home._is_frames or self._times)
-
-    def renewed(self, ids: Sequence[str]) -> Any:
-        """Returns a home that has ids, as far as the dataset has them now.
-
-        FiftyOne copies frames and clips when a view of them is made. Making it again
-        leaves the view that others have open as it is.
-        """
-        if not self.remakes or self._has(self.home, ids):
-            return self.home
-
-        source = self.home._source_collection
-        source.reload()
-        again = self._made_of(source)
-        if self._has(again, ids):
-            return again
-
-        return self._made_of(self.home._root_dataset)
-
-    def made_again(self) -> Any:
-        """Returns the home as it is when made of the dataset as it is now."""
-        return self._made_of(self.home._source_collection)
-
-    def _made_of(self, source: Any) -> Any:
-        home = self.home
-        stage = home._frames_stage if home._is_frames else home._clips_stage
-        arguments = [v for name, v in stage._kwargs() if not name.startswith("_")]
-        return source.add_stage(type(stage)(*arguments))
-
-    def _has(self, home: Any, ids: Sequence[str]) -> bool:
-        wanted = {ObjectId(i) for i in ids}
-        path = "_id"
-        if self.patches_field is not None:
-            path = self._label_path(home, "_id")
-
-        query = {path: {"$in": list(wanted)}}
-        found = home._dataset._sample_collection.distinct(path, query)
-        return wanted.issubset(found)
-
-    def has_field(self, field: str) -> bool:
-        """Whether there is a field of this name, of the labels if it holds these."""
-        return bool(self.home.has_field(self._path(field)) or self.has_any(field))
-
-    def has_any(self, field: str) -> bool:
-        """Whether the field, declared or not, has an embedding of anything."""
-        documents = self.home._dataset._sample_collection
-        query = {self._path(field): {"$type": ["binData", "array"]}}
-        return documents.find_one(query, {"_id": 1}) is not None
-
-    def _path(self, field: str) -> str:
-        if self.patches_field is None:
-            return field
-
-        return self._label_path(self.home, field)
-
-    def store(self, ids: Sequence[str], vectors: Any, field: str) -> None:
-        """Writes a vector to a field of each sample or label that there is."""
-        home = self.flat(self.home)
-        known = set(self.ids(self._selected(home, list(ids))))
-        values = {i: v for i, v in zip(ids, vectors, strict=True) if i in known}
-        if self.patches_field is None:
-            home.set_values(field, values, key_field="id")
-            return
-
-        path = self._label_path(home, field)
-        home.set_label_values(path, values, dynamic=True)
-
-    def parents(self, sample_ids: list[str], label_ids: list[str]) -> list[str]:
-        """Returns what labels are in, in ids of the home.
-
-        A view of patches in frames tells FiftyOne the video of each.
-        """
-        home = self.home
-        if not sample_ids or not home._is_frames:
-            return sample_ids
-
-        videos = home._root_dataset._sample_collection
-        if videos.find_one({"_id": ObjectId(sample_ids[0])}, {"_id": 1}) is None:
-            return sample_ids
-
-        view = self._selected(home, label_ids)
-        rows = zip(*view.values(["id", self._label_path(view, "id")]), strict=True)
-        frame_of = {label: frame for frame, labels in rows for label in listed(labels)}
-        return [
-            frame_of.get(label, s)
-            for label, s in zip(label_ids, sample_ids, strict=True)
-        ]
-
-    def _source(self, samples: Any) -> Any:
-        """What the home is made of, as far as it is among samples."""
-        source = self.home._source_collection
-        if isinstance(samples, fod.Dataset) or source._is_clips:
-            return source
-
-        return source.select(list(samples.values("id")))
-
-    def _in_frames(self, videos: Any, having: str | None = None) -> list[str]:
-        if having is not None and self.patches_field is None:
-            videos = videos.match_frames(F(having) != None)  # noqa: E711
-        elif having is not None:
-            path = f"frames.{self.patches_field}"
-            videos = videos.filter_labels(path, F(having) != None)  # noqa: E711
-
-        return present(videos.values(self._frames_path, unwind=True))
-
-    @property
-    def _sampled(self) -> bool:
-        """Whether the home has only some frames of the videos, by their number."""
-        return bool((self.home._frames_stage._config or {}).get("sample_frames"))
-
-    @property
-    def _frames_path(self) -> str:
-        if self.patches_field is None:
-            return "frames.id"
-
-        return "frames." + self._label_path(self.home, "id")
-
-    def _clips_of(self, videos: Any) -> list[str] | None:
-        if self._times is None:
-            return None
-
-        return present(videos.values(self._clips_path(videos), unwind=True))
-
-    def _clips_path(self, videos: Any) -> str:
-        return str(videos._get_label_field_path(self._times, "id")[1])
-
-    def _having(self, samples: Any, field: str | None) -> Any:
-        """Leaves out what a field has nothing for."""
-        if field is None:
-            return samples
-
-        if self.patches_field is not None:
-            self.check(samples)
-            return samples.filter_labels(
-                self.patches_field,
-                F(field) != None,  # noqa: E711
-            )
-
-        return self.whole(samples).exists(field)
-
-
-def stages_of(home: Any) -> list[str]:
-    """Returns a view as FiftyOne keeps it with a run."""
-    stages = home._serialize(include_uuids=False)
-    return [json_util.dumps(stage) for stage in stages]
-
-
-def store_view(home: Any, brain_key: str | None) -> None:
+
+def dataset_id(samples: Any) -> Any:
+    """Returns the ``ObjectId`` of the dataset, also if that is deleted."""
+    return samples._root_dataset._doc.id
+
+
+def is_frames(samples: Any) -> bool:
+    """Whether these are frames of videos, as samples."""
+    return bool(samples._is_frames)
+
+
+def is_clips(samples: Any) -> bool:
+    """Whether these are clips of videos, as samples."""
+    return bool(samples._is_clips)
+
+
+def is_patches(samples: Any) -> bool:
+    """Whether these are patches, as samples."""
+    return bool(samples._is_patches)
+
+
+def is_generated(samples: Any) -> bool:
+    """Whether these are frames, clips or patches."""
+    return bool(samples._is_generated)
+
+
+def is_dynamic_groups(samples: Any) -> bool:
+    """Whether these are groups that a view has made."""
+    return bool(samples._is_dynamic_groups)
+
+
+def with_slices(samples: Any, slices: Any = None) -> Any:
+    """Returns some or all slices of groups as one flat view, whatever their media."""
+    return samples.select_group_slices(slices, _allow_mixed=True)
+
+
+def label_path(samples: Any, field: str | None, name: str | None = None) -> str:
+    """Returns the path of an attribute of a field's labels, or of the labels."""
+    return str(samples._get_label_field_path(field, name)[1])
+
+
+def label_type(samples: Any, field: str | None) -> Any:
+    """Returns the class of what a label field holds: of labels, or of their list."""
+    return samples._get_label_field_path(field)[0]
+
+
+def is_list(kind: Any) -> bool:
+    """Whether a class of labels is one of lists of them."""
+    return issubclass(kind, fol._LABEL_LIST_FIELDS)
+
+
+def one_of(kind: Any) -> Any:
+    """Returns the class of one label of a list, else the class itself."""
+    return fol._LABEL_LIST_TO_SINGLE_MAP.get(kind, kind)
+
+
+def frame_path(dataset: Any, path: str) -> tuple[str, bool]:
+    """Returns a path without its ``frames.``, and whether it had that."""
+    path, of_frames = dataset._handle_frame_field(path)
+    return path, bool(of_frames)
+
+
+def documents_of(samples: Any) -> Any:
+    """Returns the MongoDB collection of the documents of samples."""
+    return samples._dataset._sample_collection
+
+
+def frame_documents_of(dataset: Any) -> Any:
+    """Returns the MongoDB collection of the frames of a dataset's videos."""
+    return dataset._frame_collection
+
+
+def aggregated(samples: Any, stages: list[dict[str, Any]]) -> Any:
+    """Returns what MongoDB answers to a view's pipeline with more stages at its end."""
+    return samples._aggregate(post_pipeline=stages)
+
+
+def estimated_count(dataset: Any) -> int:
+    """Returns about how many samples a dataset has, at once."""
+    return int(dataset._estimated_count())
+
+
+def largest(dataset: Any, field: str) -> Any:
+    """Returns the largest value of a field with an index, at once."""
+    return dataset._max(field)
+
+
+def zoo_models() -> Any:
+    """Returns the models of the zoo; public readers read all of them for each one."""
+    return fozm._load_zoo_models_manifest()[0]
+
+
+def values_as(samples: Any, path: str, field: Any) -> Any:
+    """Returns the values at a path, read as those of a field, if one is given."""
+    return samples.values(path, _field=field)
+
+
+def stages_of(view: Any) -> list[Any]:
+    """Returns the stages of a view as plain values, the same for the same view."""
+    stages: list[Any] = view._serialize(include_uuids=False)
+    return stages
+
+
+def stages_in(view: Any) -> list[Any]:
+    """Returns the stages of a view; of a dataset, none."""
+    return [] if isinstance(view, fod.Dataset) else list(view._stages)
+
+
+def stage_name(stage: Any) -> str:
+    """Returns what tells a stage of a view from all others, also in the App."""
+    return str(stage._uuid)
+
+
+def name_stage(stage: Any, name: str) -> None:
+    """Gives a stage another name, which the App keeps."""
+    stage._uuid = name
+
+
+def are_alike(stage: Any, other: Any) -> bool:
+    """Whether two stages do the same."""
+    return bool(stage._serialize(False) == other._serialize(False))
+
+
+def pipeline_of(samples: Any, stages: list[dict[str, Any]]) -> Any:
+    """Returns the MongoDB pipeline of a view, with more stages at its end."""
+    return samples._pipeline(post_pipeline=stages)
+
+
+def rebuilt(view: Any) -> Any:
+    """Returns a view made again by its stages, of frames and clips that are there."""
+    return DatasetView._build(view._root_dataset, stages_of(view))
+
+
+def selected_ids(view: Any) -> list[list[str]]:
+    """Returns the ids of each stage of a view that selects samples by id."""
+    return [s.sample_ids for s in stages_in(view) if isinstance(s, fos.Select)]
+
+
+def _making_stage(view: Any) -> Any:
+    return view._frames_stage if is_frames(view) else view._clips_stage
+
+
+def made_of(source: Any, like: Any) -> Any:
+    """Returns a view of frames or clips of a source, made as another one was."""
+    stage = _making_stage(like)
+    arguments = [v for name, v in stage._kwargs() if not name.startswith("_")]
+    return source.add_stage(type(stage)(*arguments))
+
+
+def are_sampled(frames: Any) -> bool:
+    """Whether a view has only some frames of the videos, by their number."""
+    return bool((_making_stage(frames)._config or {}).get("sample_frames"))
+
+
+def times_of(clips: Any) -> str | None:
+    """Returns the field whose labels' ids clips have, if they are such clips."""
+    field: str | None = clips._classification_field
+    return field
+
+
+def add_run(dataset: Any, brain_key: str, run: Any) -> None:
+    """Gives a dataset that is in memory a run, and saves it."""
+    dataset._doc.brain_methods[brain_key] = run
+    dataset.save()
+
+
+def stored_stages(view: Any) -> list[str]:
+    """Returns the stages of a view as FiftyOne keeps them with a run."""
+    return [json_util.dumps(stage) for stage in stages_of(view)]
+
+
+def store_view(view: Any, brain_key: str | None) -> None:
     """Stores with a run that it is of a view, from now on."""
-    document = BrainMethod._get_run_doc(home._root_dataset, brain_key)
-    document.view_stages = stages_of(home)
+    document = BrainMethod._get_run_doc(root_of(view), brain_key)
+    document.view_stages = stored_stages(view)
     document.save()
 
 
-def leave_cache(index: Any) -> None:
+def leave_cache(samples: Any, brain_key: str | None, index: Any = None) -> None:
     """Has FiftyOne open an index anew, which may then be told where its store is.
 
-    It would return this object, whatever path is given.
+    It would return the object it has, whatever path is given.
+
+    Args:
+        samples: the dataset, or a view of it
+        brain_key: the index's run
+        index (None): only if FiftyOne has this object
     """
-    cache = index.samples._root_dataset._brain_cache
-    if cache.get(index.key) is index:
-        del cache[index.key]
-
-
-def _videos(dataset: Any) -> Any:
-    if dataset.media_type != fom.GROUP:
-        return dataset
-
-    return dataset.select_group_slices(media_type=fom.VIDEO)
-
-
-def listed(labels: Any) -> list[str]:
-    """Returns the ids of one sample's labels as a list, whatever their field."""
-    return labels if isinstance(labels, list) else [labels] if labels else []
+    cache = samples._root_dataset._brain_cache
+    if index is None or cache.get(brain_key) is index:
+        cache.pop(brain_key, None)

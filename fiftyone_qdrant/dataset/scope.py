@@ -5,8 +5,17 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-import fiftyone.core.dataset as fod
 from pymongo.errors import ExecutionTimeout
+
+from fiftyone_qdrant.dataset.samples import (
+    are_alike,
+    documents_of,
+    name_stage,
+    pipeline_of,
+    root_of,
+    stage_name,
+    stages_in,
+)
 
 _OURS = "fiftyone-qdrant-result"  # how the uuids of a result's stages begin
 _COUNTED_FOR = 300  # milliseconds
@@ -21,16 +30,16 @@ def mark(view: Any, searched: Any) -> Any:
         view: the result, a view that was just made
         searched: the dataset, or the view, that was searched
     """
-    ours, result = view._stages[_common(view, searched) :], uuid.uuid4().hex
+    ours, result = stages_in(view)[_common(view, searched) :], uuid.uuid4().hex
     for n, stage in enumerate(ours):
-        stage._uuid = f"{_OURS}-{n}-{result}"
+        name_stage(stage, f"{_OURS}-{n}-{result}")
 
     return view
 
 
 def mark_of(view: Any) -> str | None:
     """Returns what marks the result that a view shows; no other has the same."""
-    marks = (str(stage._uuid) for stage in view._stages)
+    marks = map(stage_name, stages_in(view))
     return next((m for m in marks if m.startswith(_OURS)), None)
 
 
@@ -40,9 +49,9 @@ def before(view: Any) -> Any:
     if result is None:
         return view
 
-    searched = view._root_dataset
-    for stage in view._stages:
-        if stage._uuid == result:
+    searched = root_of(view)
+    for stage in stages_in(view):
+        if stage_name(stage) == result:
             break
 
         searched = searched.add_stage(stage)
@@ -52,8 +61,8 @@ def before(view: Any) -> Any:
 
 def count(samples: Any) -> int | None:
     """Returns how many a dataset or view shows, or ``None`` if that takes long."""
-    pipeline = samples._pipeline(post_pipeline=[{"$count": "count"}])
-    documents = samples._dataset._sample_collection
+    pipeline = pipeline_of(samples, [{"$count": "count"}])
+    documents = documents_of(samples)
     try:
         found = list(documents.aggregate(pipeline, maxTimeMS=_COUNTED_FOR))
     except ExecutionTimeout:
@@ -64,12 +73,9 @@ def count(samples: Any) -> int | None:
 
 def _common(view: Any, searched: Any) -> int:
     """How many stages two collections begin with alike."""
-    if isinstance(searched, fod.Dataset):
-        return 0
-
     alike = 0
-    for one, other in zip(view._stages, searched._stages, strict=False):
-        if one is not other and one._serialize(False) != other._serialize(False):
+    for one, other in zip(stages_in(view), stages_in(searched), strict=False):
+        if one is not other and not are_alike(one, other):
             break
 
         alike += 1

@@ -10,10 +10,23 @@ from dataclasses import dataclass
 from typing import Any
 
 import fiftyone.core.dataset as fod
-import fiftyone.core.labels as fol
 import fiftyone.core.media as fom
 from bson import ObjectId
 
+from fiftyone_qdrant.dataset.samples import (
+    aggregated,
+    dataset_of,
+    documents_of,
+    is_clips,
+    is_dynamic_groups,
+    is_frames,
+    is_list,
+    is_patches,
+    label_path,
+    label_type,
+    times_of,
+    with_slices,
+)
 from fiftyone_qdrant.errors import ConfigError
 
 
@@ -30,9 +43,9 @@ class Terms:
     patches_field: str | None
 
     def __str__(self) -> str:
-        if self.home._is_frames:
+        if is_frames(self.home):
             what = "frames"
-        elif self.home._is_clips:
+        elif is_clips(self.home):
             what = "clips"
         else:
             what = "samples"
@@ -41,7 +54,7 @@ class Terms:
             return what
 
         return f"patches of '{self.patches_field}'" + (
-            " in frames" if self.home._is_frames else ""
+            " in frames" if is_frames(self.home) else ""
         )
 
     def named(self, ids: list[str]) -> dict[str, Any]:
@@ -69,7 +82,7 @@ class Terms:
                     "gives for its brain key"
                 )
 
-        if home._is_clips and not self._times and view._dataset != home._dataset:
+        if is_clips(home) and not self._times and dataset_of(view) != dataset_of(home):
             return (
                 "This index holds clips that FiftyOne gives new ids each time it makes "
                 "them, and this view shows later ones. Use that which "
@@ -99,17 +112,17 @@ class Terms:
         """
         home = self.home
         return bool(
-            view._is_patches
-            or (view._is_clips and not home._is_clips)
-            or (view._is_frames and not home._is_frames)
+            is_patches(view)
+            or (is_clips(view) and not is_clips(home))
+            or (is_frames(view) and not is_frames(home))
         )
 
     def flat(self, view: Any) -> Any:
         """Returns what a view holds as one collection; of groups, all slices."""
-        if view.media_type != fom.GROUP or view._is_dynamic_groups:
+        if view.media_type != fom.GROUP or is_dynamic_groups(view):
             return view
 
-        return view.select_group_slices(_allow_mixed=True)
+        return with_slices(view)
 
     def ids(self, view: Any) -> list[str]:
         """Returns what a view shows, in ids of the index; of groups the active slice.
@@ -119,16 +132,16 @@ class Terms:
         """
         self.check(view)
         if self.patches_field is not None:
-            _, path = view._get_label_field_path(self.patches_field, "id")
+            path = label_path(view, self.patches_field, "id")
             return present(view.values(path, unwind=True))
 
         if self.in_parts(view):
-            parent = "frame_id" if self.home._is_frames else "sample_id"
+            parent = "frame_id" if is_frames(self.home) else "sample_id"
             return list(dict.fromkeys(view.values(parent)))
 
         # as values("id"), whose making of 100,000 ObjectIds takes most of its time
         ids_only = {"$project": {"_id": False, "id": {"$toString": "$_id"}}}
-        return [d["id"] for d in view._aggregate(post_pipeline=[ids_only])]
+        return [d["id"] for d in aggregated(view, [ids_only])]
 
     def whole(self, view: Any) -> Any:
         """Returns what a view shows, of which ids are to be read, embedded, written.
@@ -147,8 +160,8 @@ class Terms:
     def stands_for_parts(self, samples: Any) -> bool:
         """Whether samples are the videos of an index of frames or clips."""
         home = self.home
-        plain = not (samples._is_frames or samples._is_clips or samples._is_patches)
-        return plain and bool(home._is_frames or home._is_clips)
+        plain = not (is_frames(samples) or is_clips(samples) or is_patches(samples))
+        return plain and bool(is_frames(home) or is_clips(home))
 
     def slices(self, dataset: Any, ids: Sequence[str]) -> list[str]:
         """Returns the group slices of a dataset that have some of the ids, if any."""
@@ -157,11 +170,11 @@ class Terms:
 
         path = "_id"
         if self.patches_field is not None:
-            path = self._label_path(dataset, "_id")
+            path = label_path(dataset, self.patches_field, "_id")
 
         query = {path: {"$in": [ObjectId(i) for i in ids]}}
         name = f"{dataset.group_field}.name"
-        found: list[str] = dataset._sample_collection.distinct(name, query)
+        found: list[str] = documents_of(dataset).distinct(name, query)
         return found
 
     def as_indexed(self, samples: Any, ids: Sequence[str]) -> Any:
@@ -179,15 +192,15 @@ class Terms:
         if not slices or samples.group_slice in slices:
             return samples
 
-        return samples.select_group_slices(slices, _allow_mixed=True)
+        return with_slices(samples, slices)
 
     def in_lists(self, view: Any) -> bool:
         """Whether what is held are labels, of which a sample of a view has a list."""
         if self.patches_field is None:
             return False
 
-        kind, _ = view._get_label_field_path(self.patches_field)
-        return bool(issubclass(kind, fol._LABEL_LIST_FIELDS))
+        kind = label_type(view, self.patches_field)
+        return is_list(kind)
 
     def _selected(self, home: Any, ids: list[str]) -> Any:
         if self.patches_field is None:
@@ -198,14 +211,10 @@ class Terms:
     @property
     def _times(self) -> str | None:
         """The field whose labels' ids the clips have, if they are such clips."""
-        if not self.home._is_clips:
+        if not is_clips(self.home):
             return None
 
-        field: str | None = self.home._classification_field
-        return field
-
-    def _label_path(self, samples: Any, name: str) -> str:
-        return str(samples._get_label_field_path(self.patches_field, name)[1])
+        return times_of(self.home)
 
 
 def present(ids: list[Any]) -> list[str]:

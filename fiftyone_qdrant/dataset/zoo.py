@@ -9,8 +9,8 @@ import eta.core.utils as etau
 import fiftyone as fo
 import fiftyone.core.media as fom
 import fiftyone.zoo as foz
-import fiftyone.zoo.models as fozm
 
+from fiftyone_qdrant.dataset.samples import zoo_models
 from fiftyone_qdrant.errors import ConfigError
 from fiftyone_qdrant.words import bytes_in_words
 
@@ -51,12 +51,11 @@ def offers(media_type: str, text: bool = False) -> list[Offer]:
         media_type: FiftyOne's media type of the samples
         text (False): only those that embed text as well
     """
-    manifest, _ = fozm._load_zoo_models_manifest()  # its public readers read all of
-    here = fo.config.model_zoo_dir  # them again for each model
+    here = fo.config.model_zoo_dir
     video = media_type == fom.VIDEO
     fitting = [
         model
-        for model in manifest
+        for model in zoo_models()
         if model.has_tag("embeddings")
         and model.has_tag("video") == video
         and not _OTHER_TASKS.intersection(model.tags)

@@ -26,7 +26,7 @@ import psutil
 from fiftyone.core.odm.runs import RunDocument
 from pymongo.errors import DuplicateKeyError, PyMongoError
 
-from fiftyone_qdrant.dataset.samples import stages_of
+from fiftyone_qdrant.dataset.samples import add_run, dataset_id, root_of, stored_stages
 from fiftyone_qdrant.errors import ConfigError, IndexNotFound
 
 _CLAIMS = "fiftyone_qdrant_claims"
@@ -41,14 +41,14 @@ _mine: ContextVar[frozenset[str]] = ContextVar(
 def is_taken(dataset: Any, brain_key: str) -> bool:
     """Whether the dataset has a run of that key, in memory or only in MongoDB."""
     path = f"brain_methods.{brain_key}"
-    query = {"_id": dataset._doc.id, path: {"$exists": True}}
+    query = {"_id": dataset_id(dataset), path: {"$exists": True}}
     return foo.get_db_conn().datasets.find_one(query, {"_id": 1}) is not None
 
 
 def take_key(dataset: Any, brain_key: str, run_id: Any) -> bool:
     """Gives a key to a run unless another has it; returns whether it did."""
     path = f"brain_methods.{brain_key}"
-    query = {"_id": dataset._doc.id, path: {"$exists": False}}
+    query = {"_id": dataset_id(dataset), path: {"$exists": False}}
     changed = foo.get_db_conn().datasets.update_one(query, {"$set": {path: run_id}})
     return bool(changed.modified_count)
 
@@ -59,14 +59,14 @@ def register(index: Any, brain_key: str) -> None:
     Raises:
         ConfigError: if another run has it; what was made for this one is dropped
     """
-    home, dataset = index.samples, index.samples._root_dataset
+    home, dataset = index.samples, root_of(index.samples)
     run = RunDocument(
-        dataset_id=dataset._doc.id,
+        dataset_id=dataset_id(dataset),
         key=brain_key,
         version=foc.VERSION,
         timestamp=datetime.datetime.now(datetime.timezone.utc).replace(tzinfo=None),
         config=copy.deepcopy(index.config.serialize()),
-        view_stages=None if home is dataset else stages_of(home),
+        view_stages=None if home is dataset else stored_stages(home),
         results=None,
     )
     run.save(upsert=True)
@@ -75,8 +75,7 @@ def register(index: Any, brain_key: str) -> None:
         index.contents.discard()
         raise ConfigError(_taken(dataset, brain_key))
 
-    dataset._doc.brain_methods[brain_key] = run
-    dataset.save()
+    add_run(dataset, brain_key, run)
     index.contents.is_new = False
 
 
@@ -182,7 +181,7 @@ def _sentence(brain_key: str, found: dict[str, Any]) -> str:
 
 
 def _claim_id(dataset: Any, brain_key: str) -> str:
-    return f"{dataset._doc.id}:{brain_key}"
+    return f"{dataset_id(dataset)}:{brain_key}"
 
 
 def _collection() -> Any:

@@ -144,8 +144,7 @@ class QdrantSimilarityConfig(SimilarityConfig):
     @property
     def ignored(self) -> list[str]:
         """The given parameters that the engine does not have."""
-        embedded = self.engine == EMBEDDED
-        return self._parameters.ignored_by_embedded() if embedded else []
+        return self._parameters.ignored_by(self.engine)
 
     def change_parameters(
         self, changes: CollectionParameters, *, unquantize: bool = False

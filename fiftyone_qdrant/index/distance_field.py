@@ -6,10 +6,22 @@ from collections.abc import Mapping
 from typing import Any
 
 import fiftyone as fo
-import fiftyone.core.labels as fol
 import fiftyone.core.odm as foo
 
-from fiftyone_qdrant.dataset.samples import Held
+from fiftyone_qdrant.dataset.held import Held
+from fiftyone_qdrant.dataset.samples import (
+    dataset_of,
+    documents_of,
+    frame_documents_of,
+    frame_path,
+    is_clips,
+    is_frames,
+    is_patches,
+    label_path,
+    label_type,
+    one_of,
+    root_of,
+)
 from fiftyone_qdrant.errors import ConfigError
 
 MARK = {"fiftyone_qdrant": "distances"}
@@ -43,16 +55,17 @@ class DistanceField:
     def __init__(self, samples: Any, name: str, patches_field: str | None = None):
         self.name = name
         self._patches_field = patches_field
-        self._dataset = samples._root_dataset
+        self._dataset = root_of(samples)
         self._samples = samples
-        if patches_field is not None or samples._is_patches or samples._is_clips:
+        if patches_field is not None or is_patches(samples) or is_clips(samples):
             self._samples = self._dataset  # FiftyOne cannot set the values of parts
 
         self._owners: tuple[Any, ...] = (fo.Sample, foo.DatasetSampleDocument)
-        self._path = f"frames.{name}" if samples._is_frames else name
+        self._path = f"frames.{name}" if is_frames(samples) else name
         if patches_field is not None:
-            kind, self._path = self._dataset._get_label_field_path(patches_field, name)
-            self._owners = (fol._LABEL_LIST_TO_SINGLE_MAP.get(kind, kind),)
+            self._path = label_path(self._dataset, patches_field, name)
+            kind = label_type(self._dataset, patches_field)
+            self._owners = (one_of(kind),)
 
     @classmethod
     def of(cls, held: Held, view: Any, name: str) -> DistanceField:
@@ -66,7 +79,7 @@ class DistanceField:
         field = held.patches_field
         if field is None and held.in_parts(view):
             view = held.flat(held.home)
-        elif field is not None and held.home._is_frames:
+        elif field is not None and is_frames(held.home):
             field = f"frames.{field}"
 
         return cls(view, name, field)
@@ -128,17 +141,17 @@ class DistanceField:
         return self._dataset.get_field(self._path)
 
     def _declare(self) -> None:
-        path, of_frames = self._dataset._handle_frame_field(self._path)
+        path, of_frames = frame_path(self._dataset, self._path)
         dataset = self._dataset
         add = dataset.add_frame_field if of_frames else dataset.add_sample_field
         add(path, fo.FloatField, description=_DESCRIPTION, info=dict(MARK))
 
     def _clear(self) -> None:
-        path, of_frames = self._dataset._handle_frame_field(self._path)
+        path, of_frames = frame_path(self._dataset, self._path)
         dataset = self._dataset
         clear = dataset.clear_frame_field if of_frames else dataset.clear_sample_field
         clear(path)
-        shown = self._samples._dataset  # a view of frames has a copy of them
+        shown = dataset_of(self._samples)  # a view of frames has a copy of them
         if shown is not dataset and shown.has_field(self.name):
             shown.clear_sample_field(self.name)
 
@@ -166,9 +179,9 @@ class DistanceField:
         if self._patches_field is None:
             return
 
-        path, of_frames = self._dataset._handle_frame_field(self._path)
-        kind = "_frame_collection" if of_frames else "_sample_collection"
-        collection = getattr(self._dataset, kind)
+        path, of_frames = frame_path(self._dataset, self._path)
+        documents = frame_documents_of if of_frames else documents_of
+        collection = documents(self._dataset)
         if collection.find_one({path: {"$exists": True}}, {"_id": 1}) is not None:
             raise ConfigError(
                 f"Labels have an attribute '{self.name}' that is not declared: choose "
@@ -200,7 +213,7 @@ def with_distances(view: Any, distances: Mapping[str, float]) -> tuple[Any, str 
 
 
 def _may_show(view: Any, name: str) -> bool:
-    shown = view._dataset
+    shown = dataset_of(view)
     field = shown.get_field(name)
     if field is None:
         add = shown.add_sample_field

@@ -9,7 +9,7 @@ import fiftyone.brain.internal.core.utils as fbu
 import fiftyone.core.utils as fou
 
 from fiftyone_qdrant import points
-from fiftyone_qdrant.embedded.client.launcher import is_store
+from fiftyone_qdrant.dataset.samples import root_of
 from fiftyone_qdrant.errors import (
     CollectionExists,
     CollectionMismatch,
@@ -21,7 +21,7 @@ from fiftyone_qdrant.parameters import in_force
 from fiftyone_qdrant.parameters.collection_parameters import CollectionParameters
 from fiftyone_qdrant.qdrant.calls import Schema
 from fiftyone_qdrant.qdrant.collection import Collection, list_collections
-from fiftyone_qdrant.qdrant.connection import EMBEDDED, Connection
+from fiftyone_qdrant.qdrant.connection import Connection
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ def choose_name(samples: Any, connection: Connection) -> str:
 
 def base_name(samples: Any) -> str:
     """Returns the name that a dataset's first collection gets."""
-    slug = str(fou.to_slug(samples._root_dataset.name))
+    slug = str(fou.to_slug(root_of(samples).name))
     return f"fiftyone-{slug}"[:_LONGEST_BASE]
 
 
@@ -46,7 +46,7 @@ def described_names(connection: Connection) -> dict[str, str]:
     Raises:
         ConnectionFailed: if Qdrant cannot be reached
     """
-    if connection.engine == EMBEDDED and not is_store(str(connection.path)):
+    if connection.missing_store:
         return {}
 
     users = ownership.all_users(connection)
@@ -161,10 +161,7 @@ def create(
     Raises:
         CollectionExists: if the name is taken
     """
-    parameters = config.parameters
-    if config.engine == EMBEDDED:
-        parameters = parameters.for_embedded()
-
+    parameters = config.parameters.on(config.engine)
     config.metric = config.metric or points.DEFAULT_METRIC
     try:
         collection.create(size, config.metric, parameters, metadata)

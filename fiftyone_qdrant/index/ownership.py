@@ -14,10 +14,11 @@ from typing import Any
 
 import fiftyone.core.odm as foo
 
+from fiftyone_qdrant.dataset.samples import dataset_id, root_of
 from fiftyone_qdrant.errors import CollectionNotFound, CollectionShared
 from fiftyone_qdrant.qdrant.calls import OWNER
 from fiftyone_qdrant.qdrant.collection import Collection
-from fiftyone_qdrant.qdrant.connection import EMBEDDED, Connection
+from fiftyone_qdrant.qdrant.connection import SERVER, Connection
 
 
 @dataclass(frozen=True)
@@ -63,12 +64,12 @@ def to_metadata(samples: Any, config: Any, brain_key: str | None) -> dict[str, A
     """Returns the metadata to store with a collection made for ``samples``."""
     from fiftyone_qdrant import __version__
 
-    dataset = samples._root_dataset
+    dataset = root_of(samples)
     now = datetime.datetime.now(datetime.timezone.utc)
     return {
         "owner": OWNER,
         "database_id": database_id(),
-        "dataset_id": str(dataset._doc.id),
+        "dataset_id": str(dataset_id(dataset)),
         "dataset_name": dataset.name,
         "brain_key": brain_key,
         "patches_field": config.patches_field,
@@ -116,11 +117,8 @@ def all_users(
 
 
 def _is_at(config: dict[str, Any], connection: Connection) -> bool:
-    embedded = config.get("engine") == EMBEDDED
-    if embedded != (connection.engine == EMBEDDED):
-        return False
-
-    return not embedded or config.get("path") == connection.path
+    there = (config.get("engine") or SERVER, config.get("path"))
+    return there == (connection.engine, connection.path)
 
 
 def claimed_names() -> set[str]:

@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from fiftyone_qdrant.errors import QdrantPluginError
-from fiftyone_qdrant.qdrant.connection import EMBEDDED
 from fiftyone_qdrant.status.estimates import Estimate
 from fiftyone_qdrant.status.indexes import EngineStatus
 from fiftyone_qdrant.words import bytes_in_words, seconds_in_words
@@ -135,8 +134,7 @@ def _engine_line(engine: EngineStatus | None) -> str | None:
     if engine is None or engine.problem:
         return None
 
-    kind = "Embedded Qdrant" if engine.engine == EMBEDDED else "Qdrant"
     return (
-        f"{kind} {engine.version} at {engine.location} answers in "
+        f"{engine.name} {engine.version} at {engine.location} answers in "
         f"{max(1, round(engine.latency_ms or 0))} ms"
     )

@@ -9,8 +9,9 @@ from typing import Any
 import fiftyone as fo
 
 from fiftyone_qdrant import points
+from fiftyone_qdrant.dataset.held import Held, labels_by_sample, listed
 from fiftyone_qdrant.dataset.indexable import TIMES
-from fiftyone_qdrant.dataset.samples import Held, listed
+from fiftyone_qdrant.dataset.samples import label_path, root_of, with_slices
 from fiftyone_qdrant.errors import ConfigError, QdrantPluginError
 from fiftyone_qdrant.index.batch import Batch
 from fiftyone_qdrant.runs import as_ours, is_builtin, list_indexes, load_index
@@ -73,7 +74,7 @@ def find_origin(samples: Any, brain_key: str) -> Origin:
     Raises:
         ConfigError: if the dataset has no similarity run of that key
     """
-    dataset = samples._root_dataset
+    dataset = root_of(samples)
     known = similarity_runs(dataset)
     if brain_key not in known:
         listed = ", ".join(map(repr, known)) or "none"
@@ -160,14 +161,14 @@ class OtherIndex:
         held = Held(samples, self._origin.patches_field)
         slices = held.slices(samples, list(known)[:_SOME])
         if set(slices) - {samples.group_slice}:
-            return samples.select_group_slices(slices, _allow_mixed=True)
+            return with_slices(samples, slices)
 
         if not known.isdisjoint(held.ids(samples)):
             return samples
 
         times = samples.get_field_schema(embedded_doc_type=TIMES)
         for field in times:
-            clips = samples.values(samples._get_label_field_path(field, "id")[1])
+            clips = samples.values(label_path(samples, field, "id"))
             if not known.isdisjoint(itertools.chain.from_iterable(map(listed, clips))):
                 return samples.to_clips(field)
 
@@ -215,12 +216,3 @@ class OtherIndex:
             f"Similarity run '{self._origin.brain_key}' ({self._origin.backend}) could "
             f"not be {what}: {error or type(error).__name__}"
         )
-
-
-def labels_by_sample(samples: Any, field: str) -> list[tuple[str, list[str]]]:
-    """Returns each sample's id with the ids of its labels."""
-    _, path = samples._get_label_field_path(field, "id")
-    return [
-        (sample, labels if isinstance(labels, list) else [labels] if labels else [])
-        for sample, labels in zip(*samples.values(["id", path]), strict=True)
-    ]

@@ -15,8 +15,9 @@ from typing import Any
 import fiftyone.core.media as fom
 
 from fiftyone_qdrant.dataset import zoo
+from fiftyone_qdrant.dataset.held import Held
 from fiftyone_qdrant.dataset.indexable import check_indexable, home_of
-from fiftyone_qdrant.dataset.samples import Held
+from fiftyone_qdrant.dataset.samples import is_dynamic_groups, root_of, with_slices
 from fiftyone_qdrant.embedded.client.launcher import is_store
 from fiftyone_qdrant.errors import CollectionNotFound, ConfigError
 from fiftyone_qdrant.index import naming, ownership
@@ -33,7 +34,7 @@ from fiftyone_qdrant.parameters.table import PARAMETERS
 from fiftyone_qdrant.points import DEFAULT_METRIC, check_metric
 from fiftyone_qdrant.qdrant.calls import OWNER, Schema
 from fiftyone_qdrant.qdrant.collection import Collection
-from fiftyone_qdrant.qdrant.connection import EMBEDDED, Connection
+from fiftyone_qdrant.qdrant.connection import Connection
 from fiftyone_qdrant.runs import (
     as_ours,
     check_new_key,
@@ -118,8 +119,8 @@ def preflight(
         if found.size and found.vectors is not None and not connect:
             _estimate(found, source, connection, parameters)
 
-        if connection.engine == EMBEDDED and not connect:
-            _look_at_place(found, connection)
+        if connection.path is not None and not connect:
+            _look_at_place(found, connection.path)
 
     return found
 
@@ -145,12 +146,8 @@ class _Wanted:
         config = {**self.config, "metric": None}
         return impatient(QdrantSimilarityConfig(**config).connection())
 
-    @property
-    def vector_name(self) -> str | None:
-        return self.config.get("vector_name")
-
     def started(self) -> Collection:
-        return load_index(self.samples._root_dataset, self.brain_key).collection
+        return load_index(root_of(self.samples), self.brain_key).collection
 
     def collection_name(self) -> str | None:
         if self.goes_on:
@@ -214,10 +211,10 @@ def _say_of_model(found: Preflight, look: Look) -> None:
 
 
 def _say_which_slices(found: Preflight, samples: Any) -> None:
-    if samples.media_type != fom.GROUP or samples._is_dynamic_groups:
+    if samples.media_type != fom.GROUP or is_dynamic_groups(samples):
         return
 
-    every = samples.select_group_slices(_allow_mixed=True).count()
+    every = with_slices(samples).count()
     found.notes.append(
         f"Only the active slice '{samples.group_slice}': {samples.count():,} of "
         f"{every:,} samples. Open a view of more slices (select_group_slices) to index "
@@ -241,19 +238,20 @@ def _say_what_is_ignored(
             f"The collection is there already: {', '.join(given)} is not applied. "
             "Tune Qdrant Index changes it"
         )
-    elif connection.engine == EMBEDDED:
-        lacking = CollectionParameters.parse(**given).ignored_by_embedded()
-        if lacking:
-            found.warnings.append(
-                f"The embedded engine has no {', '.join(lacking)}: ignored here"
-            )
+        return
+
+    lacking = CollectionParameters.parse(**given).ignored_by(connection.engine)
+    if lacking:
+        found.warnings.append(
+            f"The embedded engine has no {', '.join(lacking)}: ignored here"
+        )
 
 
 def _ask_engine(found: Preflight, wanted: _Wanted, connection: Connection) -> None:
     if wanted.connect and not wanted.config.get("collection_name"):
         raise ConfigError(NO_COLLECTION)
 
-    if connection.engine == EMBEDDED and not is_store(str(connection.path)):
+    if connection.missing_store:
         found.notes.append(f"A new embedded store is made at {connection.path}")
         return
 
@@ -277,7 +275,11 @@ def _ask_engine(found: Preflight, wanted: _Wanted, connection: Connection) -> No
         if name is None:
             _foresee_name(found, wanted, connection)
         else:
-            _look_at(found, wanted, Collection(connection, name, wanted.vector_name))
+            _look_at(
+                found,
+                wanted,
+                Collection(connection, name, wanted.config.get("vector_name")),
+            )
 
 
 def _foresee_name(found: Preflight, wanted: _Wanted, connection: Connection) -> None:
@@ -302,7 +304,7 @@ def _look_at(found: Preflight, wanted: _Wanted, collection: Collection) -> None:
 
 def _size_of_origin(found: Preflight, wanted: _Wanted) -> None:
     """Asks the other index for its size where that is cheap."""
-    origin, dataset = wanted.source.origin, wanted.samples._root_dataset
+    origin, dataset = wanted.source.origin, root_of(wanted.samples)
     if origin is None or found.size is not None:
         return
 
@@ -369,19 +371,19 @@ def _estimate(
     connection: Connection,
     parameters: dict[str, Any],
 ) -> None:
-    timed = connection.engine == EMBEDDED and not source.computes
+    timed = not (connection.remote or source.computes)
     found.estimate = estimate(found.vectors or 0, found.size or 0, parameters, timed)
 
 
-def _look_at_place(found: Preflight, connection: Connection) -> None:
+def _look_at_place(found: Preflight, directory: str) -> None:
     """Looks whether an embedded store can be made, and has room.
 
     Raises:
         ConfigError: if not
     """
-    path = Path(str(connection.path))
+    path = Path(directory)
     there = next(p for p in (path, *path.parents) if p.exists())
-    new = not is_store(str(path))
+    new = not is_store(directory)
     if new and not os.access(there, os.W_OK | os.X_OK):
         raise ConfigError(
             f"The directory {path} cannot be used: {there} cannot be written to. "

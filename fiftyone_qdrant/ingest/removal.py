@@ -9,6 +9,7 @@ from typing import Any
 import fiftyone.core.utils as fou
 
 from fiftyone_qdrant import points
+from fiftyone_qdrant.dataset.samples import dataset_id
 from fiftyone_qdrant.errors import CollectionNotFound, ConfigError
 from fiftyone_qdrant.similarity import QdrantSimilarityIndex
 
@@ -119,7 +120,7 @@ def undo(index: QdrantSimilarityIndex) -> int:
 
 
 def _named(index: QdrantSimilarityIndex) -> tuple[str, str]:
-    return str(index.samples._root_dataset._doc.id), str(index.key)
+    return str(dataset_id(index.samples)), str(index.key)
 
 
 def _held(

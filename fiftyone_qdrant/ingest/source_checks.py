@@ -19,7 +19,14 @@ import numpy as np
 from PIL import Image
 
 from fiftyone_qdrant.dataset import scope, zoo
-from fiftyone_qdrant.dataset.samples import Held
+from fiftyone_qdrant.dataset.held import Held
+from fiftyone_qdrant.dataset.samples import (
+    dataset_of,
+    estimated_count,
+    is_dynamic_groups,
+    label_path,
+    values_as,
+)
 from fiftyone_qdrant.errors import ConfigError, VectorError
 from fiftyone_qdrant.ingest.sources import Source
 from fiftyone_qdrant.search.matrices import to_matrix
@@ -75,13 +82,13 @@ class Look:
     def _samples_in_all(self) -> int:
         samples = self.samples
         if isinstance(samples, fo.Dataset) and samples.media_type != fom.GROUP:
-            return int(samples._estimated_count())
+            return int(estimated_count(samples))
 
         if self.among is None:
             return int(samples.count())
 
         counted = scope.count(samples)
-        most = samples._dataset._estimated_count()
+        most = estimated_count(dataset_of(samples))
         return int(most if counted is None else counted)
 
     @cached_property
@@ -110,7 +117,7 @@ class Look:
         samples, path = self.samples, field
         some: dict[str, Any] = {"$ne": None}
         if labels is not None:
-            _, path = samples._get_label_field_path(labels, field)
+            path = label_path(samples, labels, field)
             some = {"$exists": True}  # in one label of the list
 
         if not samples.has_field(path.split(".")[0]):
@@ -120,9 +127,11 @@ class Look:
             samples = samples.limit(self.among)
 
         there = samples.match({path: some}).limit(LOOKED_AT)
+        declared = None if there.has_field(path) else fo.VectorField()
+        rows = there.values("id"), values_as(there, path, declared)
         found = [
             (of, value)
-            for of, own in zip(*there.values(["id", path]), strict=True)
+            for of, own in zip(*rows, strict=True)
             for value in ((own or ()) if self.held.in_lists(samples) else [own])
         ]
         return [(of, value) for of, value in found if value is not None][:LOOKED_AT]
@@ -146,7 +155,7 @@ class Look:
     def media_type(self) -> str:
         """What a model would be given: of groups, that of the active slice."""
         samples = self.samples
-        if samples.media_type == fom.GROUP and not samples._is_dynamic_groups:
+        if samples.media_type == fom.GROUP and not is_dynamic_groups(samples):
             return str(samples.group_media_types.get(samples.group_slice))
 
         return str(samples.media_type)

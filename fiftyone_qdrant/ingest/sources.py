@@ -11,8 +11,15 @@ import fiftyone.core.media as fom
 from fiftyone import ViewField as F
 
 from fiftyone_qdrant import points
+from fiftyone_qdrant.dataset.held import Held
 from fiftyone_qdrant.dataset.indexable import home_of, is_label
-from fiftyone_qdrant.dataset.samples import Held
+from fiftyone_qdrant.dataset.samples import (
+    is_generated,
+    is_patches,
+    label_path,
+    root_of,
+    values_as,
+)
 from fiftyone_qdrant.errors import ConfigError
 from fiftyone_qdrant.index.batch import Batch
 from fiftyone_qdrant.ingest.origins import Origin, OtherIndex, find_origin
@@ -36,7 +43,7 @@ def _with_new_names(
     Raises:
         ConfigError: if its label field is gone, and no new name is given
     """
-    dataset, labels = samples._root_dataset, origin.patches_field
+    dataset, labels = root_of(samples), origin.patches_field
 
     def gone(field: str) -> bool:
         return not (
@@ -59,7 +66,7 @@ def _with_new_names(
         return origin
 
     if origin.patches_field is not None:
-        _, path = samples._get_label_field_path(origin.patches_field, path)
+        path = label_path(samples, origin.patches_field, path)
 
     return replace(origin, embeddings_field=embeddings) if gone(str(path)) else origin
 
@@ -142,17 +149,17 @@ class Source:
         Raises:
             ConfigError: if the run has nothing of the dataset
         """
-        if self.origin is None or given._is_generated:
+        if self.origin is None or is_generated(given):
             return given
 
-        view = given._root_dataset.load_brain_view(self.origin.brain_key)
-        if view._is_generated:
+        view = root_of(given).load_brain_view(self.origin.brain_key)
+        if is_generated(view):
             return Held(home_of(view), self.patches_field).of(given)
 
         if given.media_type not in (fom.VIDEO, fom.GROUP):
             return given
 
-        return OtherIndex(given._root_dataset, self.origin).indexed_of(given)
+        return OtherIndex(root_of(given), self.origin).indexed_of(given)
 
     def open(self, dataset: Any) -> OtherIndex | None:
         """Opens the other run, if there is one.
@@ -165,7 +172,7 @@ class Source:
 
 def _of_label(samples: Any, patches_field: str, path: str) -> str:
     """A field of labels by its name, however much of its path is given."""
-    _, root = samples._get_label_field_path(patches_field)
+    root = label_path(samples, patches_field)
     for prefix in (f"{root}.", f"{patches_field}."):
         if path.startswith(prefix):
             return path.removeprefix(prefix)
@@ -189,7 +196,7 @@ def known_points(held: Held, collection: Collection) -> tuple[int, int]:
         raise ConfigError(
             f"Collection '{collection.name}' is of something else: none of the "
             f"{len(ids):,} points looked up is one of the {held} of dataset "
-            f"'{held.home._root_dataset.name}'"
+            f"'{root_of(held.home).name}'"
         )
 
     return len(ids), known
@@ -276,7 +283,7 @@ def _one_by_one(index: QdrantSimilarityIndex, samples: Any) -> Batch:
         return Batch(there.values(field), held.ids(there))
 
     there = samples.filter_labels(patches, F(field) != None)  # noqa: E711
-    _, path = there._get_label_field_path(patches, field)
+    path = label_path(there, patches, field)
     values, sample_ids = there.values([path, "id"])
     of = [i for i, found in zip(sample_ids, values, strict=True) for _ in found or ()]
     return Batch([v for found in values for v in found or ()], of, held.ids(there))
@@ -285,13 +292,11 @@ def _one_by_one(index: QdrantSimilarityIndex, samples: Any) -> Batch:
 def _from_single_labels(index: QdrantSimilarityIndex, samples: Any) -> Batch:
     """The same of labels that are no list, which FiftyOne 1.22 mistakes for lists."""
     held, config = index.held, index.config
-    _, path = samples._get_label_field_path(
-        config.patches_field, config.embeddings_field
-    )
+    path = label_path(samples, config.patches_field, config.embeddings_field)
     there = samples.match(F(path) != None)  # noqa: E711
-    sample_ids = there.values("sample_id" if there._is_patches else "id")
+    sample_ids = there.values("sample_id" if is_patches(there) else "id")
     field = None if there.has_field(path) else fo.VectorField()
-    return Batch(there.values(path, _field=field), sample_ids, held.ids(there))
+    return Batch(values_as(there, path, field), sample_ids, held.ids(there))
 
 
 def _without(index: QdrantSimilarityIndex, samples: Any, ids: set[str]) -> Any:

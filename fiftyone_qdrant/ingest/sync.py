@@ -11,15 +11,11 @@ import fiftyone.core.utils as fou
 import numpy as np
 
 from fiftyone_qdrant import points
-from fiftyone_qdrant.dataset.samples import Held
+from fiftyone_qdrant.dataset.held import Held
+from fiftyone_qdrant.dataset.samples import dataset_of, is_frames, root_of
 from fiftyone_qdrant.errors import CollectionNotFound, ConfigError, IngestInterrupted
-from fiftyone_qdrant.ingest.ingest import (
-    INGEST_ENDS,
-    Ingested,
-    Progress,
-    add_ids,
-    note_if_finished,
-)
+from fiftyone_qdrant.ingest.batches import Ingested, Progress
+from fiftyone_qdrant.ingest.ingest import INGEST_ENDS, add_ids, note_if_finished
 from fiftyone_qdrant.ingest.sources import from_field, why_not_embed
 from fiftyone_qdrant.similarity import QdrantSimilarityIndex
 from fiftyone_qdrant.status import background, coverage
@@ -92,14 +88,10 @@ def find_drift(
     Raises:
         ConfigError: if the view is of something else than the index holds
     """
-    held = index.held.following(samples)
     shared = index.why_not_delete() if index.collection.exists() else None
-    indexed = _indexed(index)  # first: what is added now is no orphan
-    existing = held.existing()
-    samples = held.as_indexed(samples, list(indexed)[: coverage.SOME])
-    found = held.wanted(samples, coverage.source_field(index))
-    wanted = held.among(existing, found)
-    missing = [i for i in wanted if i not in indexed]
+    indexed = _indexed(index)
+    found = coverage.dataset_ids(index, indexed, samples)
+    wanted, missing = found.wanted, found.missing(indexed)
     behind = _behind(index, wanted, indexed)
     from_field = vectors and index.config.embeddings_field is not None
     changed: list[str] = []
@@ -110,7 +102,7 @@ def find_drift(
 
     return Drift(
         missing=missing,
-        orphans=[] if shared else sorted(indexed - existing.union(wanted)),
+        orphans=[] if shared else sorted(found.orphans(indexed)),
         changed=changed,
         shared=shared,
         compared=from_field,
@@ -182,7 +174,7 @@ def sync(
     index.reload()
     note_if_finished(index)
     if not index.config.unfinished:
-        background.forget(index.samples._root_dataset, index.key)
+        background.forget(root_of(index.samples), index.key)
 
     return drift, ingested
 
@@ -236,8 +228,8 @@ def _changed(index: QdrantSimilarityIndex, samples: Any, both: list[str]) -> lis
         for ids in fou.iter_batches(both, _BATCH):
             changed.extend(_changed_of(index, held.select(list(ids))))
     finally:
-        if held.home._is_frames:
-            held.home._dataset.delete()  # made for this alone
+        if is_frames(held.home):
+            dataset_of(held.home).delete()  # made for this alone
 
     return changed
 

@@ -54,19 +54,19 @@ class CollectionParameters:
         """
         return _check(keywords)[1]
 
-    def ignored_by_embedded(self) -> list[str]:
-        """Returns the names of given parameters the embedded engine lacks."""
+    def ignored_by(self, engine: str | None) -> list[str]:
+        """Returns the names of given parameters that an engine lacks."""
         return [
             name
             for name, parameter, value in self._given()
-            if not parameter.embedded and not (parameter in COLLECTION and value == 1)
+            if not parameter.on(engine) and not (parameter in COLLECTION and value == 1)
         ]
 
-    def for_embedded(self) -> CollectionParameters:
-        """Returns only the parameters that the embedded engine honours."""
-        lacks = {p.name for p in COLLECTION if not p.embedded}
+    def on(self, engine: str | None) -> CollectionParameters:
+        """Returns only the parameters that an engine honours."""
+        lacks = {p.name for p in COLLECTION if not p.on(engine)}
         lacks_in = {
-            g.name: {p.name for p in g.parameters if not p.embedded} for g in GROUPS
+            g.name: {p.name for p in g.parameters if not p.on(engine)} for g in GROUPS
         }
         values = {
             name: {k: v for k, v in value.items() if k not in lacks_in[name]}

@@ -9,6 +9,10 @@ from typing import Any
 
 from fiftyone_qdrant.errors import ConfigError
 
+EMBEDDED = "embedded"
+SERVER = "server"
+ENGINES = {EMBEDDED: "Embedded Qdrant", SERVER: "Qdrant server"}
+
 
 @dataclass(frozen=True)
 class Parameter:
@@ -39,6 +43,10 @@ class Parameter:
     embedded: bool = True
     label: str = ""
     here: str = ""
+
+    def on(self, engine: str | None) -> bool:
+        """Whether an engine honours it."""
+        return self.embedded or engine != EMBEDDED
 
     def check(self, value: Any, where: str) -> Any:
         """Returns ``value`` as this parameter's type.

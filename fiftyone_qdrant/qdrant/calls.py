@@ -17,7 +17,7 @@ from fiftyone_qdrant.errors import (
     StoreUnavailable,
 )
 from fiftyone_qdrant.qdrant.clients import ask, connect
-from fiftyone_qdrant.qdrant.connection import EMBEDDED, Connection
+from fiftyone_qdrant.qdrant.connection import Connection
 from fiftyone_qdrant.qdrant.limits import Bounds, Limits
 from fiftyone_qdrant.qdrant.retries import READ_PAUSES, WRITE_PAUSES, persistently
 
@@ -149,11 +149,9 @@ class CollectionCalls:
             pauses = WRITE_PAUSES if method in _WRITES else READ_PAUSES
             return persistently(call, pauses)
         except CollectionNotFound as e:
-            moved = ""
-            if self.connection.engine == EMBEDDED:
-                moved = "If its store was moved, say once where it is now: "
-                moved += "dataset.load_brain_results(brain_key, path='...'). "
-
+            moved = "If its store was moved, say once where it is now: "
+            moved += "dataset.load_brain_results(brain_key, path='...'). "
+            moved = "" if self.connection.remote else moved
             raise CollectionNotFound(
                 f"There is no collection '{self.name}' at {place}. {moved}If it was "
                 "deleted, delete the brain run as well and create the index again"
@@ -189,7 +187,7 @@ class CollectionCalls:
             whether something is still known
         """
         known = time.monotonic() - self._described < KNOWN_SECONDS
-        if self.connection.engine == EMBEDDED or not known:
+        if not (known and self.connection.remote):
             self.forget()
 
         return self._schema is not None

@@ -22,7 +22,7 @@ from fiftyone_qdrant.errors import (
 )
 from fiftyone_qdrant.qdrant import urls
 from fiftyone_qdrant.qdrant.configured import ENVIRONMENT, configured_path
-from fiftyone_qdrant.qdrant.connection import EMBEDDED, Connection
+from fiftyone_qdrant.qdrant.connection import Connection
 from fiftyone_qdrant.qdrant.faults import translated
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def begin_anew(connection: Connection) -> None:
     The clients that knew it would not, as they cannot tell gone from moved.
     """
     path = connection.path
-    if connection.engine != EMBEDDED or connection.existing or _has_store(path):
+    if path is None or connection.existing or _has_store(path):
         return
 
     with _clients_lock:
@@ -146,7 +146,7 @@ def check_there(connection: Connection) -> None:
     Raises:
         StoreUnavailable: if it is not; nothing is made there
     """
-    if not connection.existing or _has_store(connection.path):
+    if not connection.existing or _has_store(str(connection.path)):
         return
 
     configured = configured_path()
@@ -162,19 +162,19 @@ def check_there(connection: Connection) -> None:
     )
 
 
-def _has_store(path: str | None) -> bool:
+def _has_store(path: str) -> bool:
     try:
-        return path is not None and is_store(path)
+        return is_store(path)
     except StoreUnavailable:
         return False
 
 
 def _open(connection: Connection) -> Client:
-    if connection.engine == EMBEDDED:
+    if connection.path is not None:
         from fiftyone_qdrant.embedded import EmbeddedClient
 
         return EmbeddedClient(
-            str(connection.path),
+            connection.path,
             timeout=connection.timeout,
             make=not connection.existing,
         )

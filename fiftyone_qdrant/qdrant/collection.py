@@ -25,7 +25,7 @@ from fiftyone_qdrant.errors import (
 from fiftyone_qdrant.parameters.collection_parameters import CollectionParameters
 from fiftyone_qdrant.qdrant.calls import FLOAT64, KNOWN_SECONDS
 from fiftyone_qdrant.qdrant.clients import ask, connect
-from fiftyone_qdrant.qdrant.connection import EMBEDDED, Connection
+from fiftyone_qdrant.qdrant.connection import Connection
 from fiftyone_qdrant.qdrant.reads import IDS_PER_CALL, CollectionReads
 from fiftyone_qdrant.qdrant.retries import READ_PAUSES, persistently, wait
 
@@ -65,7 +65,7 @@ class Collection(CollectionReads):
             )
 
         since = self._float64_since
-        if since is not None and self.connection.engine != EMBEDDED:
+        if since is not None and self.connection.remote:
             wait(since + KNOWN_SECONDS - time.monotonic())
 
     def make_filterable(self) -> None:
@@ -181,7 +181,7 @@ class Collection(CollectionReads):
 
     def flush(self) -> None:
         """Makes what was written survive a power failure; a server sees to it."""
-        if self.connection.engine == EMBEDDED:
+        if not self.connection.remote:
             self.call("flush")
 
     def delete(self, ids: Sequence[str]) -> None:

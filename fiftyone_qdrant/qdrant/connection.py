@@ -20,15 +20,15 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from fiftyone_qdrant.embedded.client.launcher import is_store
 from fiftyone_qdrant.errors import ConfigError
+from fiftyone_qdrant.parameters.parameter import EMBEDDED as EMBEDDED
+from fiftyone_qdrant.parameters.parameter import SERVER as SERVER
 from fiftyone_qdrant.qdrant import urls
 from fiftyone_qdrant.qdrant.configured import ENVIRONMENT as ENVIRONMENT
 from fiftyone_qdrant.qdrant.configured import KEYWORDS as KEYWORDS
 from fiftyone_qdrant.qdrant.configured import brain_config, default_path, environment
 from fiftyone_qdrant.qdrant.local_server import is_qdrant as _is_qdrant
-
-EMBEDDED = "embedded"
-SERVER = "server"
 
 LOCAL_SERVER = "http://localhost:6333"
 DEFAULT_GRPC_PORT = 6334
@@ -86,10 +86,20 @@ class Connection:
         )
 
     @property
+    def remote(self) -> bool:
+        """Whether it is a server, perhaps of several nodes."""
+        return self.engine == SERVER
+
+    @property
+    def missing_store(self) -> str | None:
+        """The directory where an embedded store is to be made yet, if one is."""
+        return None if self.path is None or is_store(self.path) else self.path
+
+    @property
     def location(self) -> str:
         """Where the engine is, fit to be shown: no key, no password."""
-        if self.engine == EMBEDDED:
-            return str(self.path)
+        if self.path is not None:
+            return self.path
 
         every = (str(self.url), *(url for url, _ in self.others))
         return ", ".join(map(urls.shown, every))

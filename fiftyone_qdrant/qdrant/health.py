@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from fiftyone_qdrant.errors import QdrantPluginError
 from fiftyone_qdrant.qdrant.collection import Collection, cluster_status
-from fiftyone_qdrant.qdrant.connection import EMBEDDED
 
 if TYPE_CHECKING:
     from qdrant_client import models
@@ -106,7 +105,7 @@ def collection_health(collection: Collection) -> CollectionHealth:
 
 
 def _cluster(collection: Collection) -> models.CollectionClusterInfo | None:
-    if collection.connection.engine == EMBEDDED:
+    if not collection.connection.remote:
         return None
 
     try:

@@ -19,7 +19,6 @@ from fiftyone_qdrant.errors import LimitExceeded, ReplicasMissing
 from fiftyone_qdrant.points import Matrix, Page
 from fiftyone_qdrant.qdrant import grpc_reading, reading, rest_reading
 from fiftyone_qdrant.qdrant.calls import CollectionCalls
-from fiftyone_qdrant.qdrant.connection import SERVER
 from fiftyone_qdrant.qdrant.limits import Limits
 from fiftyone_qdrant.qdrant.retries import patient
 
@@ -192,7 +191,7 @@ class CollectionReads(CollectionCalls):
                 )
             )
 
-        if not vectors or not self._remote:
+        if not vectors or not self.connection.remote:
             for page in _pages(read):
                 yield self._without_foreign(page)
 
@@ -241,7 +240,7 @@ class CollectionReads(CollectionCalls):
             len(ids),
             lambda known: known.points(most),
             retrieve,
-            at_once=_READS_AT_ONCE if self._remote else 1,
+            at_once=_READS_AT_ONCE if self.connection.remote else 1,
         )
 
     def _used_name(self) -> str | None:
@@ -282,17 +281,13 @@ class CollectionReads(CollectionCalls):
 
         return kept
 
-    @property
-    def _remote(self) -> bool:
-        return self.connection.engine == SERVER
-
     def _readers(self, arrays: bool) -> tuple[Any, Any]:
         """What retrieves pages and what scrolls.
 
         Args:
             arrays: whether to read vectors as arrays, where it is known how
         """
-        if not self._remote:
+        if not self.connection.remote:
             return "retrieve_page", "scroll_page"
 
         module: Any = reading

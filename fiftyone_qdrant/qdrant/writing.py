@@ -15,7 +15,6 @@ from fiftyone_qdrant.errors import (
 )
 from fiftyone_qdrant.points import Matrix
 from fiftyone_qdrant.qdrant.collection import Collection
-from fiftyone_qdrant.qdrant.connection import EMBEDDED
 
 # A REST message may have 32 MB; a float takes up to about 22 characters there, and
 # what else a point has is small
@@ -49,7 +48,7 @@ def write(
             to be written
         RequestTooLarge: if even a single point is too large
     """
-    if collection.connection.engine == EMBEDDED:
+    if not collection.connection.remote:
         payloads = _with_theirs(collection, ids, payloads)
         _upload(collection, ids, vectors, payloads)
         return

@@ -16,7 +16,6 @@ from fiftyone_qdrant.errors import MissingIDs
 from fiftyone_qdrant.points import Matrix, Page
 from fiftyone_qdrant.qdrant.asking import Answer, among, ask, ask_in_order
 from fiftyone_qdrant.qdrant.collection import Collection
-from fiftyone_qdrant.qdrant.connection import EMBEDDED
 from fiftyone_qdrant.qdrant.limits import Limits
 from fiftyone_qdrant.search import scan
 from fiftyone_qdrant.search.hits import Hits
@@ -268,9 +267,8 @@ def _search_params(
     from qdrant_client import models
 
     num_points = collection.schema().num_points
-    embedded = collection.connection.engine == EMBEDDED
-    scan = embedded and hnsw_ef is None and k > num_points // _POINTS_PER_HIT
-    if exact or scan:
+    scan = not collection.connection.remote and hnsw_ef is None
+    if exact or (scan and k > num_points // _POINTS_PER_HIT):
         return models.SearchParams(exact=True)
 
     by_size = min(max(num_points // _POINTS_PER_EF, _MIN_EF), _MAX_EF)

@@ -13,10 +13,16 @@ from functools import cached_property, lru_cache
 from typing import Any
 
 import fiftyone.core.patches as fop
-import fiftyone.core.stages as fos
 from bson import ObjectId
 
-from fiftyone_qdrant.dataset.samples import Held
+from fiftyone_qdrant.dataset.held import Held
+from fiftyone_qdrant.dataset.samples import (
+    dataset_id,
+    documents_of,
+    is_patches,
+    selected_ids,
+    stages_of,
+)
 from fiftyone_qdrant.search.hits import Hits
 
 _FEW_IDS = 2_000  # a view known to be so small is searched by its ids at once
@@ -61,12 +67,10 @@ class Restriction:
         if self.hits_per_held == math.inf:
             return True
 
-        if self._patches_field is not None and not self.samples._is_patches:
+        if self._patches_field is not None and not is_patches(self.samples):
             return False  # a sample may have many labels
 
-        stages = getattr(self.samples, "_stages", ())
-        selections = [s for s in stages if isinstance(s, fos.Select)]
-        return any(len(s.sample_ids) <= _FEW_IDS for s in selections)
+        return any(len(ids) <= _FEW_IDS for ids in selected_ids(self.samples))
 
     @property
     def hits_per_held(self) -> float | None:
@@ -79,7 +83,7 @@ class Restriction:
     @property
     def num_samples(self) -> int:
         """About how many samples MongoDB looks at to read all ids."""
-        return int(self.samples._dataset._sample_collection.estimated_document_count())
+        return int(documents_of(self.samples).estimated_document_count())
 
     def ids(self) -> list[str]:
         """Returns all its sample ids, or label ids when the hits are labels."""
@@ -147,8 +151,8 @@ class Restriction:
 
     @cached_property
     def _experience(self) -> _Experience:
-        stages = str(self.samples._serialize(include_uuids=False))
-        dataset = str(self.samples._root_dataset._doc.id)
+        stages = str(stages_of(self.samples))
+        dataset = str(dataset_id(self.samples))
         return _experience_of(dataset, hash(stages), self._patches_field)
 
 

@@ -11,6 +11,7 @@ from bson import ObjectId
 from fiftyone.operators.delegated import DelegatedOperationService
 from fiftyone.operators.executor import ExecutionRunState
 
+from fiftyone_qdrant.dataset.samples import dataset_id, stages_of
 from fiftyone_qdrant.errors import ConfigError
 from fiftyone_qdrant.runs import is_unfinished, list_indexes
 from fiftyone_qdrant.status import background, jobs
@@ -116,7 +117,7 @@ def _request(dataset: Any, brain_key: str) -> dict[str, Any]:
         "patches_field": config.patches_field,
     }
     given = {name: value for name, value in params.items() if value is not None}
-    return {"params": given, "view": home.view()._serialize()}
+    return {"params": given, "view": stages_of(home.view())}
 
 
 def _left(
@@ -238,11 +239,11 @@ def _now() -> datetime.datetime:
 
 def _operations(dataset: Any) -> list[Any]:
     states = [*_WAITING, ExecutionRunState.RUNNING]
-    service, dataset_id = DelegatedOperationService(), dataset._doc.id
+    service, of = DelegatedOperationService(), dataset_id(dataset)
     return [
         operation
         for state in states
-        for operation in service.list_operations(dataset_id=dataset_id, run_state=state)
+        for operation in service.list_operations(dataset_id=of, run_state=state)
         if operation.operator.startswith(PLUGIN)
     ]
 

@@ -29,6 +29,7 @@ from bson import json_util
 from fiftyone.operators.executor import ExecutionResult, prepare_operator_executor
 from fiftyone.operators.store import ExecutionStore
 
+from fiftyone_qdrant.dataset.samples import dataset_id
 from fiftyone_qdrant.errors import ConfigError, IngestCancelled, QdrantPluginError
 from fiftyone_qdrant.status.jobs import announce, job, running_jobs, withdraw
 
@@ -331,4 +332,4 @@ def _write(dataset: Any, task: Task) -> None:
 
 
 def _store(dataset: Any) -> ExecutionStore:
-    return ExecutionStore.create(_STORE, dataset_id=dataset._root_dataset._doc.id)
+    return ExecutionStore.create(_STORE, dataset_id=dataset_id(dataset))

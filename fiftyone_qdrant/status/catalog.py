@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from fiftyone_qdrant.dataset.samples import dataset_id
 from fiftyone_qdrant.errors import CollectionNotFound, QdrantPluginError
 from fiftyone_qdrant.index import ownership
 from fiftyone_qdrant.index.ownership import User
@@ -82,7 +83,7 @@ class Entry:
         Args:
             dataset (None): the dataset on whose behalf it would be deleted
         """
-        mine = None if dataset is None else str(dataset._doc.id)
+        mine = None if dataset is None else str(dataset_id(dataset))
         others = [str(u) for u in self.users if u.dataset_id != mine]
         if others:
             return f"it is used by {', '.join(others)}"
@@ -144,7 +145,7 @@ class _Reader:
 
     def __init__(self, connection: Connection, dataset: Any) -> None:
         self._connection = connection
-        self._mine = None if dataset is None else str(dataset._doc.id)
+        self._mine = None if dataset is None else str(dataset_id(dataset))
 
     @cached_property
     def _users(self) -> dict[str, list[User]]:

@@ -6,16 +6,17 @@ other slices counts as well, but what it does not hold of them is not missing.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import fiftyone as fo
 
-from fiftyone_qdrant.points import Page
+from fiftyone_qdrant.dataset.samples import label_path, root_of
 from fiftyone_qdrant.similarity import QdrantSimilarityIndex
 
-SOME = 1_000  # ids that tell of which group slices an index is
+_SOME = 1_000  # ids that tell of which group slices an index is
 _FEW = 20_000  # ids that are looked up rather than compared with all of the index
 _LABELS = (fo.Classification, fo.Classifications, fo.Detections, fo.Polylines)
 
@@ -62,8 +63,11 @@ class Share:
 
 
 @dataclass(frozen=True)
-class Contents:
+class DatasetIds:
     """The ids of a dataset's samples, or of what else an index holds.
+
+    They are read after those of the index: what is added meanwhile would look like an
+    orphan otherwise.
 
     Attributes:
         wanted: those that should be indexed: of groups the active slice's, and of
@@ -71,32 +75,37 @@ class Contents:
         existing: all
     """
 
-    wanted: set[str]
+    wanted: list[str]
     existing: set[str]
 
+    def missing(self, indexed: set[str]) -> list[str]:
+        """Returns those that an index should have, and has not."""
+        return [i for i in self.wanted if i not in indexed]
 
-def contents(index: QdrantSimilarityIndex, samples: Any = None) -> Contents:
+    def orphans(self, indexed: set[str]) -> set[str]:
+        """Returns those that an index has, and the dataset has no more."""
+        return indexed - self.existing
+
+
+def dataset_ids(
+    index: QdrantSimilarityIndex, indexed: set[str], samples: Any = None
+) -> DatasetIds:
     """Reads all ids that the dataset of an index has, as it is now.
 
     Args:
         index: the index
+        indexed: the ids of its points
         samples (None): the dataset or view that should be indexed; by default all
 
     Raises:
         ConfigError: if it is a view of something else than the index holds
     """
-    held = index.held
+    held = index.held if samples is None else index.held.following(samples)
     existing = held.existing()
-    if samples is None:
-        samples = held.as_indexed(held.home._root_dataset, _some_ids(index))
-
-    wanted = set(held.among(existing, held.wanted(samples, source_field(index))))
-    return Contents(wanted, existing | wanted)
-
-
-def _some_ids(index: QdrantSimilarityIndex) -> list[str]:
-    page = next(iter(index.collection.scroll(payload=False)), Page.of([]))
-    return page.ids[:SOME]
+    samples = root_of(held.home) if samples is None else samples
+    samples = held.as_indexed(samples, list(itertools.islice(indexed, _SOME)))
+    wanted = held.among(existing, held.wanted(samples, source_field(index)))
+    return DatasetIds(wanted, existing.union(wanted))
 
 
 def source_field(index: QdrantSimilarityIndex) -> str | None:
@@ -110,22 +119,20 @@ def source_field(index: QdrantSimilarityIndex) -> str | None:
 
 def compare(
     index: QdrantSimilarityIndex,
-    read: Callable[[QdrantSimilarityIndex], Contents] = contents,
+    read: Callable[[QdrantSimilarityIndex, set[str]], DatasetIds] = dataset_ids,
 ) -> Comparison:
     """Compares all ids of an index with those of its dataset.
 
     Args:
         index: the index
-        read (contents): what reads the ids of the dataset: after those of the index,
-            or what is added meanwhile would look like an orphan
+        read (dataset_ids): what reads the ids of the dataset
 
     Raises:
         CollectionNotFound: if the collection is gone
     """
     indexed = index.contents.point_ids()
-    found = read(index)
-    missing = found.wanted - indexed
-    orphans = indexed - found.existing
+    found = read(index, indexed)
+    missing, orphans = set(found.missing(indexed)), found.orphans(indexed)
     total = len(missing) + len(indexed) - len(orphans)
     return Comparison(total, missing, orphans, len(indexed), _behind(index, indexed))
 
@@ -231,7 +238,7 @@ def _path(samples: Any, grouping: str) -> str:
     if grouping == "tags":
         return "tags"
 
-    return str(samples._get_label_field_path(grouping, "label")[1])
+    return label_path(samples, grouping, "label")
 
 
 def _counts(samples: Any, path: str) -> dict[str, int]:

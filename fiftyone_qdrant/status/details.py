@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from fiftyone_qdrant.dataset.samples import dataset_id
 from fiftyone_qdrant.index import ownership
 from fiftyone_qdrant.parameters.in_force import settings_in_force
 from fiftyone_qdrant.parameters.table import COLLECTION, GROUPS
-from fiftyone_qdrant.qdrant.connection import EMBEDDED
 from fiftyone_qdrant.qdrant.health import CollectionHealth, collection_health
 from fiftyone_qdrant.status import coverage
 from fiftyone_qdrant.status.catalog import Entry, describe
@@ -109,7 +109,7 @@ def index_details(dataset: Any, brain_key: str) -> Details:
     got = settings_in_force(info, collection.schema().vector_name)
     quantization = got["quantization_config"]
     entry = describe(collection.connection, collection.name, dataset)
-    itself = (str(dataset._doc.id), brain_key)
+    itself = (str(dataset_id(dataset)), brain_key)
     return Details(
         brain_key,
         collection_health(collection),
@@ -125,11 +125,10 @@ def index_details(dataset: Any, brain_key: str) -> Details:
 def _settings(config: Any, got: dict[str, Any]) -> list[Setting]:
     """The parameters that Qdrant tells, and those that were asked for."""
     asked = config.parameters.values
-    embedded = config.engine == EMBEDDED
     rows = [
         Setting(p.name, asked.get(p.name), got.get(p.name), p.description)
         for p in COLLECTION
-        if p.embedded or not embedded
+        if p.on(config.engine)
     ]
     for group in GROUPS:
         values, actual = asked.get(group.name, {}), got[group.name]
@@ -141,7 +140,7 @@ def _settings(config: Any, got: dict[str, Any]) -> list[Setting]:
                 p.description,
             )
             for p in group.parameters
-            if p.embedded or not embedded
+            if p.on(config.engine)
         ]
 
     return [r for r in rows if (r.asked, r.actual) != (None, None)]

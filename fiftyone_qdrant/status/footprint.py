@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from fiftyone_qdrant.parameters.in_force import settings_in_force
 from fiftyone_qdrant.qdrant.collection import Collection
-from fiftyone_qdrant.qdrant.connection import EMBEDDED
 from fiftyone_qdrant.status import estimates
 from fiftyone_qdrant.status.estimates import Memory
 
@@ -45,10 +44,8 @@ def disk_bytes(collection: Collection) -> int | None:
     Raises:
         CollectionNotFound: if it does not exist
     """
-    if collection.connection.engine != EMBEDDED:
-        return None
-
-    return int(collection.call("disk_usage"))
+    remote = collection.connection.remote
+    return None if remote else int(collection.call("disk_usage"))
 
 
 def _dense(info: models.CollectionInfo) -> dict[str | None, models.VectorParams]:

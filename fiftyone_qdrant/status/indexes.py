@@ -7,12 +7,14 @@ import time
 from dataclasses import dataclass, replace
 from typing import Any
 
+from fiftyone_qdrant.dataset.samples import is_generated
 from fiftyone_qdrant.errors import (
     AuthenticationFailed,
     CollectionNotFound,
     ConnectionFailed,
     QdrantPluginError,
 )
+from fiftyone_qdrant.parameters.parameter import ENGINES
 from fiftyone_qdrant.qdrant.clients import connect
 from fiftyone_qdrant.qdrant.collection import Collection, version
 from fiftyone_qdrant.qdrant.connection import Connection, resolve
@@ -44,6 +46,11 @@ class EngineStatus:
     latency_ms: float | None = None
     problem: str | None = None
     refused: bool = False
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        return ENGINES[self.engine]
 
 
 @dataclass(frozen=True)
@@ -223,7 +230,7 @@ class _Reader:
         self._dataset = dataset
         self._exact = exact
         self._totals: dict[Any, int] = {}
-        self._contents: dict[Any, coverage.Contents] = {}
+        self._ids: dict[Any, coverage.DatasetIds] = {}
         self.down: dict[Connection, ConnectionFailed] = {}  # and why
 
     def read(self, brain_key: str) -> IndexStatus:
@@ -297,7 +304,7 @@ class _Reader:
     def _compared(
         self, index: QdrantSimilarityIndex, status: IndexStatus
     ) -> IndexStatus:
-        found = coverage.compare(index, self._read_contents)
+        found = coverage.compare(index, self._read_ids)
         if found.behind and status.problem is None:
             status = replace(
                 status,
@@ -317,15 +324,17 @@ class _Reader:
             orphans=len(found.orphans),
         )
 
-    def _read_contents(self, index: QdrantSimilarityIndex) -> coverage.Contents:
+    def _read_ids(
+        self, index: QdrantSimilarityIndex, indexed: set[str]
+    ) -> coverage.DatasetIds:
         shared = self._shared(index)
-        if shared not in self._contents:
-            self._contents[shared] = coverage.contents(index)
+        if shared not in self._ids:
+            self._ids[shared] = coverage.dataset_ids(index, indexed)
 
-        return self._contents[shared]
+        return self._ids[shared]
 
     def _shared(self, index: QdrantSimilarityIndex) -> Any:
         """What indexes of the same samples or labels have in common."""
         whole = index.held.flat(index.samples) is index.samples
-        own = None if whole and not index.samples._is_generated else index.key
+        own = None if whole and not is_generated(index.samples) else index.key
         return (own, index.config.patches_field, coverage.source_field(index))

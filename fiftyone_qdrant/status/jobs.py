@@ -24,6 +24,7 @@ import fiftyone.core.odm as foo
 from fiftyone.operators.store import ExecutionStore
 from pymongo.errors import PyMongoError
 
+from fiftyone_qdrant.dataset.samples import dataset_id
 from fiftyone_qdrant.errors import ConfigError
 from fiftyone_qdrant.words import seconds_in_words
 
@@ -325,4 +326,4 @@ def _now() -> float:
 
 
 def _store(dataset: Any) -> ExecutionStore:
-    return ExecutionStore.create(_STORE, dataset_id=dataset._root_dataset._doc.id)
+    return ExecutionStore.create(_STORE, dataset_id=dataset_id(dataset))

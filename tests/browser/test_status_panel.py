@@ -117,9 +117,9 @@ def test_a_renamed_index_is_shown_and_a_dropped_one_is_called_gone(app, dataset)
 _INGEST = """
 import sys
 import fiftyone as fo
-from fiftyone_qdrant.ingest import (ingest)
+from fiftyone_qdrant.ingest import batches, ingest
 
-ingest._BATCH = 10
+batches._BATCH = 10
 
 
 def wait(bar):

@@ -14,7 +14,7 @@ import pytest
 from fiftyone_qdrant.embedded.files import read_json
 from fiftyone_qdrant.embedded.sidecar import directory_name
 from fiftyone_qdrant.errors import ConfigError, IngestInterrupted
-from fiftyone_qdrant.ingest import ingest
+from fiftyone_qdrant.ingest import batches
 from fiftyone_qdrant.ingest.ingest import add_samples, create_index
 from fiftyone_qdrant.ingest.sync import find_drift, sync
 from fiftyone_qdrant.qdrant.collection import Collection
@@ -25,7 +25,7 @@ N, BATCH = 60, 7
 
 @pytest.fixture(autouse=True)
 def _small_batches(monkeypatch):
-    monkeypatch.setattr(ingest, "_BATCH", BATCH)
+    monkeypatch.setattr(batches, "_BATCH", BATCH)
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def test_what_was_ingested_survives_a_power_failure(samples):
 
 def fail_at(monkeypatch, number):
     """The batch with this number fails when it is written."""
-    given = ingest._add_batch
+    given = batches._add_batch
     calls = []
 
     def add_batch(*args):
@@ -90,7 +90,7 @@ def fail_at(monkeypatch, number):
 
         given(*args)
 
-    monkeypatch.setattr(ingest, "_add_batch", add_batch)
+    monkeypatch.setattr(batches, "_add_batch", add_batch)
 
 
 def test_a_failure_at_once_leaves_nothing(samples, place, monkeypatch):

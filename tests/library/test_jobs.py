@@ -22,7 +22,7 @@ from fiftyone_qdrant.errors import (
     IngestCancelled,
     IngestInterrupted,
 )
-from fiftyone_qdrant.ingest import ingest
+from fiftyone_qdrant.ingest import batches
 from fiftyone_qdrant.ingest.ingest import add_samples, create_index
 from fiftyone_qdrant.ingest.sync import sync
 from fiftyone_qdrant.runs import load_index
@@ -34,7 +34,7 @@ N, BATCH = 40, 10
 
 @pytest.fixture(autouse=True)
 def _small_batches(monkeypatch):
-    monkeypatch.setattr(ingest, "_BATCH", BATCH)
+    monkeypatch.setattr(batches, "_BATCH", BATCH)
 
 
 @pytest.fixture
@@ -183,7 +183,7 @@ def test_what_does_not_run_cannot_be_cancelled(samples):
 
 def test_a_slow_batch_does_not_look_dead(samples, monkeypatch):
     monkeypatch.setattr(jobs, "_BEAT", 0.01)
-    given = ingest._add_batch
+    given = batches._add_batch
     beats = set()
 
     def add_batch(*args):
@@ -193,7 +193,7 @@ def test_a_slow_batch_does_not_look_dead(samples, monkeypatch):
     def seen():
         return running_jobs(samples)
 
-    monkeypatch.setattr(ingest, "_add_batch", add_batch)
+    monkeypatch.setattr(batches, "_add_batch", add_batch)
     create_index(samples[:BATCH], "index", embeddings="vector")
     assert len(beats) > 2
 
@@ -262,7 +262,7 @@ def test_going_on_keeps_what_is_there_when_it_fails_at_once(samples, monkeypatch
         raise ConfigError("the model is gone")
 
     with monkeypatch.context() as patch:
-        patch.setattr(ingest, "_add_batch", fail)
+        patch.setattr(batches, "_add_batch", fail)
         with pytest.raises(IngestInterrupted, match=f"{BATCH} are in.*model is gone"):
             create_index(samples, "index", embeddings="vector")
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from fiftyone import ViewField as F
 
-from fiftyone_qdrant.dataset import samples
+from fiftyone_qdrant.dataset import held
 from fiftyone_qdrant.errors import ConfigError, MissingIDs
 from fiftyone_qdrant.matches import find_similar
 from fiftyone_qdrant.points import pairwise_distances
@@ -362,13 +362,13 @@ def test_a_view_that_takes_no_selection_is_read_once(
     vectors = rng.normal(size=(12, SIZE)).astype(np.float32)
     index = make_index(videos, embeddings=vectors, metric="euclidean")
     ids, reads = np.array(videos.values("id")), []
-    read = samples.Held.ids
+    read = held.Held.ids
 
     def listen(*args):
         reads.append(args)
         return read(*args)
 
-    monkeypatch.setattr(samples.Held, "ids", listen)
+    monkeypatch.setattr(held.Held, "ids", listen)
     order = ranking(vectors, vectors[2])
     farthest = videos.select(ids[order[6:]])
     with index.use_view(farthest.to_clips("event")):

@@ -12,7 +12,8 @@ import fiftyone as fo
 import numpy as np
 import pytest
 
-from fiftyone_qdrant.ingest import ingest
+from fiftyone_qdrant.index.batch import Batch
+from fiftyone_qdrant.ingest import batches
 from fiftyone_qdrant.ingest.ingest import create_index
 
 COUNT, SIZE = map(int, os.environ.get("FQ_TEST_STREAM", "15000x512").split("x"))
@@ -27,17 +28,18 @@ def resident():
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads Linux's /proc")
-def test_memory_stays_flat_while_a_model_streams(rng, digits_model, monkeypatch):
+def test_memory_stays_flat_while_a_model_streams(
+    rng, digits_model, digit_images, monkeypatch
+):
     dataset = fo.Dataset()
-    dataset.add_samples(
-        (fo.Sample(f"/nowhere/{i}.png") for i in range(COUNT)), num_samples=COUNT
-    )
+    samples = (fo.Sample(str(digit_images[0])) for _ in range(COUNT))
+    dataset.add_samples(samples, num_samples=COUNT)
 
     def embed(index, samples):  # as a model does: a batch at a time, from nowhere
         ids = samples.values("id")
-        return rng.normal(size=(len(ids), SIZE)).astype(np.float32), ids, None
+        return Batch(rng.normal(size=(len(ids), SIZE)).astype(np.float32), ids)
 
-    monkeypatch.setattr(ingest, "embed", embed)
+    monkeypatch.setattr(batches, "embed", embed)
     held = []
     start = time.monotonic()
     index, ingested = create_index(

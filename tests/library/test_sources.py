@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fiftyone_qdrant.errors import ConfigError, IngestInterrupted, QdrantPluginError
-from fiftyone_qdrant.ingest import ingest
+from fiftyone_qdrant.ingest import batches
 from fiftyone_qdrant.ingest.ingest import create_index
 from fiftyone_qdrant.ingest.origins import find_origin, similarity_runs
 from fiftyone_qdrant.ingest.sync import find_drift
@@ -17,7 +17,7 @@ N, BATCH = 30, 7
 
 @pytest.fixture(autouse=True)
 def _small_batches(monkeypatch):
-    monkeypatch.setattr(ingest, "_BATCH", BATCH)
+    monkeypatch.setattr(batches, "_BATCH", BATCH)
 
 
 @pytest.fixture
@@ -115,7 +115,7 @@ def test_an_index_of_ours_is_converted_from_one_engine_to_the_other(samples, pla
 
 def test_an_interrupted_conversion_goes_on(samples, place, monkeypatch):
     sklearn(samples, embeddings=np.array(samples.values("vector")))
-    given, calls = ingest._add_batch, []
+    given, calls = batches._add_batch, []
 
     def add_batch(*args):
         calls.append(args)
@@ -124,7 +124,7 @@ def test_an_interrupted_conversion_goes_on(samples, place, monkeypatch):
 
         given(*args)
 
-    monkeypatch.setattr(ingest, "_add_batch", add_batch)
+    monkeypatch.setattr(batches, "_add_batch", add_batch)
     with pytest.raises(IngestInterrupted, match=f"{2 * BATCH} are in"):
         create_index(samples, "new", from_brain_key="old", **place)
 

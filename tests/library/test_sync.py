@@ -7,7 +7,7 @@ import pytest
 from fiftyone import ViewField as F
 
 from fiftyone_qdrant.errors import MissingIDs
-from fiftyone_qdrant.ingest import ingest, removal, sync
+from fiftyone_qdrant.ingest import batches, removal, sync
 from fiftyone_qdrant.ingest.ingest import create_index
 from fiftyone_qdrant.ingest.removal import Removed, remove
 from fiftyone_qdrant.ingest.sources import ids_in
@@ -184,16 +184,16 @@ def test_a_view_says_what_is_to_be_indexed_but_not_what_is_an_orphan(samples):
 
 def test_no_view_of_all_that_is_missing_is_made(samples, monkeypatch):
     """MongoDB takes no view of a million ids: each batch has one of its own."""
-    monkeypatch.setattr(ingest, "_BATCH", 7)
+    monkeypatch.setattr(batches, "_BATCH", 7)
     index = index_of(samples[:1])
     sizes = []
-    select = ingest.selected_samples
+    select = batches.selected_samples
 
     def selected(index, **ids):
         sizes.extend(len(given) for given in ids.values())
         return select(index, **ids)
 
-    monkeypatch.setattr(ingest, "selected_samples", selected)
+    monkeypatch.setattr(batches, "selected_samples", selected)
     sync.sync(index, samples)
     assert sizes == [7, 7, 7, 7, 1]
     assert index.total_index_size == 30

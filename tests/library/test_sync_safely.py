@@ -13,7 +13,7 @@ from fiftyone_qdrant.errors import (
     IngestInterrupted,
     MissingIDs,
 )
-from fiftyone_qdrant.ingest import ingest, removal
+from fiftyone_qdrant.ingest import batches, ingest, removal
 from fiftyone_qdrant.ingest.ingest import create_index
 from fiftyone_qdrant.ingest.preflight import preflight
 from fiftyone_qdrant.ingest.removal import Removed, remove
@@ -123,10 +123,10 @@ def test_an_embeddings_field_that_is_gone_stops_a_sync_before_it_removes(samples
 
 
 def test_a_sync_that_fails_on_the_way_says_what_it_did(samples, monkeypatch):
-    monkeypatch.setattr(ingest, "_BATCH", 2)
+    monkeypatch.setattr(batches, "_BATCH", 2)
     index, _ = create_index(samples[:3], "index", embeddings="vector")
     samples.delete_samples(samples.first().id)
-    add, calls = ingest._add_batch, []
+    add, calls = batches._add_batch, []
 
     def fail(*arguments):
         calls.append(1)
@@ -135,13 +135,13 @@ def test_a_sync_that_fails_on_the_way_says_what_it_did(samples, monkeypatch):
 
         add(*arguments)
 
-    monkeypatch.setattr(ingest, "_add_batch", fail)
+    monkeypatch.setattr(batches, "_add_batch", fail)
     words = r"4 of 6 were written.*nothing was removed.*the disk is away"
     with pytest.raises(IngestInterrupted, match=words):
         sync(index, samples)
 
     assert index.total_index_size == 7
-    monkeypatch.setattr(ingest, "_add_batch", add)
+    monkeypatch.setattr(batches, "_add_batch", add)
     sync(index, samples)
     assert index.contents.point_ids() == set(samples.values("id"))
 
@@ -202,8 +202,8 @@ def test_a_small_change_of_an_embedding_is_noticed(samples):
 def test_whatever_finishes_an_index_ends_its_being_unfinished(
     samples, monkeypatch, finish
 ):
-    monkeypatch.setattr(ingest, "_BATCH", 4)
-    add, calls = ingest._add_batch, []
+    monkeypatch.setattr(batches, "_BATCH", 4)
+    add, calls = batches._add_batch, []
 
     def fail(*arguments):
         calls.append(1)
@@ -213,7 +213,7 @@ def test_whatever_finishes_an_index_ends_its_being_unfinished(
         add(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(ingest, "_add_batch", fail)
+        patch.setattr(batches, "_add_batch", fail)
         with pytest.raises(IngestInterrupted):
             create_index(samples, "index", embeddings="vector")
 
@@ -228,9 +228,9 @@ def test_whatever_finishes_an_index_ends_its_being_unfinished(
 def test_going_on_with_other_patches_is_refused(
     make_dataset, digits_model, monkeypatch
 ):
-    monkeypatch.setattr(ingest, "_BATCH", 7)
+    monkeypatch.setattr(batches, "_BATCH", 7)
     dataset = make_dataset(20, patches=True)
-    add, calls = ingest._add_batch, []
+    add, calls = batches._add_batch, []
 
     def fail(*arguments):
         calls.append(1)
@@ -239,7 +239,7 @@ def test_going_on_with_other_patches_is_refused(
 
         add(*arguments)
 
-    monkeypatch.setattr(ingest, "_add_batch", fail)
+    monkeypatch.setattr(batches, "_add_batch", fail)
     with pytest.raises(IngestInterrupted):
         create_index(dataset, "index", model=digits_model, patches_field="detections")
 

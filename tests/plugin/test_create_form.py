@@ -109,7 +109,7 @@ def test_what_the_engine_lacks_is_not_offered_and_is_named(
     fine = parameter.default if parameter.default is not None else parameter.minimum
     inputs = form(**ADVANCED, **given(fine))
     keywords = {k: v for k, v in given(fine).items() if k != "quantization"}
-    lacking = CollectionParameters.parse(**keywords).ignored_by_embedded()
+    lacking = CollectionParameters.parse(**keywords).ignored_by("embedded")
     told = card(inputs)
     assert told["severity"] == ("warning" if lacking else "success")
     assert ("ignored here" in told["description"]) == bool(lacking)

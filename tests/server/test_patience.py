@@ -13,7 +13,7 @@ from fiftyone_qdrant.errors import (
     IngestCancelled,
     IngestInterrupted,
 )
-from fiftyone_qdrant.ingest import ingest
+from fiftyone_qdrant.ingest import batches, ingest
 from fiftyone_qdrant.qdrant import retries
 from fiftyone_qdrant.status import jobs
 from tests.server.misbehaviour import Fault
@@ -24,7 +24,7 @@ WRITE = "PUT /collections/points/points"
 @pytest.fixture
 def embedded(samples, vectors, monkeypatch, server):
     """The samples, ingested in batches of 20, with their vectors in a field."""
-    monkeypatch.setattr(ingest, "_BATCH", 20)
+    monkeypatch.setattr(batches, "_BATCH", 20)
     monkeypatch.setenv("FIFTYONE_BRAIN_SIMILARITY_QDRANT_URL", server.url)
     samples.set_values("vector", vectors.tolist())
     return samples

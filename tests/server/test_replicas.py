@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fiftyone_qdrant.errors import IngestInterrupted, ReplicasMissing
-from fiftyone_qdrant.ingest import ingest, sync
+from fiftyone_qdrant.ingest import batches, ingest, sync
 from fiftyone_qdrant.qdrant import retries
 from fiftyone_qdrant.status.indexes import index_status
 from tests.server.misbehaviour import Fault
@@ -24,7 +24,7 @@ def second(server):
 @pytest.fixture
 def embedded(samples, vectors, monkeypatch):
     """The samples, ingested in batches of 20, with their vectors in a field."""
-    monkeypatch.setattr(ingest, "_BATCH", 20)
+    monkeypatch.setattr(batches, "_BATCH", 20)
     samples.set_values("vector", vectors.tolist())
     return samples
 

@@ -109,13 +109,13 @@ def test_what_the_embedded_engine_lacks_is_named_and_left_out():
         wal_config={"wal_capacity_mb": 32},
         strict_mode_config={"enabled": True},
     )
-    assert sorted(parsed.ignored_by_embedded()) == [
+    assert sorted(parsed.ignored_by("embedded")) == [
         "optimizers_config.flush_interval_sec",
         "shard_number",
         "strict_mode_config.enabled",
         "wal_config.wal_capacity_mb",
     ]
-    assert parsed.for_embedded().values == {
+    assert parsed.on("embedded").values == {
         "on_disk": True,
         "hnsw_config": {"m": 8},
         "optimizers_config": {"indexing_threshold": 5},
