@@ -126,6 +126,12 @@ def _opened(ctx: Any, index: QdrantSimilarityIndex) -> str:
     return "text" if index.config.supports_prompts else "selected"
 
 
+def is_open_sample(ctx: Any, index: QdrantSimilarityIndex) -> bool:
+    """Whether the sample that is open in the App is the query: nothing is selected."""
+    labels = ctx.selected_labels and index.config.patches_field is not None
+    return bool(ctx.current_sample) and not (ctx.selected or labels)
+
+
 def _examples(ctx: Any, index: QdrantSimilarityIndex) -> list[str]:
     """Returns the ids of what is selected, else of the sample that is open."""
     opened = [ctx.current_sample] if ctx.current_sample else []
@@ -196,14 +202,12 @@ def _no_tab(tab: Any) -> str:
 
 
 def _selected(ctx: Any, inputs: Any, index: QdrantSimilarityIndex) -> None:
-    if not (ctx.selected or ctx.selected_labels):
-        if not ctx.current_sample:
-            selection_notice(ctx, inputs)
-            return
-
+    if is_open_sample(ctx, index):
         inputs.view("selection", types.Notice(label="The open sample"))
     else:
         selection_notice(ctx, inputs)
+        if not (ctx.selected or ctx.selected_labels):
+            return
 
     try:
         ids = _examples(ctx, index)

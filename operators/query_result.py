@@ -7,6 +7,7 @@ from fiftyone_qdrant.matches import find_similar
 from fiftyone_qdrant.similarity import QdrantSimilarityIndex
 from fiftyone_qdrant.words import distance_in_words
 
+from .query_form import is_open_sample
 from .select_examples import select_examples
 
 _LONG = 60  # letters of a query that a sentence quotes
@@ -82,7 +83,7 @@ def _query(ctx: Any, index: QdrantSimilarityIndex, asked: dict[str, Any]) -> str
     if tab == "vector":
         return "the vector"
 
-    if not (ctx.selected or ctx.selected_labels):
+    if is_open_sample(ctx, index):
         return "the open sample"
 
     what = "sample" if index.config.patches_field is None else "label"

@@ -61,9 +61,7 @@ def prepare() -> fo.Dataset:
     )
     dataset.set_values("embedding", digits.vectors)
     dataset.skip(1000).limit(2).tag_samples("scribble")
-    dataset.app_config.active_fields = fo.ActiveFields(
-        paths=["ground_truth", "distance"]
-    )
+    dataset.app_config.active_fields = fo.ActiveFields(paths=["ground_truth"])
     dataset.save()
     for samples, key in ((dataset, "pixels"), (dataset[:1200], "first_batch")):
         fob.compute_similarity(
@@ -113,9 +111,9 @@ def query_similar(app: App) -> bytes:
     form = app.run_operator("Query Similar")
     form.choose("Index", "pixels")
     form.fill("Number of matches", "18")
-    form.fill("Distance field", "distance")
     form.execute()
     expect(app.tiles).to_have_count(18)
+    expect(app.toast).to_contain_text("18 nearest to the selected sample (pixels)")
     end = app.tiles.last.bounding_box()
     height = end["y"] + end["height"] + 16
     return still(app, {"x": 0, "y": 0, "width": 1500, "height": height})

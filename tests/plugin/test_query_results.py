@@ -247,3 +247,12 @@ def test_a_sentence_says_how_near_the_nearest_is_if_nothing_is_near(indexed, dig
     _, told = run(indexed, refine=True, max_distance=0.01, **far)
     assert told["notify"]["message"].startswith("Nothing is within 0.010: the nearest")
     assert "set_view" not in told
+
+
+def test_a_label_of_the_open_sample_stands_for_it_where_samples_are_indexed(
+    indexed, ids
+):
+    opened = {"current_sample": ids[5], "selected_labels": picked("0" * 24)}
+    found, told = run(indexed, more=opened)
+    assert found["ids"][0] == ids[5]
+    assert "the open sample" in told["notify"]["message"]
