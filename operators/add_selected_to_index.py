@@ -19,7 +19,14 @@ from .forms import brain_key_input, message
 from .in_background import start_in_background
 from .qdrant_operator import QdrantOperator, chosen_index, progress
 from .reopening import is_shown
-from .targets import FEW, is_selection, selection, target_inputs, target_samples
+from .targets import (
+    FEW,
+    count_wanted,
+    is_selection,
+    selection,
+    target_inputs,
+    target_samples,
+)
 
 
 class AddSelectedToIndex(QdrantOperator):
@@ -131,7 +138,8 @@ def _gone(ctx: Any, index: QdrantSimilarityIndex) -> str | None:
 def _is_in(ctx: Any, index: QdrantSimilarityIndex) -> bool:
     if not is_selection(ctx):
         samples = ctx.target_view()
-        small = max(index.held.number(samples), index.total_index_size) <= FEW
+        wanted = count_wanted(index, samples)
+        small = max(wanted or 0, index.total_index_size) <= FEW
         return small and not recent_drift(index, samples, vectors=False).missing
 
     ids = selection(ctx, index)

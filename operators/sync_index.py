@@ -7,7 +7,7 @@ from fiftyone.core.collections import SampleCollection
 from fiftyone.operators.executor import ExecutionResult
 
 from fiftyone_qdrant import load_index, sync
-from fiftyone_qdrant.errors import QdrantPluginError
+from fiftyone_qdrant.errors import ConfigError, QdrantPluginError
 from fiftyone_qdrant.ingest.sources import why_not_embed
 from fiftyone_qdrant.ingest.sync import Drift, recent_drift
 from fiftyone_qdrant.similarity import QdrantSimilarityIndex
@@ -16,7 +16,7 @@ from .forms import brain_key_input, message
 from .in_background import start_in_background
 from .qdrant_operator import QdrantOperator, chosen_index, progress
 from .reopening import is_shown
-from .targets import FEW
+from .targets import FEW, count_wanted
 
 _CHANGED_MEDIA = (
     "A model makes these embeddings, so pictures that changed in place go unnoticed: "
@@ -48,8 +48,10 @@ class SyncIndex(QdrantOperator):
         try:
             index = load_index(ctx.dataset, key)
             _plan_inputs(ctx, inputs, index)
+        except ConfigError as e:
+            message(inputs, "drift", str(e), (), is_shown(ctx), types.Error)
         except QdrantPluginError as e:
-            inputs.view("failure", types.Error(label=str(e)))
+            inputs.view("drift", types.Error(label=str(e)))
 
     def run(self, ctx: Any) -> dict[str, Any]:
         index, dry_run = chosen_index(ctx), ctx.params.get("dry_run", False)
@@ -115,12 +117,13 @@ def _plan_inputs(ctx: Any, inputs: Any, index: QdrantSimilarityIndex) -> None:
     samples, points = ctx.target_view(), index.total_index_size
     from_field = bool(index.config.embeddings_field)
     compares = bool(ctx.params.get("compare", False)) and from_field
-    wanted = index.held.number(samples)
-    small = max(wanted, points) <= FEW
+    wanted = count_wanted(index, samples)
+    small = max(wanted or 0, points) <= FEW
     if is_shown(ctx):
         looks = small or compares or bool(ctx.params.get("look"))
         drift = recent_drift(index, samples, compares) if looks else None
-        words, notes, stops = _plan(index, drift, wanted - points)
+        surplus = None if wanted is None else wanted - points
+        words, notes, stops = _plan(index, drift, surplus)
         if index.config.model and not from_field:
             notes.append(_CHANGED_MEDIA)
 
@@ -145,17 +148,17 @@ def _plan_inputs(ctx: Any, inputs: Any, index: QdrantSimilarityIndex) -> None:
 
 
 def _plan(
-    index: QdrantSimilarityIndex, drift: Drift | None, surplus: int
+    index: QdrantSimilarityIndex, drift: Drift | None, surplus: int | None
 ) -> tuple[str, list[str | None], bool]:
     """Returns what would be done, more words on that, and whether it cannot be.
 
     Args:
         index: the index
         drift: how it differs from the dataset, if that is known
-        surplus: how many more the dataset has
+        surplus: how many more the dataset has, if that is known
     """
     if drift is None:
-        reason = why_not_embed(index) if surplus > 0 else None
+        reason = why_not_embed(index) if surplus and surplus > 0 else None
         words = "Sync finds out which are missing, and which the dataset no longer has"
         if surplus:
             more = "more" if surplus > 0 else "fewer"

@@ -86,6 +86,22 @@ def is_selection(ctx: Any) -> bool:
     return _chosen(ctx) in _SELECTIONS and bool(ctx.selected or ctx.selected_labels)
 
 
+def count_wanted(index: QdrantSimilarityIndex, samples: Any) -> int | None:
+    """Returns how many of what an index holds are in samples.
+
+    Returns:
+        ``None`` of the videos of an index of frames or clips: that takes more
+
+    Raises:
+        ConfigError: if they are of something else
+    """
+    if index.held.stands_for_parts(samples):
+        return None
+
+    index.held.check(samples)
+    return index.held.number(samples)
+
+
 def selection(ctx: Any, index: QdrantSimilarityIndex) -> list[str]:
     """Returns the ids, of an index, of what is selected, as far as a look tells.
 

@@ -18,6 +18,7 @@ from fiftyone_qdrant.runs import list_indexes, load_index
 from fiftyone_qdrant.status.coverage import of_view
 from fiftyone_qdrant.status.indexes import index_status
 from tests.library import kinds
+from tests.plugin.calls import form_of
 
 
 def run(name, samples, **params):
@@ -128,6 +129,10 @@ def test_it_is_counted_and_in_step(indexed):
     for samples in (indexed.filled, *indexed.wholes()):
         drift = find_drift(index, samples)
         assert (drift.missing, drift.orphans, drift.changed) == ([], [], [])
+
+    plan = form_of("sync_index", indexed.dataset, brain_key="index")["drift"].view
+    if indexed.wholes():
+        assert plan.label == "Up to date: nothing to add or remove"
 
 
 @pytest.mark.parametrize("indexed", [by_api], indirect=True)
