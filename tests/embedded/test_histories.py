@@ -110,7 +110,7 @@ class History:
 
     def search(self):
         with self.collection.live.use() as shard:
-            shard.query(seal._request(qe.Query.Nearest([1.0] * SIZE)))
+            shard.query(seal.exactly(qe.Query.Nearest([1.0] * SIZE)))
 
     def back_up(self):
         """Backs up, verifies the backup, opens it, and restores from it."""

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -387,7 +388,7 @@ def test_a_build_that_its_owner_did_not_note_is_done_again(client):
     os.kill(client.store_info()["pid"], signal.SIGKILL)
     sidecar = f"{client.path}/collections/a/collection.json"
     config = files.read_json(sidecar)
-    plain = settings.plain(config)
+    plain = asdict(settings.Segments.plain(config))
     files.write_json(sidecar, {**config, "built": plain, "index_due": True})
 
     client.count("a")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,6 +14,7 @@ import qdrant_edge as qe
 
 from fiftyone_qdrant.embedded.owner import indexing, live_shard, seal
 from fiftyone_qdrant.embedded.owner.process import Owner
+from fiftyone_qdrant.embedded.owner.settings import Segments
 from fiftyone_qdrant.embedded.owner.store import Store
 
 SIZE, COUNT = 8, 400
@@ -159,7 +161,7 @@ def test_points_that_the_engine_leaves_out_are_not_indexed_again_and_again(opene
 
     collection.counts = lambda: {"points_count": 900, "indexed_vectors_count": 0}
     assert indexing.due(collection) is not None
-    collection.built({**collection.config["built"], "points": 900})
+    collection.built(replace(Segments.made(collection.config), points=900))
     assert indexing.due(collection) is None
     del collection.counts
 

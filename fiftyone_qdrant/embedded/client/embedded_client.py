@@ -10,7 +10,7 @@ from qdrant_client.http import models
 
 from fiftyone_qdrant.embedded.client import arguments, results
 from fiftyone_qdrant.embedded.client.reading import PointReader
-from fiftyone_qdrant.embedded.client.session import check
+from fiftyone_qdrant.embedded.client.session import refuse_unknown
 from fiftyone_qdrant.embedded.client.wire import Request
 from fiftyone_qdrant.embedded.client.writing import DONE, PointWriter
 
@@ -72,32 +72,24 @@ class EmbeddedClient(PointReader, PointWriter):
 
     def close(self, **kwargs: Any) -> None:
         """Closes the connections to the store's owner."""
-        check(kwargs, "grpc_grace")
+        refuse_unknown(kwargs, "grpc_grace")
         self._session.close()
 
     # -- the store ------------------------------------------------------------
 
     def info(self) -> models.VersionInfo:
         """Returns the name and version of the engine."""
-        about = self._call("about", Request())[0]["about"]
-        return models.VersionInfo(title="qdrant edge", version=about["engine"])
+        version = self.store_info()["engine"]
+        return models.VersionInfo(title="qdrant edge", version=version)
 
     def store_info(self) -> dict[str, Any]:
         """Returns the owner's pid, path, engine, start time, log and collections."""
-        about = self._call("about", Request())[0]["about"]
-        return {
-            "pid": about["pid"],
-            "path": about["path"],
-            "engine": "qdrant-edge",
-            "engine_version": about["engine"],
-            "started_at": about["started_at"],
-            "log_path": about["log"],
-            "collections": about["collections"],
-        }
+        about: dict[str, Any] = self._call("about", Request())[0]["about"]
+        return about
 
     def get_collections(self, **kwargs: Any) -> models.CollectionsResponse:
         """Lists the collections."""
-        check(kwargs)
+        refuse_unknown(kwargs)
         names = self._call("names", Request())[0]["names"]
         return models.CollectionsResponse(
             collections=[models.CollectionDescription(name=name) for name in names]
@@ -107,7 +99,7 @@ class EmbeddedClient(PointReader, PointWriter):
 
     def collection_exists(self, collection_name: str, **kwargs: Any) -> bool:
         """Returns whether there is a collection of that name."""
-        check(kwargs)
+        refuse_unknown(kwargs)
         reply, _ = self._call("exists", Request(collection_name))
         return bool(reply["exists"])
 
@@ -115,7 +107,7 @@ class EmbeddedClient(PointReader, PointWriter):
         self, collection_name: str, **kwargs: Any
     ) -> models.CollectionInfo:
         """Returns settings and counts of a collection."""
-        check(kwargs)
+        refuse_unknown(kwargs)
         reply, _ = self._call("info", Request(collection_name))
         return results.collection_info(reply["info"])
 
@@ -179,7 +171,7 @@ class EmbeddedClient(PointReader, PointWriter):
         self, collection_name: str, timeout: int | None = None, **kwargs: Any
     ) -> bool:
         """Deletes a collection, and returns whether there was one."""
-        check(kwargs)
+        refuse_unknown(kwargs)
         reply = self._write("drop", Request(collection_name), timeout)
         return bool(reply["dropped"])
 
@@ -204,7 +196,7 @@ class EmbeddedClient(PointReader, PointWriter):
         **kwargs: Any,
     ) -> models.UpdateResult:
         """Indexes a payload field, which makes filters on it quick."""
-        check(kwargs, "ordering")
+        refuse_unknown(kwargs, "ordering")
         request = Request(collection_name, field=field_name)
         schema = arguments.index_schema(field_schema or field_type)
         request.message["schema"] = request.put(schema)

@@ -92,14 +92,14 @@ def connect(
     try:
         _prepare(path, make)
         return _start_and_connect(path, deadline)
-    except OSError as exc:
-        if isinstance(exc, errors.QdrantPluginError):
+    except OSError as e:
+        if isinstance(e, errors.QdrantPluginError):
             raise
 
         raise errors.StoreUnavailable(
             f"the embedded store {path} cannot be used: "
-            f"{exc.strerror or exc} ({exc.filename or path})"
-        ) from exc
+            f"{e.strerror or e} ({e.filename or path})"
+        ) from e
 
 
 def running(
@@ -213,13 +213,13 @@ def _try_connect(path: str, deadline: float | None = None) -> socket.socket | No
         trust.check_peer(sock, path)
         protocol.answer_handshake(sock, key)
         return sock
-    except protocol.VersionMismatch as exc:
+    except protocol.VersionMismatch as e:
         sock.close()
         raise errors.StoreUnavailable(
             f"another version of this package has the store {path} open (process "
-            f"{about.get('pid')}; {exc}): end the programs that use it, "
+            f"{about.get('pid')}; {e}): end the programs that use it, "
             "or use the same version everywhere"
-        ) from exc
+        ) from e
     except errors.StoreUnavailable:  # an OSError, too
         sock.close()
         raise

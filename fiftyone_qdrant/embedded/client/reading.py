@@ -9,7 +9,7 @@ from typing import Any
 from qdrant_client.http import models
 
 from fiftyone_qdrant.embedded.client import results, wire
-from fiftyone_qdrant.embedded.client.session import Caller, check
+from fiftyone_qdrant.embedded.client.session import Caller, refuse_unknown
 from fiftyone_qdrant.points import Page
 
 _POINTS_PER_MESSAGE = 4096
@@ -28,7 +28,7 @@ class PointReader(Caller):
         **kwargs: Any,
     ) -> list[models.Record]:
         """Returns points in the order of ``ids``, without those there are not."""
-        check(kwargs)
+        refuse_unknown(kwargs)
         given = with_payload, with_vectors, timeout
         return results.records(self.retrieve_page(collection_name, ids, *given))
 
@@ -65,7 +65,7 @@ class PointReader(Caller):
         **kwargs: Any,
     ) -> tuple[list[models.Record], Any]:
         """Returns a page of points by id, and the id the next page starts with."""
-        check(kwargs)
+        refuse_unknown(kwargs)
         if order_by is None:
             given = offset, with_payload, with_vectors, timeout
             page = self.scroll_page(collection_name, scroll_filter, limit, *given)
@@ -116,7 +116,7 @@ class PointReader(Caller):
         **kwargs: Any,
     ) -> models.CountResult:
         """Counts points."""
-        check(kwargs)
+        refuse_unknown(kwargs)
         request = wire.Request(collection_name, exact=exact)
         request.message["filter"] = request.filter(count_filter)
         reply, _ = self._call("count", request, timeout)
@@ -133,7 +133,7 @@ class PointReader(Caller):
         **kwargs: Any,
     ) -> models.FacetResponse:
         """Counts the values of a payload field, which needs a payload index."""
-        check(kwargs)
+        refuse_unknown(kwargs)
         request = wire.Request(collection_name, key=key, limit=limit, exact=exact)
         request.message["filter"] = request.filter(facet_filter)
         reply, _ = self._call("facet", request, timeout)
@@ -162,7 +162,7 @@ class PointReader(Caller):
 
         Points that are given as examples by their ids are not in the result.
         """
-        check(kwargs)
+        refuse_unknown(kwargs)
         if isinstance(query, uuid.UUID):
             query = str(query)
 
@@ -190,7 +190,7 @@ class PointReader(Caller):
         **kwargs: Any,
     ) -> list[models.QueryResponse]:
         """Searches several times in one call."""
-        check(kwargs)
+        refuse_unknown(kwargs)
         request = wire.Request(collection_name)
         request.message["queries"] = [request.query(r) for r in requests]
         reply, out = self._call("query", request, timeout)

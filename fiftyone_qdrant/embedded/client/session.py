@@ -214,7 +214,7 @@ class Caller:
         return reply
 
 
-def check(unknown: dict[str, Any], *harmless: str) -> None:
+def refuse_unknown(unknown: dict[str, Any], *harmless: str) -> None:
     """Refuses keyword arguments that would not have their effect.
 
     Args:

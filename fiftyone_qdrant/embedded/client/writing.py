@@ -10,7 +10,7 @@ from qdrant_client.http import models
 
 from fiftyone_qdrant import errors
 from fiftyone_qdrant.embedded.client import wire
-from fiftyone_qdrant.embedded.client.session import Caller, check
+from fiftyone_qdrant.embedded.client.session import Caller, refuse_unknown
 
 DONE = models.UpdateResult(operation_id=0, status=models.UpdateStatus.COMPLETED)
 
@@ -34,7 +34,7 @@ class PointWriter(Caller):
 
         All vectors are checked before the first is sent.
         """
-        check(kwargs, "ordering")
+        refuse_unknown(kwargs, "ordering")
         if isinstance(points, models.Batch):
             ids: list[Any] = list(points.ids)
             vectors: Any = points.vectors
@@ -67,21 +67,8 @@ class PointWriter(Caller):
         All vectors are checked before the first is sent. ``batch_size`` and
         ``parallel`` change nothing: the size of the messages is chosen for the engine.
         """
-        check(kwargs, "method", "max_retries")
+        refuse_unknown(kwargs, "method", "max_retries")
         self._upload(collection_name, vectors, payload, ids, None)
-
-    def upload_points(
-        self,
-        collection_name: str,
-        points: Iterable[models.PointStruct],
-        batch_size: int | None = None,
-        parallel: int = 1,
-        wait: bool = True,
-        **kwargs: Any,
-    ) -> None:
-        """Writes points, like :meth:`upsert`."""
-        check(kwargs, "method", "max_retries")
-        self.upsert(collection_name, points)
 
     def _upload(
         self,
@@ -130,7 +117,7 @@ class PointWriter(Caller):
         **kwargs: Any,
     ) -> models.UpdateResult:
         """Deletes points, given by ids or by a filter."""
-        check(kwargs, "ordering")
+        refuse_unknown(kwargs, "ordering")
         request = wire.Request(collection_name)
         return self._on_points("delete", request, points_selector, timeout)
 
@@ -145,7 +132,7 @@ class PointWriter(Caller):
         **kwargs: Any,
     ) -> models.UpdateResult:
         """Sets payload fields of points, and keeps their others."""
-        check(kwargs, "ordering")
+        refuse_unknown(kwargs, "ordering")
         fields = wire.plain(payload)
         request = wire.Request(collection_name, payload=fields, key=key)
         return self._on_points("payload", request, points, timeout)

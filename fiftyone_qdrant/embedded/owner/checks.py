@@ -131,26 +131,19 @@ def _check_index(collection: Collection, problems: list[str]) -> None:
     if not collection.counts()["indexed_vectors_count"]:
         return
 
+    random = seal.exactly(qe.Sample.Random, limit=_PROBES, with_vector=True)
     with collection.live.use() as shard:
-        sample = shard.query(
-            qe.QueryRequest(
-                limit=_PROBES,
-                offset=0,
-                query=qe.Sample.Random,
-                with_payload=False,
-                with_vector=True,
-            )
-        )
+        sample = shard.query(random)
 
-    exact = qe.SearchParams(exact=True)
     graph = qe.SearchParams(
         hnsw_ef=256, quantization=qe.QuantizationSearchParams(ignore=True)
     )
     found = wanted = 0
     for point in sample:
         with collection.live.use() as shard:
-            nearest = shard.query(_nearest(point.vector, exact))
-            hits = shard.query(_nearest(point.vector, graph))
+            query = qe.Query.Nearest(point.vector)
+            nearest = shard.query(seal.exactly(query, limit=_HITS))
+            hits = shard.query(seal.exactly(query, limit=_HITS, params=graph))
 
         ids = {hit.id for hit in hits}
         scores = {hit.score for hit in hits}  # others of the same score are as good
@@ -159,14 +152,3 @@ def _check_index(collection: Collection, problems: list[str]) -> None:
 
     if found < _FOUND * wanted:
         problems.append(f"the index finds {found} of {wanted} nearest points")
-
-
-def _nearest(vector: Any, params: Any) -> Any:
-    return qe.QueryRequest(
-        limit=_HITS,
-        offset=0,
-        query=qe.Query.Nearest(vector),
-        params=params,
-        with_payload=False,
-        with_vector=False,
-    )

@@ -6,6 +6,7 @@ import json
 import os
 import struct
 import threading
+from dataclasses import asdict
 from typing import Any
 
 import qdrant_edge as qe
@@ -18,6 +19,7 @@ from fiftyone_qdrant.embedded.owner.engine import damaged, engine_call
 from fiftyone_qdrant.embedded.owner.live_shard import LiveShard
 from fiftyone_qdrant.embedded.owner.mapping import Buffers, made, to_ids
 from fiftyone_qdrant.embedded.owner.queries import Planned, Planner
+from fiftyone_qdrant.embedded.owner.settings import Segments
 
 SHARD = "shard"
 
@@ -112,7 +114,7 @@ class Collection:
             ConfigError: if they cannot be a collection's
         """
         with self._saving:
-            config = {"built": settings.plain(self.config), **self.config}
+            config = {"built": asdict(Segments.plain(self.config)), **self.config}
             for name, value in changes.items():
                 whole = name == "quantization_config" or not isinstance(value, dict)
                 config[name] = value if whole else {**(config.get(name) or {}), **value}
@@ -126,10 +128,10 @@ class Collection:
 
             self._save(config)
 
-    def built(self, about: dict[str, Any]) -> None:
+    def built(self, segments: Segments) -> None:
         """Notes what the index was built with, and that none is due."""
         with self._saving:
-            self._save({**self.config, "built": about, "index_due": False})
+            self._save({**self.config, "built": asdict(segments), "index_due": False})
 
     def index_is_due(self, due: bool) -> None:
         """Notes whether an index is to be built, for an owner that comes after."""
@@ -294,8 +296,7 @@ class Collection:
         return {"results": results}, out
 
     def _is_quantized(self) -> bool:
-        built = self.config.get("built") or {}
-        return built.get("quantization_config") is not None
+        return Segments.made(self.config).quantization_config is not None
 
     @staticmethod
     def _search(shard: Any, plans: list[Planned]) -> list[list[Any]]:

@@ -17,6 +17,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import qdrant_edge as qe
@@ -27,6 +28,7 @@ from fiftyone_qdrant.embedded.owner import settings
 from fiftyone_qdrant.embedded.owner.collection import Collection
 from fiftyone_qdrant.embedded.owner.engine import engine_call
 from fiftyone_qdrant.embedded.owner.live_shard import Journal
+from fiftyone_qdrant.embedded.owner.settings import Segments
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +36,7 @@ _ROUNDS = 4
 _HERE = os.path.dirname(os.path.abspath(__file__))
 
 
-def due(collection: Collection) -> dict[str, Any] | None:
+def due(collection: Collection) -> Segments | None:
     """Returns what a collection's segments should be built with, if they are to be.
 
     They are when more of the points than the threshold are not in an index, or when
@@ -45,23 +47,22 @@ def due(collection: Collection) -> dict[str, Any] | None:
         return None
 
     config = collection.config
-    has = config.get("built") or settings.plain(config)
+    has, asked = Segments.made(config), settings.asked(config)
+    indexed, plain = (
+        replace(wanted, asked=asked)
+        for wanted in (Segments.indexed(config), Segments.plain(config))
+    )
     counts = collection.counts()
-    asked = settings.asked(config)
-    answered = has.get("asked") == asked
-    if counts["indexed_vectors_count"] and settings.is_plain(has) and not answered:
-        # an owner ended before it noted what it had built
-        return {**settings.indexed(config), "asked": asked}
+    answered = has.asked == asked
+    if counts["indexed_vectors_count"] and has.is_plain and not answered:
+        return indexed  # an owner ended before it noted what it had built
 
     missing = counts["points_count"] - counts["indexed_vectors_count"]
-    left = answered and missing == has.get("points")  # the engine leaves these out
+    left = answered and missing == has.points  # the engine leaves these out
     grown = missing > settings.threshold(config) and not left
-    with_index = grown or not settings.is_plain(has)
-    wanted = settings.indexed(config) if with_index else settings.plain(config)
-    if settings.same(wanted, has) and (settings.is_plain(wanted) or not grown):
-        return None
-
-    return {**wanted, "asked": asked}
+    wanted = indexed if grown or not has.is_plain else plain
+    done = wanted.same(has) and (wanted.is_plain or not grown)
+    return None if done else wanted
 
 
 class IndexBuilder:
@@ -79,7 +80,7 @@ class IndexBuilder:
     def __init__(
         self,
         collection: Collection,
-        wanted: dict[str, Any],
+        wanted: Segments,
         making: str,
         trash: str,
         check_space: Callable[[int], None],
@@ -169,7 +170,7 @@ class IndexBuilder:
                     old = live.replace(
                         shard_dir,
                         self._trash,
-                        lambda: collection.built({**self._wanted, "points": missing}),
+                        lambda: collection.built(replace(self._wanted, points=missing)),
                     )
             finally:
                 built.close()

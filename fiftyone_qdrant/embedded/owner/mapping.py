@@ -340,16 +340,13 @@ def made(wire: Any, buffers: Buffers, stored: Stored | None = None) -> Any:
         return member(*name)
 
     make, names = maker(name)
-    given = [field for field in wire if field and field != "type"]
-    refuse(
-        name, [field for field in given if names.get(field, field) not in fields(make)]
-    )
-    return make(
-        **{
-            names.get(field, field): made(wire[field], buffers, stored)
-            for field in given
-        }
-    )
+    parts: dict[str, Any] = {
+        names.get(field) or field: part
+        for field, part in wire.items()
+        if field not in ("", "type")
+    }
+    refuse(name, parts.keys() - fields(make))
+    return make(**{f: made(part, buffers, stored) for f, part in parts.items()})
 
 
 def maker(name: str) -> tuple[Callable[..., Any], dict[str, str]]:

@@ -91,7 +91,7 @@ def _key(text: str) -> int | uuid.UUID:
 
 def put(shard_dir: str, shard: Any) -> None:
     """Seals a shard that was just flushed, and that nobody writes to."""
-    sample = shard.query(_request(qe.Sample.Random, with_vector=True))
+    sample = shard.query(exactly(qe.Sample.Random, with_vector=True))
     ids = [str(point.id) for point in sample]
     seal = {
         "points": shard.info().points_count,
@@ -208,20 +208,13 @@ def _scores(shard: Any, ids: list[str]) -> dict[str, float]:
 
     among = qe.Filter(must=[qe.HasIdCondition(set(keys))])
     query = qe.Query.Nearest(first[0].vector)
-    found = shard.query(_request(query, filter=among))
+    found = shard.query(exactly(query, filter=among))
     return {str(point.id): point.score for point in found}
 
 
-def _request(query: Any, **more: Any) -> Any:
-    exact = qe.SearchParams(exact=True)
+def exactly(query: Any, **more: Any) -> Any:
+    """Returns the request of a query, exact unless told otherwise."""
+    plain = {"limit": _PROBES, "offset": 0, "with_payload": False, "with_vector": False}
     return qe.QueryRequest(
-        **{
-            "limit": _PROBES,
-            "offset": 0,
-            "query": query,
-            "params": exact,
-            "with_payload": False,
-            "with_vector": False,
-            **more,
-        }
+        **{**plain, "query": query, "params": qe.SearchParams(exact=True), **more}
     )

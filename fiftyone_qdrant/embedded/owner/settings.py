@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import os
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import qdrant_edge as qe
@@ -63,49 +64,71 @@ def hnsw(config: dict[str, Any]) -> dict[str, Any]:
     return {**_HNSW_DEFAULTS, **(config.get("hnsw_config") or {})}
 
 
-def indexed(config: dict[str, Any]) -> dict[str, Any]:
-    """Returns what the segments of an indexed collection are made with."""
-    graph = hnsw(config)
-    graph.pop("max_indexing_threads", None)  # how it is built, not what
-    return {
-        "hnsw_config": graph,
-        "quantization_config": config.get("quantization_config"),
-        "on_disk": config["vectors"].get("on_disk"),
-    }
+@dataclass(frozen=True)
+class Segments:
+    """What the segments of a collection are made with, as its sidecar file notes it.
 
+    Attributes:
+        hnsw_config: of their graph
+        quantization_config: of their vectors, or None
+        on_disk: whether their vectors are on the disk only
+        asked: what :func:`asked` said when they were made
+        points: how many points the engine left without an index
+    """
 
-def plain(config: dict[str, Any]) -> dict[str, Any]:
-    """Returns what the segments of a collection without an index are made with."""
-    return {
-        "hnsw_config": {"m": 0},
-        "quantization_config": None,
-        "on_disk": config["vectors"].get("on_disk"),
-    }
+    hnsw_config: dict[str, Any] | None
+    quantization_config: dict[str, Any] | None
+    on_disk: bool | None
+    asked: Any = None
+    points: int | None = None
 
+    @classmethod
+    def indexed(cls, config: dict[str, Any]) -> Segments:
+        """Returns those of an indexed collection."""
+        graph = hnsw(config)
+        graph.pop("max_indexing_threads", None)  # how it is built, not what
+        quantization = config.get("quantization_config")
+        return cls(graph, quantization, config["vectors"].get("on_disk"))
 
-def is_plain(made: dict[str, Any]) -> bool:
-    """Returns whether :func:`indexed` settings come to no graph and no quantization."""
-    return hnsw(made)["m"] == 0 and made.get("quantization_config") is None
+    @classmethod
+    def plain(cls, config: dict[str, Any]) -> Segments:
+        """Returns those of a collection without an index."""
+        return cls({"m": 0}, None, config["vectors"].get("on_disk"))
 
+    @classmethod
+    def made(cls, config: dict[str, Any]) -> Segments:
+        """Returns those that a collection has."""
+        note = config.get("built")
+        if not note:
+            return cls.plain(config)
 
-def same(wanted: dict[str, Any], made: dict[str, Any]) -> bool:
-    """Returns whether segments made with ``made`` are what is wanted."""
-    if bool(wanted["on_disk"]) != bool(made.get("on_disk", wanted["on_disk"])):
-        return False
+        parts = {"on_disk": config["vectors"].get("on_disk"), **note}
+        return cls(**{field.name: parts.get(field.name) for field in fields(cls)})
 
-    if is_plain(wanted) or is_plain(made):
-        return is_plain(wanted) and is_plain(made)
+    @property
+    def is_plain(self) -> bool:
+        """Whether they have no graph and no quantization."""
+        return not hnsw(asdict(self))["m"] and self.quantization_config is None
 
-    return all(
-        _given(of(wanted)) == _given(of(made))
-        for of in (hnsw, lambda settings: settings["quantization_config"])
-    )
+    def same(self, made: Segments) -> bool:
+        """Returns whether segments made with ``made`` are what is wanted."""
+        if bool(self.on_disk) != bool(made.on_disk):
+            return False
+
+        if self.is_plain or made.is_plain:
+            return self.is_plain and made.is_plain
+
+        ours, theirs = (
+            (_given(hnsw(asdict(s))), _given(s.quantization_config))
+            for s in (self, made)
+        )
+        return ours == theirs
 
 
 def asked(config: dict[str, Any]) -> Any:
     """Returns all that decides what segments are built with, and whether."""
-    wanted = {**indexed(config), "indexing_threshold": indexing_threshold(config)}
-    return _given(wanted)
+    wanted = asdict(Segments.indexed(config))
+    return _given({**wanted, "indexing_threshold": indexing_threshold(config)})
 
 
 def _given(wire: Any) -> Any:
@@ -116,14 +139,12 @@ def _given(wire: Any) -> Any:
     return {k: _given(v) for k, v in wire.items() if v is not None and v is not False}
 
 
-def to_build(
-    config: dict[str, Any], wanted: dict[str, Any], points: int
-) -> dict[str, Any]:
+def to_build(config: dict[str, Any], wanted: Segments, points: int) -> dict[str, Any]:
     """Returns the configuration to build a collection's segments as wanted.
 
     Args:
         config: the collection's configuration
-        wanted: what :func:`indexed` or :func:`plain` returned
+        wanted: how
         points: how many points it has: segments of that many are indexed for sure
     """
     threads = (config.get("hnsw_config") or {}).get("max_indexing_threads", 0)
@@ -132,12 +153,12 @@ def to_build(
     threshold = optimizers.get("indexing_threshold") or _ENGINE_THRESHOLD
     segment = points * config["vectors"]["size"] * 4 // 1024 // _SEGMENTS
     optimizers["indexing_threshold"] = (
-        0 if is_plain(wanted) else max(1, min(threshold, segment))
+        0 if wanted.is_plain else max(1, min(threshold, segment))
     )
     return {
         **config,
-        "hnsw_config": {**wanted["hnsw_config"], "max_indexing_threads": threads},
-        "quantization_config": wanted["quantization_config"],
+        "hnsw_config": {**hnsw(asdict(wanted)), "max_indexing_threads": threads},
+        "quantization_config": wanted.quantization_config,
         "optimizers_config": optimizers,
     }
 

@@ -21,15 +21,16 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import asdict
 from typing import Any
 
 from fiftyone_qdrant import errors
 from fiftyone_qdrant.embedded import record, sidecar
 from fiftyone_qdrant.embedded.files import is_file, sync_directory, write_json
-from fiftyone_qdrant.embedded.owner import settings
 from fiftyone_qdrant.embedded.owner.collection import Collection
 from fiftyone_qdrant.embedded.owner.engine import damaged, transient, unavailable
 from fiftyone_qdrant.embedded.owner.indexing import IndexBuilder, due
+from fiftyone_qdrant.embedded.owner.settings import Segments
 from fiftyone_qdrant.words import bytes_in_words
 
 logger = logging.getLogger(__name__)
@@ -192,7 +193,7 @@ class Store:
         config = {
             **config,
             "created_at": time.time(),
-            "built": settings.plain(config),
+            "built": asdict(Segments.plain(config)),
         }
         with self._alone(name):
             self._refuse_existing(name)
