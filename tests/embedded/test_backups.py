@@ -13,7 +13,7 @@ import qdrant_edge as qe
 from fiftyone_qdrant import errors
 from fiftyone_qdrant.embedded import files
 from fiftyone_qdrant.embedded.client import administration
-from fiftyone_qdrant.embedded.owner import backups, checks
+from fiftyone_qdrant.embedded.owner import backups, checks, seal
 from fiftyone_qdrant.embedded.owner.store import Store
 from tests.embedded.test_sidecars import GOOD
 
@@ -130,15 +130,13 @@ def test_a_damaged_graph_is_found(opened, monkeypatch):
     collection = opened.get("a")
     monkeypatch.setattr(collection, "counts", lambda: {"indexed_vectors_count": 1})
 
-    def lost(vector, params):
-        nothing = qe.Filter(must=[qe.HasIdCondition({10**6})])
-        found = None if params.exact else nothing
-        return qe.QueryRequest(
-            limit=10, offset=0, query=qe.Query.Nearest(vector), filter=found,
-            params=qe.SearchParams(exact=True), with_payload=False, with_vector=False,
-        )  # fmt: skip
+    exactly = seal.exactly
 
-    monkeypatch.setattr(checks, "_nearest", lost)
+    def lost(query, params=None, **more):
+        nothing = qe.Filter(must=[qe.HasIdCondition({10**6})])
+        return exactly(query, filter=params and nothing, **more)
+
+    monkeypatch.setattr(seal, "exactly", lost)
     problems = []
     checks._check_index(collection, problems)
 

@@ -187,9 +187,9 @@ def test_large_payloads_are_written_in_several_messages(client, monkeypatch):
     payload = [{"text": "x" * (i % 7) * 100, "i": i} for i in range(50)]
     sizes, write = [], client._write
 
-    def count(op, message, buffers=(), *args, **kwargs):
-        sizes.append(len(buffers[message["payloads"]]))
-        return write(op, message, buffers, *args, **kwargs)
+    def count(op, request, *args):
+        sizes.append(len(request.buffers[request.message["payloads"]]))
+        return write(op, request, *args)
 
     monkeypatch.setattr(client, "_write", count)
     client.upload_collection("a", VECTORS[:50], payload=payload, ids=IDS[:50])
