@@ -40,6 +40,7 @@ METRICS = {distance: metric for metric, distance in DISTANCES.items()}
 DEFAULT_METRIC = "cosine"
 
 _SHORTEST, _LONGEST = 1e-8, 1e15  # norms that float32 arithmetic is right for
+_LONGEST_SUM = 1e35  # norm of which differences can be summed in float32
 _SUFFIX = "00000000"
 NOBODY = "0" * 24
 """What no sample or label has as its id: it stands for the points of other makers."""
@@ -186,13 +187,17 @@ def needs_float64(lengths: Scores, metric: str) -> bool:
     ``n`` dimensions, so a squared distance by ``n * 7e-46``: with 4096 dimensions
     that is less than 1e-6 of all distances from 2e-18, which is 2e-10 of the shortest
     vector and so less than the last bit of its largest component. Products of such
-    norms are 1e-16 at least. Cosine vectors are written at length 1, and sums
-    of absolute differences neither overflow nor underflow.
+    norms are 1e-16 at least. Cosine vectors are written at length 1. Sums of absolute
+    differences do not underflow, and are ``sqrt(n)`` norms at most: 65,536 dimensions
+    of norms to 1e35 make 5e37.
 
     Args:
         lengths: norms of vectors, shape ``(num_points,)``
         metric: one of :data:`DISTANCES`
     """
+    if metric == "manhattan":
+        return bool((lengths > _LONGEST_SUM).any())
+
     if metric not in ("euclidean", "dotproduct"):
         return False
 

@@ -177,11 +177,17 @@ def is_single(query: Any) -> bool:
         return True
 
     array = np.asarray(query)
-    return array.ndim == 1 and np.issubdtype(array.dtype, np.number)
+    return array.ndim == 1 and array.dtype.kind in "biuf"
 
 
 def _to_array(query: Any) -> Any:
     """A list of vectors, the only form that JSON has, as FiftyOne expects them."""
+    if isinstance(query, np.ma.MaskedArray):
+        return to_matrix(query)
+
+    if isinstance(query, np.ndarray) and query.dtype.kind == "b":
+        return query.astype(np.float32)  # FiftyOne would take them for prompts
+
     nested = isinstance(query, (list, tuple)) and len(query) and np.ndim(query[0]) == 1
     return to_matrix(query) if nested else query
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sized
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -58,7 +58,9 @@ class Batch:
             ConfigError: if the ids do not fit the embeddings or the index
             MissingIDs: if an id is no FiftyOne id
         """
-        given = self.vectors if len(self.vectors) else np.empty((0, 0))
+        none = isinstance(self.vectors, Sized) and np.iterable(self.vectors)
+        none = none and not len(self.vectors)
+        given = np.empty((0, 0)) if none else self.vectors
         vectors = to_matrix(given, name=self._namer())
         if patches and self.label_ids is None and self.sample_ids:
             raise ConfigError("This index holds patches: give label_ids as well")

@@ -14,13 +14,12 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from fiftyone_qdrant.embedded.client.launcher import is_store
+from fiftyone_qdrant.embedded.client.launcher import is_store, store_path
 from fiftyone_qdrant.errors import ConfigError
 from fiftyone_qdrant.parameters.parameter import EMBEDDED as EMBEDDED
 from fiftyone_qdrant.parameters.parameter import SERVER as SERVER
@@ -140,7 +139,7 @@ def resolve(
     where, place = _place(sources, engine, path)
     timeout = _seconds(first("timeout"))
     if where == EMBEDDED:
-        return Connection(EMBEDDED, path=_directory(place), timeout=timeout)
+        return Connection(EMBEDDED, path=store_path(str(place)), timeout=timeout)
 
     prefer_grpc = first("prefer_grpc")
     if prefer_grpc not in (None, True, False):
@@ -340,7 +339,3 @@ def _number(value: Any) -> float | None:
         return None
 
     return number if math.isfinite(number) else None
-
-
-def _directory(path: Any) -> str:
-    return os.path.realpath(os.path.expanduser(str(path)))

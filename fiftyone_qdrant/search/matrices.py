@@ -68,10 +68,19 @@ def to_matrix(
 
 def _to_numbers(embeddings: Any, size: int | None, name: Name | None) -> Any:
     """Embeddings as one array of real numbers."""
+    if np.ma.is_masked(embeddings):  # else the values below the mask would count
+        embeddings = embeddings.astype(np.float64).filled(np.nan)
+
     try:
         array = np.asarray(embeddings)
     except ValueError:  # of several sizes
         array = np.empty(0, dtype=object)
+
+    if array.ndim == 0:
+        raise VectorError(
+            "Embeddings must have shape (num_points, size), as a list or an array has; "
+            f"not {type(embeddings).__name__}"
+        )
 
     if array.dtype.kind in _REAL:
         return array

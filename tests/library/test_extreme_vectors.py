@@ -172,6 +172,17 @@ def test_a_query_of_any_length_is_compared_with_ordinary_vectors(
             case.check(search(case, query, k=K, reverse=True), query, K, reverse=True)
 
 
+def test_vectors_at_the_end_of_float32_are_found(make_index, samples, ids, rng):
+    for metric in points.DISTANCES:
+        vectors = (rng.uniform(-3.4e38, 3.4e38, size=(N, SIZE))).astype(np.float32)
+        vectors[3:] /= 1e30
+        index = make_index(samples, metric, embeddings=vectors, metric=metric)
+        case = Case(index, ids, vectors, metric, None)
+        case.check(search(case, vectors[0], k=K), vectors[0], K)
+        case.check(search(case, vectors[5]), vectors[5])
+        case.check(search(case, ids[1], reverse=True), vectors[1], reverse=True)
+
+
 def test_several_examples_are_combined_as_numpy_does(case):
     some = [1, 4, 6]
     examples = case.vectors[some].astype(np.float64)
@@ -342,6 +353,37 @@ def test_what_float32_cannot_hold_is_refused_by_the_samples_name(
     index.add_to_index(np.ones((N, SIZE)), ids)
     with pytest.raises(VectorError, match=r"1 of 3 query vectors .*as number 3"):
         index.search([[1] * SIZE, [2] * SIZE, value])
+
+
+@ONE_ENGINE
+def test_what_is_no_matrix_is_refused(make_index, samples, ids):
+    index = make_index(samples, embeddings=False)
+    for value in (None, 5, np.float32(5), (row for row in np.ones((N, SIZE))), "text"):
+        with pytest.raises(VectorError, match=r"shape \(num_points, size\)"):
+            index.add_to_index(value, ids)
+
+
+@ONE_ENGINE
+def test_what_is_masked_is_no_number(make_index, samples, ids):
+    vectors = np.ma.array(np.arange(N * SIZE).reshape(N, SIZE), mask=False)
+    index = make_index(samples, embeddings=False)
+    index.add_to_index(vectors, ids)
+    vectors[6, 1] = np.ma.masked
+    with pytest.raises(VectorError, match=f"1 of {N} .*NaN.*: sample {ids[6]}"):
+        index.add_to_index(vectors, ids)
+
+    with pytest.raises(VectorError, match="query vector has NaN"):
+        index.search(vectors[6], k=1)
+
+
+@ONE_ENGINE
+def test_vectors_of_bits_are_vectors(make_index, samples, ids):
+    bits = np.arange(N)[:, np.newaxis] >> np.arange(SIZE) & 1 == 1
+    index = make_index(samples, embeddings=bits, metric="euclidean")
+    view = samples.sort_by_similarity(bits[5], k=1, brain_key="index")
+    assert view.values("id") == [ids[5]]
+    found, _, dists = index._kneighbors(bits[5], k=1, return_dists=True)
+    assert (found, dists) == ([ids[5]], [0.0])
 
 
 @ONE_ENGINE

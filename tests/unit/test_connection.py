@@ -79,6 +79,8 @@ def test_a_path_keyword_beats_a_url_from_the_environment(monkeypatch, tmp_path):
 def test_a_path_keyword_beats_a_url_that_fiftyone_took_from_the_brain_config(tmp_path):
     configure(url="http://b:3")
     assert made_with(path=str(tmp_path)).engine == EMBEDDED
+    with pytest.raises(ConfigError, match="no path: name a directory"):
+        made_with(path="a\0b")
 
 
 def configure(**values):
