@@ -95,11 +95,13 @@ class QdrantStatus(GuardedPanel):
     def on_change_view(self, ctx):
         asked = ctx.request_params
         seen = str([asked.get(k) for k in ("view", "filters", "extended")])
-        if _is_news(ctx, "seen_view", seen):
+        if view_note.is_news(ctx, "seen_view", seen):
             self._read_note(ctx)
 
     def on_change_selected(self, ctx):
-        if _is_news(ctx, "seen_selection", str([ctx.selected, ctx.selected_labels])):
+        if view_note.is_news(
+            ctx, "seen_selection", str([ctx.selected, ctx.selected_labels])
+        ):
             self._read_note(ctx)
 
     def choose(self, ctx):
@@ -145,6 +147,10 @@ class QdrantStatus(GuardedPanel):
 
     def query(self, ctx):
         self._prompt(ctx, "query_similar", {"brain_key": _row(ctx)["brain_key"]})
+
+    def search_made(self, ctx):
+        made, ctx.panel.state.made = ctx.panel.state.made, None
+        self._prompt(ctx, "query_similar", {"brain_key": made})
 
     def sync(self, ctx):
         key = _row(ctx)["brain_key"]
@@ -223,13 +229,11 @@ class QdrantStatus(GuardedPanel):
             return []
 
         signs = signs_of_work(dataset)
-        for task in news(dataset, ctx.panel.state.signs or []):
-            ctx.ops.notify(task.message, variant=task.severity)
-
+        made = work_list.tell(ctx, news(dataset, ctx.panel.state.signs or []))
         works = work_under_way(dataset, statuses)
         ctx.panel.data.set(work_list.to_data(works))
         works = [work_list.to_state(w) for w in works]
-        _update(ctx, works=works, signs=signs)
+        _update(ctx, works=works, signs=signs, made=made or ctx.panel.state.made)
         return works
 
     def _show_rows(self, ctx, rows):
@@ -297,6 +301,7 @@ class QdrantStatus(GuardedPanel):
         engine_header.show(panel, state.engines or [], rows, self.refresh)
         show_problem(panel, state.problem)
         work_list.show(panel, works, self.cancel, self.resume, self.dismiss)
+        work_list.offer(panel, state.made, self.search_made)
         if rows:
             actions = self._row_actions()
             index_table.show(panel, rows, state.chosen, actions, self.choose)
@@ -375,15 +380,6 @@ def _update(ctx, **values):
     changed = {k: v for k, v in values.items() if state.get(k) != v}
     if changed:
         state.set(changed)
-
-
-def _is_news(ctx, name, seen):
-    """Setting state makes FiftyOne send the same event again: that is none."""
-    if ctx.panel.get_state(name) == seen:
-        return False
-
-    ctx.panel.set_state(name, seen)
-    return True
 
 
 def _row(ctx, table="rows"):

@@ -35,3 +35,12 @@ def _selected_ids(ctx, patches_field):
 
     labels = ctx.selected_labels or []
     return [i["label_id"] for i in labels if i.get("field") == patches_field]
+
+
+def is_news(ctx, name, seen):
+    """Setting state makes FiftyOne send the same event again: that is none."""
+    if ctx.panel.get_state(name) == seen:
+        return False
+
+    ctx.panel.set_state(name, seen)
+    return True

@@ -2,6 +2,8 @@
 
 import fiftyone.operators.types as types
 
+from fiftyone_qdrant.status.background import DONE
+
 
 def to_state(work):
     """Returns what the panel keeps of one thing that is under way."""
@@ -61,6 +63,33 @@ def show(panel, works, cancel, resume, dismiss):
 
         if work["measured"]:
             panel.float(f"work_bar_{n}", view=types.ProgressView(variant="linear"))
+
+
+def tell(ctx, tasks):
+    """Tells how tasks ended; returns the index that was made last, if one was."""
+    made = None
+    for task in tasks:
+        ctx.ops.notify(task.message, variant=task.severity)
+        if (task.kind, task.state) == ("create", DONE):
+            made = task.brain_key
+
+    return made
+
+
+def offer(panel, made, search):
+    """Adds a line for an index that was just made, with a button to search it."""
+    if not made:
+        return
+
+    line = panel.h_stack("made", gap=2, align_y="center")
+    line.md(f"**'{made}'** is ready", name="made_words")
+    line.btn(
+        "search_made",
+        label="Search it now",
+        icon="search",
+        variant="contained",
+        on_click=search,
+    )
 
 
 def _buttons(work, cancel, resume, dismiss):

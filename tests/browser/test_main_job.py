@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import expect
 
 from fiftyone_qdrant.runs import load_index
+from tests.browser.app import Form
 
 KEY = "near"
 COUNT = 60
@@ -50,6 +51,8 @@ def test_two_clicks_create_an_index_of_every_sample(app, dataset):
     dataset.reload()
     index = load_index(dataset, "embedding_sim")
     assert index.total_index_size == COUNT
+    app.page.get_by_role("button", name="Search it now").click()
+    expect(Form(app.page).box.get_by_text("Query Similar").first).to_be_visible()
 
 
 def test_create_index_keeps_what_was_entered_on_each_tab(app, dataset):
