@@ -72,7 +72,7 @@ def test_query_similar_tab_by_tab(
     order = nearest(embeddings, seven)
     app.expect_shown("number", order)
     distances = 1 - embeddings[order] @ seven
-    shown = [float(text) for text in app.shown("distance")]
+    shown = [float(text) for text in app.shown("distance", K)]
     assert shown == pytest.approx(list(distances), abs=0.002)
 
     app.select("number", order[2])
