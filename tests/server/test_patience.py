@@ -138,7 +138,7 @@ def test_a_wait_can_be_cancelled(embedded, server, away, pauses):
 def test_a_wait_ends(embedded, server, away, pauses, monkeypatch):
     monkeypatch.setenv("FIFTYONE_QDRANT_PATIENCE", "100")
     away(10_000)
-    with pytest.raises(IngestInterrupted, match="closed .* it again to resume"):
+    with pytest.raises(IngestInterrupted, match=r"closed .* it again to resume"):
         create(embedded)
     assert 100 <= sum(pauses) < 150
 
