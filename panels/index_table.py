@@ -34,6 +34,7 @@ _HIDDEN_BELOW = {  # pixels of width
     620: ("vectors", "collection"),
     420: ("holds", "points"),
 }
+_NARROW = 450  # pixels: coverage takes two lines
 _READABLE = ("ready", "building", "filling", "waiting", "unfinished", "degraded")
 
 
@@ -183,6 +184,8 @@ def _style(rows, chosen):
     for key in ("vectors", "points", "coverage", "missing", "orphans"):
         style[f"& td:nth-child({_column(key)})"] = {"whiteSpace": "nowrap"}
 
+    coverage = {f"& td:nth-child({_column('coverage')})": {"whiteSpace": "normal"}}
+    style.update(narrower_than(_NARROW, coverage))
     for width, columns in _HIDDEN_BELOW.items():
         style.update(narrower_than(width, hidden(map(_column, columns))))
 
