@@ -138,8 +138,9 @@ def _gone(ctx: Any, index: QdrantSimilarityIndex) -> str | None:
 def _is_in(ctx: Any, index: QdrantSimilarityIndex) -> bool:
     if not is_selection(ctx):
         samples = ctx.target_view()
-        wanted = count_wanted(index, samples)
-        small = max(wanted or 0, index.total_index_size) <= FEW
+        points = index.total_index_size
+        wanted = count_wanted(index, samples, points)
+        small = wanted is not None and max(wanted, points) <= FEW
         return small and not recent_drift(index, samples, vectors=False).missing
 
     ids = selection(ctx, index)

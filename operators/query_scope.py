@@ -3,6 +3,7 @@
 from typing import Any
 
 from fiftyone_qdrant.dataset import scope
+from fiftyone_qdrant.dataset.scope import count_in_words
 
 from .forms import dropdown
 
@@ -16,14 +17,14 @@ def scope_input(ctx: Any, inputs: Any) -> None:
         return
 
     searched = scope.before(ctx.view)
-    places = {"dataset": f"Entire dataset ({_count(ctx.dataset)})"}
+    places = {"dataset": f"Entire dataset ({count_in_words(ctx.dataset)})"}
     if searched is ctx.view:
-        places["view"] = f"This view ({_count(searched)})"
+        places["view"] = f"This view ({count_in_words(searched)})"
     else:
         if searched is not ctx.dataset:
-            places["view"] = f"The view before ({_count(searched)})"
+            places["view"] = f"The view before ({count_in_words(searched)})"
 
-        places["results"] = f"Within these {_count(ctx.view)}"
+        places["results"] = f"Within these {count_in_words(ctx.view)}"
 
     inputs.enum(
         "within",
@@ -41,8 +42,3 @@ def searched(ctx: Any) -> Any:
         return ctx.dataset
 
     return scope.before(ctx.view) if within == "view" else ctx.view
-
-
-def _count(samples: Any) -> str:
-    count = scope.count(samples)
-    return "…" if count is None else f"{count:,}"

@@ -117,8 +117,8 @@ def _plan_inputs(ctx: Any, inputs: Any, index: QdrantSimilarityIndex) -> None:
     samples, points = ctx.target_view(), index.total_index_size
     from_field = bool(index.config.embeddings_field)
     compares = bool(ctx.params.get("compare", False)) and from_field
-    wanted = count_wanted(index, samples)
-    small = max(wanted or 0, points) <= FEW
+    wanted = count_wanted(index, samples, points)
+    small = wanted is not None and max(wanted, points) <= FEW
     if is_shown(ctx):
         looks = small or compares or bool(ctx.params.get("look"))
         drift = recent_drift(index, samples, compares) if looks else None

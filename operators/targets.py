@@ -6,6 +6,7 @@ from typing import Any
 
 import fiftyone.operators.types as types
 
+from fiftyone_qdrant.dataset import scope
 from fiftyone_qdrant.errors import ConfigError, QdrantPluginError
 from fiftyone_qdrant.ingest.sources import ids_in, selected_samples
 from fiftyone_qdrant.similarity import QdrantSimilarityIndex
@@ -67,14 +68,14 @@ def target_inputs(
 
         return
 
-    count = ctx.target_view().count()
+    count = scope.count_in_words(ctx.target_view())
     if not _is_whole(ctx):
-        words = f"The current view: {count:,} samples"
+        words = f"The current view: {count} samples"
         inputs.view("target", types.Notice(label=words))
         return
 
     inputs.bool(
-        "confirm", default=False, label=f"All {count:,} samples (nothing is selected)"
+        "confirm", default=False, label=f"All {count} samples (nothing is selected)"
     )
     if not ctx.params.get("confirm"):
         short = "Tick this, or select samples first"
@@ -86,20 +87,29 @@ def is_selection(ctx: Any) -> bool:
     return _chosen(ctx) in _SELECTIONS and bool(ctx.selected or ctx.selected_labels)
 
 
-def count_wanted(index: QdrantSimilarityIndex, samples: Any) -> int | None:
+def count_wanted(index: QdrantSimilarityIndex, samples: Any, points: int) -> int | None:
     """Returns how many of what an index holds are in samples.
 
+    Args:
+        index: the index
+        samples: the dataset or a view
+        points: how many it holds
+
     Returns:
-        ``None`` of the videos of an index of frames or clips: that takes more
+        ``None`` if that takes more than a moment: of many labels, frames or clips
 
     Raises:
         ConfigError: if they are of something else
     """
     if index.held.stands_for_parts(samples):
-        return None
+        return index.held.count() if points <= FEW else None
 
     index.held.check(samples)
-    return index.held.number(samples)
+    count = scope.count(samples)
+    if index.config.patches_field is None or count is None:
+        return count
+
+    return index.held.number(samples) if count <= FEW else None
 
 
 def selection(ctx: Any, index: QdrantSimilarityIndex) -> list[str]:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
+import fiftyone.core.media as fom
 from pymongo.errors import ExecutionTimeout
 
 from fiftyone_qdrant.dataset.samples import (
     are_alike,
+    dataset_of,
     documents_of,
+    estimated_count,
     name_stage,
     pipeline_of,
     root_of,
@@ -61,6 +64,9 @@ def before(view: Any) -> Any:
 
 def count(samples: Any) -> int | None:
     """Returns how many a dataset or view shows, or ``None`` if that takes long."""
+    if not stages_in(samples) and samples.media_type != fom.GROUP:
+        return estimated_count(dataset_of(samples))
+
     pipeline = pipeline_of(samples, [{"$count": "count"}])
     documents = documents_of(samples)
     try:
@@ -69,6 +75,12 @@ def count(samples: Any) -> int | None:
         return None
 
     return int(found[0]["count"]) if found else 0
+
+
+def count_in_words(samples: Any) -> str:
+    """Returns the same as people write it."""
+    number = count(samples)
+    return "…" if number is None else f"{number:,}"
 
 
 def _common(view: Any, searched: Any) -> int:
