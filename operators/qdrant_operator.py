@@ -39,7 +39,7 @@ _IF_ANY = ("kept",)  # counts that are shown only if they are more than 0
 USER_IN_URL = "Do not give a password in the url: FiftyOne stores parameters"
 
 
-class QdrantOperator(foo.Operator):  # type: ignore[misc]
+class QdrantOperator(foo.Operator):
     """Base class of the plugin's operators.
 
     Attributes:
