@@ -190,9 +190,10 @@ def _card(ctx: Any, inputs: Any) -> types.View:
     if not found.ok:
         return _refuse(inputs, [(p.text, p.where) for p in found.problems])
 
+    verb = "connect" if arguments["connect"] else "create"
     return types.AlertView(
         severity="warning" if found.warnings else "success",
-        label=f"Ready to create '{arguments['brain_key']}'",
+        label=f"Ready to {verb} '{arguments['brain_key']}'",
         description=" · ".join(found.lines).replace(str(Path.home()), "~"),
     )
 

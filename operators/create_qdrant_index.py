@@ -16,8 +16,6 @@ from .in_background import start_in_background
 from .qdrant_operator import QdrantOperator, progress
 from .source_form import to_index
 
-SEARCH = "@community/qdrant/query_similar"
-
 
 class CreateQdrantIndex(QdrantOperator):
     """Creates a similarity index of a dataset or view."""
@@ -85,20 +83,10 @@ class CreateQdrantIndex(QdrantOperator):
         results = ctx.results or {}
         if "problems" not in results:
             shown = super().resolve_output(ctx)
-            if results.get("connected"):
-                shown.view.label = "Connected"
+            if shown is None or not results.get("connected"):
+                return shown
 
-            if results.get("points"):
-                shown.type.btn(
-                    "search",
-                    label="Search it now",
-                    on_click=SEARCH,
-                    prompt=True,
-                    params={"brain_key": results["brain_key"]},
-                    variant="contained",
-                )
-
-            return shown
+            return types.Property(shown.type, view=types.View(label="Connected"))
 
         outputs = types.Object()
         outputs.list("lines", types.String(), label="What it would do")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fiftyone as fo
 import fiftyone.brain as fob
 import numpy as np
 import pytest
+from fiftyone.operators.executor import ExecutionContext
 
 from tests.plugin.calls import call, labels_of, operator, snapshot
 
@@ -149,3 +151,15 @@ def test_typed_create_on_a_view_indexes_the_view(dataset):
     create = operator("create_qdrant_index")
     made = create(dataset.limit(5), "mine", embeddings="pixels").result
     assert made["points"] == 5
+
+
+def test_connecting_says_so_and_counts_what_is_not_there(indexed):
+    name = indexed.load_brain_results("pixels").config.collection_name
+    indexed.add_sample(fo.Sample("new.png"))
+    arguments = {"brain_key": "b", "connect": True, "collection_name": name}
+    made = call("create_qdrant_index", indexed, **arguments)
+    assert (made["connected"], made["missing"]) == (True, 1)
+    shown = {"dataset_name": indexed.name, "params": {}, "results": made}
+    output = operator("create_qdrant_index").resolve_output(ExecutionContext(shown))
+    assert output.to_json()["view"]["label"] == "Connected"
+    assert output.type.get_property("missing") is not None
