@@ -5,14 +5,7 @@ import fiftyone.operators.types as types
 from fiftyone.operators.categories import Categories
 
 from fiftyone_qdrant.errors import ConfigError, QdrantPluginError
-from fiftyone_qdrant.status.activity import (
-    cancel_work,
-    dismiss_work,
-    resume_work,
-    signs_of_work,
-    work_under_way,
-)
-from fiftyone_qdrant.status.background import news
+from fiftyone_qdrant.status.activity import signs_of_work
 from fiftyone_qdrant.status.catalog import catalog
 from fiftyone_qdrant.status.details import break_down, index_details
 from fiftyone_qdrant.status.indexes import impatient, places, survey
@@ -22,8 +15,10 @@ from . import (
     engine_header,
     index_table,
     showing,
+    step,
     timers,
     view_note,
+    work_events,
     work_list,
 )
 from . import index_details as closely
@@ -35,7 +30,7 @@ _WHILE_WAITING = 5000
 _OTHERWISE = 5000
 
 
-class QdrantStatus(GuardedPanel):
+class QdrantStatus(work_events.WorkEvents, step.InStep, GuardedPanel):
     """The status panel.
 
     The first event reads counts only, so that the panel opens at once, whatever the
@@ -60,7 +55,7 @@ class QdrantStatus(GuardedPanel):
         self._read(ctx)
 
     def on_change_dataset(self, ctx):
-        ctx.panel.state.set({"chosen": None, "rows": [], "entries": None})
+        ctx.panel.state.set({"chosen": None, "rows": [], "entries": None, "steps": []})
         self._read(ctx)
 
     def refresh(self, ctx):
@@ -74,12 +69,14 @@ class QdrantStatus(GuardedPanel):
         self._read(ctx, ticking=True)
 
     def watch(self, ctx):
-        """Reads everything if something has begun or ended in another process."""
+        """Notices what others have begun or ended, and changes of the dataset."""
         if ctx.dataset is None:
             return
 
         if signs_of_work(ctx.dataset) != ctx.panel.state.signs:
             self.refresh(ctx)
+        else:
+            self.look(ctx)
 
     def compare(self, ctx):
         """Compares all ids: makes the figures of the first event exact."""
@@ -173,18 +170,6 @@ class QdrantStatus(GuardedPanel):
 
         self._prompt(ctx, "cleanup_collection", params)
 
-    def cancel(self, ctx):
-        cancel_work(ctx.dataset, ctx.params["work_id"])
-        self._read_works(ctx, _fresh(ctx.dataset))
-
-    def resume(self, ctx):
-        resume_work(_fresh(ctx.dataset), ctx.params["brain_key"])
-        self.tick(ctx)
-
-    def dismiss(self, ctx):
-        dismiss_work(ctx.dataset, ctx.params["brain_key"])
-        self.tick(ctx)
-
     def _prompt(self, ctx, operator, params):
         uri = f"{self.plugin_name}/{operator}"
         ctx.prompt(uri, params=params, on_success=self.refresh, on_error=self.say)
@@ -222,19 +207,6 @@ class QdrantStatus(GuardedPanel):
         self._show_rows(ctx, rows)
         if not (ticking and busy):
             self._read_details(ctx)
-
-    def _read_works(self, ctx, dataset, statuses=()):
-        """Returns what is under way, and tells what this page saw running and ended."""
-        if dataset is None:
-            return []
-
-        signs = signs_of_work(dataset)
-        made = work_list.tell(ctx, news(dataset, ctx.panel.state.signs or []))
-        works = work_under_way(dataset, statuses)
-        ctx.panel.data.set(work_list.to_data(works))
-        works = [work_list.to_state(w) for w in works]
-        _update(ctx, works=works, signs=signs, made=made or ctx.panel.state.made)
-        return works
 
     def _show_rows(self, ctx, rows):
         keys = [r["brain_key"] for r in rows]
@@ -309,6 +281,7 @@ class QdrantStatus(GuardedPanel):
             words = "No Qdrant index yet. Create one to search this dataset"
             panel.md(words, name="none")
 
+        step.show(panel, state.steps or [], state.chosen, self)
         if state.chosen:
             closely.show(panel, state.chosen, state, self)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from typing import Any
 
 import fiftyone.core.dataset as fod
@@ -103,6 +104,21 @@ class Held(Terms):
         stages = None if isinstance(samples, fod.Dataset) else stages_of(samples)
         known = (dataset_id(dataset), newest, dataset.last_deletion_at, stages)
         return str((*known, samples.group_slice))
+
+    def written_until(self) -> tuple[float, float]:
+        """Returns when samples were last written, and when last deleted.
+
+        In seconds since the epoch; 0 for never. See :meth:`state` for what it tells of.
+        """
+        dataset = root_of(self.home)
+        written = largest(dataset, "last_modified_at")
+        return _to_seconds(written), _to_seconds(dataset.last_deletion_at)
+
+    def written_since(self, when: float, made: bool = False) -> Any:
+        """Returns a view of the samples that were written, or made, after a time."""
+        time = datetime.fromtimestamp(when, timezone.utc)
+        field = "created_at" if made else "last_modified_at"
+        return root_of(self.home).match(F(field) > time)
 
     @property
     def _documents(self) -> tuple[Any, str]:
@@ -340,3 +356,7 @@ def labels_by_sample(samples: Any, field: str) -> list[tuple[str, list[str]]]:
     """Returns each sample's id with the ids of its labels."""
     ids = samples.values(["id", label_path(samples, field, "id")])
     return [(sample, listed(labels)) for sample, labels in zip(*ids, strict=True)]
+
+
+def _to_seconds(time: datetime | None) -> float:
+    return 0.0 if time is None else time.replace(tzinfo=timezone.utc).timestamp()

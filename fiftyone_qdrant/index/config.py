@@ -50,6 +50,9 @@ class QdrantSimilarityConfig(SimilarityConfig):
         unfinished (None): set by a streaming ingest: True until it has ended
         stores_embeddings (None): set by the index itself: True if the embeddings that
             its model makes go to the embeddings field as well
+        keep_in_step (None): what is done when the dataset changes, see
+            :mod:`fiftyone_qdrant.ingest.in_step`: ``"off"``, ``"tell"`` (default) or
+            ``"auto"``
         **kwargs: the parameters of the collection, declared and documented in
             :mod:`fiftyone_qdrant.parameter_table`, and the arguments of
             :class:`fiftyone.brain.similarity.SimilarityConfig`
@@ -74,6 +77,7 @@ class QdrantSimilarityConfig(SimilarityConfig):
         engine: str | None = None,
         unfinished: bool | None = None,
         stores_embeddings: bool | None = None,
+        keep_in_step: str | None = None,
         **kwargs: Any,
     ) -> None:
         parameters = CollectionParameters.parse(
@@ -97,6 +101,7 @@ class QdrantSimilarityConfig(SimilarityConfig):
         self.vector_name = vector_name
         self.unfinished = unfinished
         self.stores_embeddings = stores_embeddings
+        self.keep_in_step = keep_in_step
         self._set_parameters(parameters)
 
         # Where the run was made. A path without an engine is the caller's keyword

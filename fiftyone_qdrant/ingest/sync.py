@@ -19,6 +19,7 @@ from fiftyone_qdrant.ingest.ingest import INGEST_ENDS, add_ids, note_if_finished
 from fiftyone_qdrant.ingest.sources import from_field, why_not_embed
 from fiftyone_qdrant.similarity import QdrantSimilarityIndex
 from fiftyone_qdrant.status import background, coverage
+from fiftyone_qdrant.status.looks import look_again
 
 _BATCH = 2048
 _RECENT = 60.0  # seconds
@@ -98,7 +99,7 @@ def find_drift(
     obstacle = why_not_embed(index)
     if from_field and obstacle is None:
         rest = indexed.difference(behind)  # they are written again in any case
-        changed = _changed(index, samples, [i for i in wanted if i in rest])
+        changed = changed_among(index, samples, [i for i in wanted if i in rest])
 
     return Drift(
         missing=missing,
@@ -172,6 +173,7 @@ def sync(
         index.remove_from_index(**index.held.named(drift.orphans), reload=False)
 
     index.reload()
+    look_again(root_of(samples), str(index.key))
     note_if_finished(index)
     if not index.config.unfinished:
         background.forget(root_of(index.samples), index.key)
@@ -218,8 +220,17 @@ def _indexed(index: QdrantSimilarityIndex) -> set[str]:
         return set()
 
 
-def _changed(index: QdrantSimilarityIndex, samples: Any, both: list[str]) -> list[str]:
-    if not both:
+def changed_among(
+    index: QdrantSimilarityIndex, samples: Any, both: list[str]
+) -> list[str]:
+    """Returns the ids that have another embedding in the embeddings field now.
+
+    Args:
+        index: the index
+        samples: the dataset or view that should be indexed
+        both: ids that are in both
+    """
+    if not both or index.config.embeddings_field is None:
         return []
 
     held = _up_to_date(index, samples)

@@ -140,7 +140,7 @@ def running_jobs(dataset: Any) -> list[Job]:
     """
     store = _store(dataset)
     keys = store.list_keys()
-    now = _now()
+    now = now_by_mongodb()
     jobs = []
     for key in keys:
         values = None if key.startswith(_CANCEL) else store.get(key)
@@ -238,7 +238,9 @@ class Report:
 
     def _write(self) -> None:
         values = asdict(self._job)
-        values.update(done=self._done, updated_at=_now(), waiting=self._waiting)
+        values.update(
+            done=self._done, updated_at=now_by_mongodb(), waiting=self._waiting
+        )
         if self._done:
             values["recent_rate"] = self._pace.rate
 
@@ -312,11 +314,11 @@ def job(
 def _new_job(
     kind: str, brain_key: str, total: int = 0, job_id: str | None = None
 ) -> Job:
-    now = _now()
+    now = now_by_mongodb()
     return Job(job_id or uuid.uuid4().hex, kind, brain_key, 0, total, now, now)
 
 
-def _now() -> float:
+def now_by_mongodb() -> float:
     """Returns MongoDB's time, the same for all machines; without it, this one's."""
     with suppress(PyMongoError, KeyError):
         told = foo.get_db_conn().command("hello")["localTime"]

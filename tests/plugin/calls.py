@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import time
 from typing import Any
 
 import fiftyone.core.odm as foo_odm
@@ -11,6 +12,8 @@ import fiftyone.operators as foo
 from bson import ObjectId
 from fiftyone.operators.delegated import DelegatedOperationService
 from fiftyone.operators.executor import ExecutionContext, Executor
+
+from fiftyone_qdrant.status import background, jobs
 
 URI = "@community/qdrant/"
 
@@ -99,3 +102,27 @@ def database() -> str:
 def labels_of(dataset: Any) -> list[str]:
     """Returns the ids of all labels of the pictures, in order."""
     return dataset.values("detections.detections.id", unwind=True)
+
+
+def wait_for(condition: Any) -> Any:
+    """Returns what a function returns, as soon as that is true."""
+    until = time.monotonic() + 60
+    while not (found := condition()):
+        assert time.monotonic() < until, "it did not happen in time"
+        time.sleep(0.05)
+
+    return found
+
+
+def task_of(dataset: Any) -> Any:
+    """Returns the only task of a dataset."""
+    (task,) = background.tasks(dataset)
+    return task
+
+
+def ended(dataset: Any) -> Any:
+    """Returns the only task of a dataset when it has ended."""
+    task = wait_for(lambda: (t := task_of(dataset)).state != "running" and t)
+    wait_for(lambda: not jobs.running_jobs(dataset))
+    dataset.reload()
+    return task

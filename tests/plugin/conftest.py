@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
 from pathlib import Path
@@ -87,3 +88,24 @@ def prompted(dataset, digits_model):
     """The dataset, with an index "prompted" of a model that embeds text."""
     call("create_qdrant_index", dataset, brain_key="prompted", model=digits_model)
     return dataset
+
+
+@pytest.fixture
+def in_this_process(monkeypatch, tmp_path):
+    """What is asked for goes on in a thread: a process takes seconds to import."""
+    from fiftyone_qdrant.status import background
+
+    class Thread:
+        returncode = 0
+
+        def communicate(self, told):
+            background.run(json.loads(told))
+
+    monkeypatch.setattr(background, "_spawn", lambda: (Thread(), log_in(tmp_path)))
+
+
+def log_in(folder):
+    """Returns an empty log file in a folder."""
+    log = folder / "log"
+    log.touch()
+    return log

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import time
-
 import fiftyone.operators as foo
 import pytest
 from fiftyone.operators.executor import ExecutionError
@@ -19,54 +16,15 @@ from fiftyone_qdrant.status.activity import (
     work_under_way,
 )
 from fiftyone_qdrant.status.indexes import index_statuses
-from tests.plugin.calls import URI, call, database
+from tests.plugin.calls import URI, call, database, ended, task_of, wait_for
+from tests.plugin.conftest import log_in
 
 SPAWN = background._spawn
-
-
-def wait_for(condition):
-    until = time.monotonic() + 60
-    while not (found := condition()):
-        assert time.monotonic() < until, "it did not happen in time"
-        time.sleep(0.05)
-
-    return found
 
 
 def ask(name, ctx, **params):
     """Runs an operator as a form of the App does; returns its result."""
     return call(name, {**ctx, "extended": {}}, **params)
-
-
-def task_of(dataset):
-    (task,) = background.tasks(dataset)
-    return task
-
-
-def ended(dataset):
-    task = wait_for(lambda: (t := task_of(dataset)).state != "running" and t)
-    wait_for(lambda: not jobs.running_jobs(dataset))
-    dataset.reload()
-    return task
-
-
-@pytest.fixture
-def in_this_process(monkeypatch, tmp_path):
-    """What is asked for goes on in a thread: a process takes seconds to import."""
-
-    class Thread:
-        returncode = 0
-
-        def communicate(self, told):
-            background.run(json.loads(told))
-
-    monkeypatch.setattr(background, "_spawn", lambda: (Thread(), log_in(tmp_path)))
-
-
-def log_in(folder):
-    log = folder / "log"
-    log.touch()
-    return log
 
 
 def test_create_add_and_sync_from_the_app_go_on_by_themselves(dataset, in_this_process):

@@ -1,0 +1,83 @@
+"""What was last noticed of a dataset's changes, for each of its indexes.
+
+Kept in FiftyOne's execution store of the dataset, so that all processes know it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from fiftyone.operators.store import ExecutionStore
+
+from fiftyone_qdrant.dataset.samples import dataset_id
+
+_STORE = "fiftyone_qdrant_looks"
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a dataset and an index were when they were last compared.
+
+    Attributes:
+        at: when that was, in seconds since the epoch, by MongoDB's clock
+        state: of the dataset then; another one tells that something was written
+        points: in the index then
+        since: samples written after this time may have changed, likewise; all before
+            are in step
+        deleted: when samples had last been deleted then, likewise
+        tried: whether it was tried to mend that automatically
+        whole: whether nothing was missing then: else only samples made since are
+        missing: of those, how many are not in the index
+        changed: how many have another embedding in the embeddings field
+        gone: points whose sample or label was deleted
+    """
+
+    at: float
+    state: str
+    points: int
+    since: float
+    deleted: float = 0.0
+    whole: bool = True
+    tried: bool = False
+    missing: int = 0
+    changed: int = 0
+    gone: int = 0
+
+    @property
+    def in_step(self) -> bool:
+        """Whether nothing is to be done."""
+        return not (self.missing or self.changed or self.gone)
+
+    @property
+    def words(self) -> str:
+        """Such as ``"3 new, 1 changed"``."""
+        counts = {
+            "new": self.missing,
+            "changed": self.changed,
+            "deleted": self.gone,
+        }
+        told = [f"{count:,} {what}" for what, count in counts.items() if count]
+        return ", ".join(told) or "nothing has changed"
+
+
+def last_look(dataset: Any, brain_key: str) -> Look | None:
+    """Returns the last look at an index, or ``None`` if there was none."""
+    value = _store(dataset).get(brain_key)
+    return None if value is None else Look(**value)
+
+
+def note_look(dataset: Any, brain_key: str, look: Look) -> None:
+    """Keeps a look for all processes."""
+    _store(dataset).set(brain_key, asdict(look))
+
+
+def look_again(dataset: Any, brain_key: str) -> None:
+    """Has the next look compare once more, as something was mended."""
+    look = last_look(dataset, brain_key)
+    if look is not None:
+        note_look(dataset, brain_key, replace(look, state=""))
+
+
+def _store(dataset: Any) -> ExecutionStore:
+    return ExecutionStore.create(_STORE, dataset_id=dataset_id(dataset))

@@ -1,0 +1,87 @@
+"""Whether the indexes are in step with the dataset, as far as was looked."""
+
+import time
+
+import fiftyone.operators.types as types
+
+from fiftyone_qdrant.errors import QdrantPluginError
+from fiftyone_qdrant.ingest.in_step import AUTO, OFF, TELL, attend, keep, mode_of
+from fiftyone_qdrant.status.indexes import load_impatient
+
+_MODES = {OFF: "Off", TELL: "Tell me", AUTO: "Automatic"}
+
+
+class InStep:
+    """The panel's events about changes of the dataset."""
+
+    def look(self, ctx):
+        """Looks at each index that can be read."""
+        rows = ctx.panel.state.rows or []
+        found = [_look(ctx, r["brain_key"]) for r in rows if r["points"] is not None]
+        ctx.panel.data.set({f"step_{n}.words": w for n, (_, w) in enumerate(found)})
+        steps = [step for step, _ in found]
+        if ctx.panel.state.steps != steps:
+            ctx.panel.state.steps = steps
+
+    def keep_in_step(self, ctx):
+        """Chooses what is done about changes."""
+        keep(load_impatient(ctx.dataset, ctx.params["brain_key"]), ctx.params["mode"])
+        self.look(ctx)
+
+    def sync_now(self, ctx):
+        """Opens the form that mends what was noticed."""
+        params = {"brain_key": ctx.params["brain_key"], "view_target": "DATASET"}
+        self._prompt(ctx, "sync_index", params)
+
+
+def _look(ctx, key):
+    """Returns what the panel keeps of a look, and what it says."""
+    step, noticed = {"brain_key": key, "mode": None, "in_step": True}, None
+    try:
+        index = load_impatient(ctx.dataset, key)
+        step["mode"] = mode_of(index)
+        noticed = attend(index)
+    except QdrantPluginError as e:
+        return step, str(e)
+
+    if step["mode"] == OFF:
+        return step, "Changes of the dataset are not watched"
+
+    if noticed is None:
+        return step, "Changes of its frames or clips cannot be noticed"
+
+    step["in_step"] = noticed.in_step
+    words = f"**{key}** · {noticed.words} · looked at {time.strftime('%H:%M:%S')}"
+    if step["mode"] == AUTO and not noticed.whole:
+        words += " · it is of a part of the dataset, so sync it yourself"
+
+    return step, words
+
+
+def show(panel, steps, chosen, events):
+    """Adds a line for the chosen index, and for each that is not in step."""
+    for n, step in enumerate(steps):
+        key = step["brain_key"]
+        if key != chosen and step["in_step"]:
+            continue
+
+        line = panel.h_stack(f"step_{n}", gap=1, align_y="center")
+        line.str("words", view=types.MarkdownView())
+        if not step["in_step"]:
+            line.btn(
+                f"sync_{n}",
+                label="Sync",
+                icon="sync",
+                variant="contained",
+                on_click=events.sync_now,
+                params={"brain_key": key},
+            )
+
+        for mode, label in _MODES.items() if key == chosen else ():
+            line.btn(
+                f"{mode}_{n}",
+                label=label,
+                variant="contained" if mode == step["mode"] else "outlined",
+                on_click=events.keep_in_step,
+                params={"brain_key": key, "mode": mode},
+            )
