@@ -1,5 +1,7 @@
 """All collections at the places of this dataset: whose they are, and their size."""
 
+from typing import Any
+
 import fiftyone.operators.types as types
 
 from fiftyone_qdrant.status.catalog import MEANINGS
@@ -21,7 +23,7 @@ _KINDS = {
 }
 
 
-def to_state(entry, path):
+def to_state(entry: Any, path: str) -> dict[str, Any]:
     """Returns what the panel keeps of a collection, and of the store it is in."""
     users = ", ".join(map(str, entry.users))
     return {
@@ -35,12 +37,17 @@ def to_state(entry, path):
     }
 
 
-def to_unread(location, error):
+def to_unread(location: str, error: Exception) -> dict[str, Any]:
     """Returns what the panel keeps of a place that cannot be read."""
     return {"location": place(location), "problem": str(error)}
 
 
-def show(panel, entries, unread, clean_up):
+def show(
+    panel: Any,
+    entries: list[dict[str, Any]],
+    unread: list[dict[str, Any]],
+    clean_up: Any,
+) -> None:
     """Adds the table, with a button to clean up in each row, and what it lacks."""
     for n, lacking in enumerate(unread):
         alert = types.AlertView(
@@ -75,7 +82,7 @@ def show(panel, entries, unread, clean_up):
     panel.list("collection_rows", types.Object(), view=table)
 
 
-def to_data(entries):
+def to_data(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Returns the table's cells."""
     return [
         {
@@ -89,7 +96,7 @@ def to_data(entries):
     ]
 
 
-def _style(entries):
+def _style(entries: list[dict[str, Any]]) -> dict[str, Any]:
     style = {
         "minWidth": 0,
         "& th, & td": {"px": 1},

@@ -1,11 +1,13 @@
 """The head of the panel: which engine serves this dataset, and how all of it fares."""
 
+from typing import Any
+
 import fiftyone.operators.types as types
 
 from .looks import BAD, GOOD, STATE_COLORS, WARNING, place
 
 
-def to_state(engine):
+def to_state(engine: Any) -> dict[str, Any]:
     """Returns what the panel keeps of an engine's status."""
     return {
         "name": engine.name,
@@ -17,7 +19,7 @@ def to_state(engine):
     }
 
 
-def keep_latency(engines, before):
+def keep_latency(engines: list[dict[str, Any]], before: Any) -> None:
     """Gives engines that answer the latency that was shown, so that it stands still."""
     known = {(e["name"], e["location"]): e["latency"] for e in before}
     for engine in engines:
@@ -26,7 +28,9 @@ def keep_latency(engines, before):
             engine["latency"] = shown or engine["latency"]
 
 
-def show(panel, engines, rows, refresh):
+def show(
+    panel: Any, engines: list[dict[str, Any]], rows: list[dict[str, Any]], refresh: Any
+) -> None:
     """Adds a line for each engine, and what to do about one that does not answer."""
     header = panel.h_stack("header", gap=2, align_x="space-between", align_y="center")
     lines = header.v_stack("engine_lines", gap=0, align_x="left")
@@ -63,7 +67,7 @@ def show(panel, engines, rows, refresh):
             panel.view(f"engine_alert_{n}", alert)
 
 
-def _health(engine, rows):
+def _health(engine: Any, rows: list[dict[str, Any]]) -> tuple[str, str]:
     if engine["problem"]:
         return "refuses the key" if engine["refused"] else "does not answer", BAD
 
@@ -79,7 +83,7 @@ def _health(engine, rows):
     return "healthy", GOOD
 
 
-def _line_style(color):
+def _line_style(color: str) -> dict[str, Any]:
     return {
         "& p": {"m": 0, "overflowWrap": "anywhere"},
         "& p:last-of-type": {"color": "text.secondary", "fontSize": "0.85rem"},

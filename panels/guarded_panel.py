@@ -1,6 +1,7 @@
 """A panel that stays: whatever goes wrong in an event is said in it."""
 
 import logging
+from typing import Any
 
 import fiftyone.operators as foo
 import fiftyone.operators.types as types
@@ -13,7 +14,7 @@ logger = logging.getLogger(__name__)
 class GuardedPanel(foo.Panel):
     """Base class: an exception in an event would replace the panel by a traceback."""
 
-    def execute(self, ctx):
+    def execute(self, ctx: Any) -> Any:
         try:
             if ctx.panel.state.problem:  # setting state has FiftyOne send events again
                 ctx.panel.state.problem = None
@@ -27,7 +28,7 @@ class GuardedPanel(foo.Panel):
 
         return None
 
-    def _say(self, ctx, problem):
+    def _say(self, ctx: Any, problem: str | None) -> None:
         ctx.panel.state.problem = problem
         try:
             shown = self.render(ctx)
@@ -40,7 +41,7 @@ class GuardedPanel(foo.Panel):
         ctx.ops.show_panel_output(shown)
 
 
-def show_problem(panel, problem):
+def show_problem(panel: Any, problem: str | None) -> None:
     """Adds what went wrong, if anything did, to a panel."""
     if problem:
         alert = types.AlertView(

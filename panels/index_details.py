@@ -1,5 +1,7 @@
 """The chosen index, closely: coverage by label, facts, parameters."""
 
+from typing import Any
+
 import fiftyone.operators.types as types
 
 from fiftyone_qdrant.status.catalog import MEANINGS
@@ -39,7 +41,7 @@ _WRAPPING = {  # numbers and names stay whole; words may wrap
 _MOST = 15  # bars that can be told apart
 
 
-def tables_of(details):
+def tables_of(details: Any) -> dict[str, Any]:
     """Returns the cells of both tables: words about an index, and its settings."""
     health, entry, memory = details.health, details.entry, details.memory
     used = ", ".join(map(str, details.sharers)) or "nobody else"
@@ -73,14 +75,14 @@ def tables_of(details):
     }
 
 
-def _in_graph(health):
+def _in_graph(health: Any) -> str:
     if health.indexed_vectors:
         return f"about {health.indexed_vectors:,} of {health.points:,} vectors"
 
     return "none: searches compare with every point, which is exact"
 
 
-def _parts(memory):
+def _parts(memory: Any) -> Any:
     parts = {
         "vectors": memory.vectors,
         "graph": memory.graph,
@@ -89,7 +91,7 @@ def _parts(memory):
     return ", ".join(f"{name} {size(n)}" for name, n in parts.items() if n) or "none"
 
 
-def _made_for(entry):
+def _made_for(entry: Any) -> str:
     if entry.made_for is None:
         return MEANINGS["foreign"]
 
@@ -97,7 +99,7 @@ def _made_for(entry):
     return f"dataset '{entry.made_for}'{when}"
 
 
-def _setting(setting):
+def _setting(setting: Any) -> dict[str, Any]:
     asked = "default" if setting.asked is None else in_words(setting.asked)
     actual = ABSENT if setting.actual is None else in_words(setting.actual)
     return {
@@ -108,7 +110,7 @@ def _setting(setting):
     }
 
 
-def shares_of(breakdown, missing):
+def shares_of(breakdown: Any, missing: Any) -> dict[str, Any]:
     """Returns what the panel keeps of a breakdown."""
     return {
         "missing": missing,
@@ -118,12 +120,12 @@ def shares_of(breakdown, missing):
     }
 
 
-def bars_of(breakdown):
+def bars_of(breakdown: Any) -> Any:
     """Returns the traces of a stacked bar chart of a breakdown."""
     shown = list(breakdown.shares[:_MOST])[::-1]
     names = [f"{s.value}{_GAP}" for s in shown]
 
-    def bar(name, counts, color):
+    def bar(name: str, counts: Any, color: str) -> dict[str, Any]:
         return {
             "type": "bar",
             "orientation": "h",
@@ -141,18 +143,18 @@ def bars_of(breakdown):
     ]
 
 
-def value_of(name):
+def value_of(name: str) -> Any:
     """Returns the label or tag that a bar is of, from its name in the plot."""
     return str(name).removesuffix(_GAP)
 
 
-def complete_in_words(row):
+def complete_in_words(row: dict[str, Any]) -> str:
     """Returns that nothing is missing from an index, in words."""
     what = f"'{row['patches_field']}' labels" if row["patches_field"] else "samples"
     return f"All {number(row['total'])} {what} are indexed."
 
 
-def show(panel, key, state, handlers):
+def show(panel: Any, key: str, state: Any, handlers: Any) -> None:
     """Adds the details.
 
     Args:
@@ -187,7 +189,7 @@ def show(panel, key, state, handlers):
         _show_table(panel, state.tab, columns)
 
 
-def _show_coverage(panel, shares, handlers):
+def _show_coverage(panel: Any, shares: dict[str, Any], handlers: Any) -> None:
     if not shares:
         return
 
@@ -251,7 +253,7 @@ def _show_coverage(panel, shares, handlers):
         panel.md(words, name="more_shares")
 
 
-def _show_table(panel, tab, columns):
+def _show_table(panel: Any, tab: str, columns: dict[str, Any]) -> None:
     table = types.TableView(
         componentsProps={
             "container": {"sx": CONTAINER},

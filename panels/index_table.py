@@ -1,5 +1,8 @@
 """The indexes of the dataset, one row each."""
 
+from collections.abc import Iterable
+from typing import Any
+
 import fiftyone.operators.types as types
 
 from .looks import (
@@ -38,7 +41,7 @@ _NARROW = 450  # pixels: coverage takes two lines
 _READABLE = ("ready", "building", "filling", "waiting", "unfinished", "degraded")
 
 
-def to_state(status):
+def to_state(status: Any) -> dict[str, Any]:
     """Returns what the panel keeps of the status of an index."""
     return {
         "brain_key": status.brain_key,
@@ -58,7 +61,7 @@ def to_state(status):
     }
 
 
-def keep_exact(rows, before):
+def keep_exact(rows: list[dict[str, Any]], before: Any) -> None:
     """Gives rows the exact figures that they had a moment ago with the same counts."""
     known = {(r["brain_key"], r["points"], r["total"]): r for r in before}
     for row in rows:
@@ -67,42 +70,48 @@ def keep_exact(rows, before):
             row.update(indexed=same["indexed"], orphans=same["orphans"])
 
 
-def look_alike(rows, others):
+def look_alike(rows: list[dict[str, Any]], others: Any) -> bool:
     """Whether rows are drawn alike: counts that are not exact are in the cells only."""
     return [_drawn(r) for r in rows] == [_drawn(r) for r in others]
 
 
-def _drawn(row):
+def _drawn(row: dict[str, Any]) -> dict[str, Any]:
     loose = () if row["indexed"] is not None else ("points", "total", "built")
     return {k: v for k, v in row.items() if k not in loose}
 
 
-def mark_filling(rows, keys):
+def mark_filling(rows: list[dict[str, Any]], keys: Iterable[str]) -> None:
     """Says of indexes that an ingest writes to that they are not finished yet."""
     for row in rows:
         if row["brain_key"] in keys and row["state"] == "unfinished":
             row.update(state="filling", problem=None)
 
 
-def mark_resumable(rows, keys):
+def mark_resumable(rows: list[dict[str, Any]], keys: Iterable[str]) -> None:
     """Leaves out the problem of indexes that can be gone on with by a button."""
     for row in rows:
         if row["brain_key"] in keys and row["state"] == "unfinished":
             row.update(problem=None)
 
 
-def is_exact(row):
+def is_exact(row: dict[str, Any]) -> bool:
     """Whether a row's figures are exact, or never will be."""
     return row["indexed"] is not None or row["total"] is None
 
 
-def is_missing(row, column):
+def is_missing(row: dict[str, Any], column: int) -> bool:
     """Whether a cell says how many are missing, of an index that lacks some."""
     missing = row["indexed"] is not None and row["total"] - row["indexed"]
     return column == _KEYS.index("missing") and bool(missing)
 
 
-def show(panel, rows, chosen, actions, choose):
+def show(
+    panel: Any,
+    rows: list[dict[str, Any]],
+    chosen: str | None,
+    actions: Any,
+    choose: Any,
+) -> None:
     """Adds the table, and a warning for each index that needs one.
 
     Args:
@@ -137,12 +146,12 @@ def show(panel, rows, chosen, actions, choose):
             panel.view(f"index_alert_{n}", alert)
 
 
-def to_data(rows):
+def to_data(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Returns the table's cells."""
     return [_cells(row) for row in rows]
 
 
-def _cells(row):
+def _cells(row: dict[str, Any]) -> dict[str, Any]:
     readable = row["state"] in _READABLE and row["points"] is not None
     unknown = UNKNOWN if readable else ABSENT
     state = row["state"]
@@ -166,7 +175,7 @@ def _cells(row):
     }
 
 
-def _coverage(row, unknown):
+def _coverage(row: dict[str, Any], unknown: str) -> str:
     if row["indexed"] is None or not row["total"]:
         return unknown
 
@@ -174,7 +183,7 @@ def _coverage(row, unknown):
     return f"{share} of {row['total']:,}"
 
 
-def _style(rows, chosen):
+def _style(rows: list[dict[str, Any]], chosen: str | None) -> dict[str, Any]:
     style = {
         "minWidth": 0,
         "& tbody tr": {"cursor": "pointer"},
@@ -211,7 +220,7 @@ def _style(rows, chosen):
     return style
 
 
-def _bar(share):
+def _bar(share: float) -> dict[str, Any]:
     """A bar below the words of a cell."""
     width = "(100% - 16px)"
     return {
@@ -223,5 +232,5 @@ def _bar(share):
     }
 
 
-def _column(key):
+def _column(key: str) -> Any:
     return _KEYS.index(key) + 1

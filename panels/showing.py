@@ -1,12 +1,20 @@
 """Samples of an index in the grid: those it lacks, or those behind a bar."""
 
+from typing import Any
+
 from fiftyone_qdrant.status import coverage
 from fiftyone_qdrant.status.indexes import load_impatient
 
 MOST = 10_000  # a view of very many ids would not fit into MongoDB's documents
 
 
-def show(ctx, brain_key, indexed=False, grouping=None, value=None):
+def show(
+    ctx: Any,
+    brain_key: str,
+    indexed: bool = False,
+    grouping: str | None = None,
+    value: str | None = None,
+) -> None:
     """Opens samples, or labels, in the grid, and says which they are.
 
     Args:

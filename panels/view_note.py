@@ -1,12 +1,14 @@
 """How much of what the App shows an index holds."""
 
+from typing import Any
+
 from fiftyone_qdrant.dataset.samples import is_patches
 from fiftyone_qdrant.errors import QdrantPluginError
 from fiftyone_qdrant.status import coverage
 from fiftyone_qdrant.status.indexes import load_impatient
 
 
-def of(ctx, key):
+def of(ctx: Any, key: str) -> Any:
     """Returns how much of the current view and selection an index holds, in words."""
     index = load_impatient(ctx.dataset, key)
     parts = []
@@ -25,19 +27,20 @@ def of(ctx, key):
     return " · ".join(parts)
 
 
-def _selected_ids(ctx, patches_field):
+def _selected_ids(ctx: Any, patches_field: str | None) -> list[str]:
     in_patches = ctx.view is not None and is_patches(ctx.view)
+    selected = list(ctx.selected or [])
     if patches_field is None:
-        return [] if in_patches else ctx.selected
+        return [] if in_patches else selected
 
     if in_patches:
-        return ctx.selected
+        return selected
 
     labels = ctx.selected_labels or []
     return [i["label_id"] for i in labels if i.get("field") == patches_field]
 
 
-def is_news(ctx, name, seen):
+def is_news(ctx: Any, name: str, seen: Any) -> bool:
     """Setting state makes FiftyOne send the same event again: that is none."""
     if ctx.panel.get_state(name) == seen:
         return False

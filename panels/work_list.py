@@ -1,11 +1,14 @@
 """What is under way or was left unfinished: a bar for each, and what can be done."""
 
+from collections.abc import Iterable
+from typing import Any
+
 import fiftyone.operators.types as types
 
 from fiftyone_qdrant.status.background import DONE
 
 
-def to_state(work):
+def to_state(work: Any) -> dict[str, Any]:
     """Returns what the panel keeps of one thing that is under way."""
     return {
         "id": work.id,
@@ -21,31 +24,33 @@ def to_state(work):
     }
 
 
-def is_running(works):
+def is_running(works: list[dict[str, Any]]) -> bool:
     """Whether any of it has begun, and says so."""
     return any(not w["waiting"] for w in works if _is_alive(w))
 
 
-def is_expected(works):
+def is_expected(works: list[dict[str, Any]]) -> bool:
     """Whether news of any of it is to be expected."""
     return any(map(_is_alive, works))
 
 
-def _is_alive(work):
+def _is_alive(work: Any) -> bool:
     return not (work["silent"] or work["ended"])
 
 
-def written_to(works):
+def written_to(works: list[dict[str, Any]]) -> set[str]:
     """Returns the indexes that are being written to."""
     return {w["brain_key"] for w in works if w["writes"] and is_running([w])}
 
 
-def left_unfinished(works):
+def left_unfinished(works: list[dict[str, Any]]) -> set[str]:
     """Returns the indexes whose work ended too early."""
     return {w["brain_key"] for w in works if w["ended"]}
 
 
-def show(panel, works, cancel, resume, dismiss):
+def show(
+    panel: Any, works: list[dict[str, Any]], cancel: Any, resume: Any, dismiss: Any
+) -> None:
     """Adds a line, a bar if it is known how far it is, and buttons for each."""
     for n, work in enumerate(works):
         line = panel.h_stack(f"work_{n}", gap=2, align_y="center")
@@ -65,7 +70,7 @@ def show(panel, works, cancel, resume, dismiss):
             panel.float(f"work_bar_{n}", view=types.ProgressView(variant="linear"))
 
 
-def tell(ctx, tasks):
+def tell(ctx: Any, tasks: Any) -> Any:
     """Tells how tasks ended; returns the index that was made last, if one was."""
     made = None
     for task in tasks:
@@ -76,7 +81,7 @@ def tell(ctx, tasks):
     return made
 
 
-def offer(panel, made, search):
+def offer(panel: Any, made: Any, search: Any) -> None:
     """Adds a line for an index that was just made, with a button to search it."""
     if not made:
         return
@@ -92,7 +97,7 @@ def offer(panel, made, search):
     )
 
 
-def _buttons(work, cancel, resume, dismiss):
+def _buttons(work: Any, cancel: Any, resume: Any, dismiss: Any) -> Any:
     if work["cancelling"]:
         return [("cancelling", "Cancelling…", "cancel", None)]
 
@@ -109,7 +114,7 @@ def _buttons(work, cancel, resume, dismiss):
     return buttons
 
 
-def to_data(works):
+def to_data(works: Iterable[Any]) -> dict[str, Any]:
     """Returns what moves: the words, and how far the bars are."""
     data = {}
     for n, work in enumerate(works):
