@@ -123,12 +123,7 @@ def clean_up(
         return plan
 
     _check_confirmed(plan, confirm)
-    _check_free(plan, force)
-    index.cleanup(force=force)
-    if delete_run:
-        root_of(index.samples).delete_brain_run(index.key)
-        background.forget(root_of(index.samples), index.key)
-
+    _carry_out(plan, force, index.collection, root_of(index.samples))
     return replace(plan, deleted=True)
 
 
@@ -151,10 +146,7 @@ def disconnect(
     points = index.total_index_size
     plan = Cleanup(name, place, points, obstacle=busy, runs=runs, kept=True)
     if not dry_run:
-        _check_free(plan, force)
-        dataset = root_of(index.samples)
-        dataset.delete_brain_run(index.key)
-        background.forget(dataset, index.key)
+        _carry_out(plan, force, collection, root_of(index.samples))
 
     return plan
 
@@ -215,14 +207,7 @@ def clean_up_collection(
         return plan
 
     _check_confirmed(plan, confirm)
-    if plan.exists:
-        _check_free(plan, force)
-        Collection(connection, collection_name).drop()
-
-    for key in plan.runs:
-        dataset.delete_brain_run(key)
-        background.forget(dataset, key)
-
+    _carry_out(plan, force, Collection(connection, collection_name), dataset)
     return replace(plan, deleted=plan.exists)
 
 
@@ -275,12 +260,21 @@ def _gone(connection: Connection, name: str) -> Cleanup:
     return Cleanup(name, connection.location, users=users, exists=False)
 
 
-def _check_free(plan: Cleanup, force: bool) -> None:
+def _carry_out(
+    plan: Cleanup, force: bool, collection: Collection, dataset: Any
+) -> None:
     if plan.obstacle and not force:
         raise CollectionShared(
             f"Collection '{plan.collection_name}' was not deleted: {plan.obstacle}. "
             "Use force=True to delete it anyway"
         )
+
+    if plan.exists and not plan.kept:
+        collection.drop()
+
+    for key in plan.runs:
+        dataset.delete_brain_run(key)
+        background.forget(dataset, key)
 
 
 def _check_confirmed(plan: Cleanup, confirm: str | None) -> None:

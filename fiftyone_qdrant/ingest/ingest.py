@@ -12,8 +12,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import fiftyone.brain as fob
-
 from fiftyone_qdrant.dataset.indexable import check_indexable
 from fiftyone_qdrant.dataset.samples import root_of
 from fiftyone_qdrant.errors import (
@@ -25,15 +23,14 @@ from fiftyone_qdrant.errors import (
 )
 from fiftyone_qdrant.index import claims
 from fiftyone_qdrant.ingest.batches import Ingest, Ingested, Progress, run, run_ids
+from fiftyone_qdrant.ingest.creation import Creation, forget
 from fiftyone_qdrant.ingest.source_checks import Look
 from fiftyone_qdrant.ingest.sources import (
-    NO_COLLECTION,
     NO_SOURCE,
     Source,
-    known_points,
     why_not_embed,
 )
-from fiftyone_qdrant.runs import check_new_key, is_unfinished, load_index
+from fiftyone_qdrant.runs import check_new_key
 from fiftyone_qdrant.similarity import QdrantSimilarityIndex
 from fiftyone_qdrant.status import background, coverage
 
@@ -92,104 +89,36 @@ def create_index(
 
         check_new_key(samples, brain_key)
         source = Source.parse(samples, embeddings, model, patches_field, from_brain_key)
-        return _create(samples, brain_key, source, connect, progress, config)
+        of = source.samples(samples)
+        wanted = Creation(of, brain_key, source, connect, config)
+        return _create(wanted, progress)
 
 
 def _create(
-    samples: Any,
-    brain_key: str,
-    source: Source,
-    connect: bool,
-    progress: Progress,
-    config: dict[str, Any],
+    wanted: Creation, progress: Progress
 ) -> tuple[QdrantSimilarityIndex, Ingested]:
-    samples = source.samples(samples)
-    check_indexable(samples, source.patches_field, source.embeddings_field)
-    if connect:
-        return _connect(samples, brain_key, source, config), Ingested()
+    source = wanted.source
+    check_indexable(wanted.samples, source.patches_field, source.embeddings_field)
+    if wanted.connect:
+        return wanted.connected(), Ingested()
 
     if not source.given:
         raise ConfigError(NO_SOURCE)
 
-    look = Look(samples, source)
-    goes_on = is_unfinished(samples, brain_key)
-    other = source.open(root_of(samples))
+    look = Look(wanted.samples, source)
+    goes_on = wanted.goes_on
+    other = source.open(root_of(wanted.samples))
     if goes_on:
-        index = _reopen(samples, brain_key, source)
+        index = wanted.reopened()
         look.check()
     else:
         look.check()
-        index = _register(samples, brain_key, source, {**config, "unfinished": True})
+        index = wanted.registered(unfinished=True)
 
     ingest = Ingest(index, "create", skip_existing=goes_on, other=other)
     _fill(ingest, look, progress)
     note_finished(index)
     return index, ingest.done
-
-
-def _register(
-    samples: Any, brain_key: str, source: Source, config: dict[str, Any]
-) -> QdrantSimilarityIndex:
-    origin = source.origin
-    if origin is not None:
-        config = {"metric": origin.metric, "roi_field": origin.roi_field, **config}
-
-    index: QdrantSimilarityIndex = fob.compute_similarity(
-        samples,
-        patches_field=source.patches_field,
-        embeddings=False,
-        embeddings_field=source.embeddings_field,
-        model=source.model_to_load,
-        brain_key=brain_key,
-        backend="qdrant",
-        **config,
-    )
-    if origin is not None and origin.model is not None:  # known without loading it
-        index.config.model = origin.model
-        index.config.model_kwargs = origin.model_kwargs
-        index.config.supports_prompts = origin.supports_prompts
-        index.save_config()
-        again = load_index(root_of(samples), brain_key)
-        again.contents.named_here = index.contents.named_here
-        return again
-
-    return index
-
-
-def _reopen(samples: Any, brain_key: str, source: Source) -> QdrantSimilarityIndex:
-    index = load_index(root_of(samples), brain_key)
-    config = index.config
-    started = (config.embeddings_field, config.model, config.patches_field)
-    if started != (source.embeddings_field, source.model, source.patches_field):
-        raise ConfigError(
-            f"Index '{brain_key}' was started with other embeddings or patches. Go on "
-            f"with embeddings={config.embeddings_field!r}, model={config.model!r}, "
-            f"patches_field={config.patches_field!r}, or delete it first"
-        )
-
-    return index
-
-
-def _connect(
-    samples: Any, brain_key: str, source: Source, config: dict[str, Any]
-) -> QdrantSimilarityIndex:
-    if not config.get("collection_name"):
-        raise ConfigError(NO_COLLECTION)
-
-    index = _register(samples, brain_key, source, config)
-    if not index.collection.exists():
-        _forget(index)
-        raise CollectionNotFound(
-            f"There is no collection '{index.collection.name}' to connect to"
-        )
-
-    try:
-        known_points(index.held, index.collection)
-    except ConfigError:
-        _forget(index)
-        raise
-
-    return index
 
 
 def _fill(ingest: Ingest, look: Look, progress: Progress) -> None:
@@ -202,7 +131,7 @@ def _fill(ingest: Ingest, look: Look, progress: Progress) -> None:
             raise ConfigError(f"{words}. {reason}" if reason else words)
     except BaseException as e:  # Ctrl-C, too
         if not (ingest.done.points or goes_on):
-            _forget(index)
+            forget(index)
             raise
 
         if not isinstance(e, Exception) or isinstance(e, INGEST_ENDS):
@@ -213,10 +142,6 @@ def _fill(ingest: Ingest, look: Look, progress: Progress) -> None:
             f"{count:,} are in index '{index.key}', then this happened: {e}. "
             "Run it again to resume"
         ) from e
-
-
-def _forget(index: QdrantSimilarityIndex) -> None:
-    root_of(index.samples).delete_brain_run(index.key)
 
 
 def add_samples(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +20,10 @@ from fiftyone_qdrant.dataset.samples import is_dynamic_groups, root_of, with_sli
 from fiftyone_qdrant.embedded.client.launcher import is_store
 from fiftyone_qdrant.errors import CollectionNotFound, ConfigError
 from fiftyone_qdrant.index import naming, ownership
+from fiftyone_qdrant.ingest.creation import Creation
 from fiftyone_qdrant.ingest.forecast import Preflight, Problem
 from fiftyone_qdrant.ingest.source_checks import COUNTED, Look
 from fiftyone_qdrant.ingest.sources import (
-    NO_COLLECTION,
     NO_SOURCE,
     Source,
     known_points,
@@ -39,10 +38,8 @@ from fiftyone_qdrant.runs import (
     as_ours,
     check_new_key,
     is_builtin,
-    is_unfinished,
     load_index,
 )
-from fiftyone_qdrant.similarity import QdrantSimilarityConfig
 from fiftyone_qdrant.status.estimates import estimate
 from fiftyone_qdrant.status.indexes import engine_status, impatient
 from fiftyone_qdrant.words import bytes_in_words
@@ -102,13 +99,13 @@ def preflight(
     for where, text in CollectionParameters.problems(**parameters).items():
         found.problems.append(Problem(text, where))
 
-    wanted = _Wanted(samples, brain_key or "", source, connect, config)
+    wanted = Creation(samples, brain_key or "", source, connect, config)
     if not connect and parsed:
         _look(found, Look(samples, source, among=COUNTED))
 
     found.place = next((k for k in ("url", "path") if config.get(k)), None)
     with found.noting(found.place):
-        connection = wanted.connection()
+        connection = impatient(wanted.connection())
         if ask:
             _ask_engine(found, wanted, connection)
         else:
@@ -123,37 +120,6 @@ def preflight(
             _look_at_place(found, connection.path)
 
     return found
-
-
-@dataclass(frozen=True)
-class _Wanted:
-    """What is to be made."""
-
-    samples: Any
-    brain_key: str
-    source: Source
-    connect: bool
-    config: dict[str, Any]
-
-    @property
-    def goes_on(self) -> bool:
-        return is_unfinished(self.samples, self.brain_key)
-
-    def connection(self) -> Connection:
-        if self.goes_on:
-            return impatient(self.started().connection)
-
-        config = {**self.config, "metric": None}
-        return impatient(QdrantSimilarityConfig(**config).connection())
-
-    def started(self) -> Collection:
-        return load_index(root_of(self.samples), self.brain_key).collection
-
-    def collection_name(self) -> str | None:
-        if self.goes_on:
-            return self.started().name
-
-        return self.config.get("collection_name") or None
 
 
 def _look(found: Preflight, look: Look) -> None:
@@ -224,7 +190,7 @@ def _say_which_slices(found: Preflight, samples: Any) -> None:
 
 def _say_what_is_ignored(
     found: Preflight,
-    wanted: _Wanted,
+    wanted: Creation,
     connection: Connection,
     parameters: dict[str, Any],
 ) -> None:
@@ -247,10 +213,8 @@ def _say_what_is_ignored(
         )
 
 
-def _ask_engine(found: Preflight, wanted: _Wanted, connection: Connection) -> None:
-    if wanted.connect and not wanted.config.get("collection_name"):
-        raise ConfigError(NO_COLLECTION)
-
+def _ask_engine(found: Preflight, wanted: Creation, connection: Connection) -> None:
+    wanted.check_named()
     if connection.missing_store:
         found.notes.append(f"A new embedded store is made at {connection.path}")
         return
@@ -282,7 +246,7 @@ def _ask_engine(found: Preflight, wanted: _Wanted, connection: Connection) -> No
             )
 
 
-def _foresee_name(found: Preflight, wanted: _Wanted, connection: Connection) -> None:
+def _foresee_name(found: Preflight, wanted: Creation, connection: Connection) -> None:
     name = naming.base_name(wanted.samples)
     found.collection = f"New collection '{name}-…'"  # what follows is random
     if naming.choose_name(wanted.samples, connection) == name:
@@ -290,7 +254,7 @@ def _foresee_name(found: Preflight, wanted: _Wanted, connection: Connection) -> 
         found.collection = f"New collection '{name}'"
 
 
-def _look_at(found: Preflight, wanted: _Wanted, collection: Collection) -> None:
+def _look_at(found: Preflight, wanted: Creation, collection: Collection) -> None:
     found.collection_name = name = collection.name
     metric = None if wanted.goes_on else found.metric
     schema = naming.look(collection, metric)
@@ -302,7 +266,7 @@ def _look_at(found: Preflight, wanted: _Wanted, collection: Collection) -> None:
         found.collection = f"New collection '{name}'"
 
 
-def _size_of_origin(found: Preflight, wanted: _Wanted) -> None:
+def _size_of_origin(found: Preflight, wanted: Creation) -> None:
     """Asks the other index for its size where that is cheap."""
     origin, dataset = wanted.source.origin, root_of(wanted.samples)
     if origin is None or found.size is not None:
@@ -324,7 +288,7 @@ def _size_of_origin(found: Preflight, wanted: _Wanted) -> None:
 
 
 def _describe(
-    found: Preflight, wanted: _Wanted, collection: Collection, schema: Schema
+    found: Preflight, wanted: Creation, collection: Collection, schema: Schema
 ) -> None:
     """Says what an existing collection holds and whose it is, and checks the size."""
     name, count = collection.name, collection.count()
@@ -353,7 +317,7 @@ def _describe(
     found.size = schema.size
 
 
-def _look_up(found: Preflight, wanted: _Wanted, collection: Collection) -> None:
+def _look_up(found: Preflight, wanted: Creation, collection: Collection) -> None:
     """Says how many points of a collection are of this dataset."""
     held = Held(home_of(wanted.samples), wanted.source.patches_field)
     looked_at, known = known_points(held, collection)

@@ -202,6 +202,5 @@ class _Reader:
         if known.get("dataset_id") in self._datasets:
             return _PRESENT
 
-        made_here = self._database is not None
-        made_here = made_here and known.get("database_id") == self._database
-        return ORPHAN if made_here else UNKNOWN
+        of = known.get("database_id")
+        return ORPHAN if of is not None and of == self._database else UNKNOWN
