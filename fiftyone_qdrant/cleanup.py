@@ -8,11 +8,12 @@ from typing import Any
 from fiftyone_qdrant.dataset.samples import dataset_id, root_of
 from fiftyone_qdrant.errors import CollectionNotFound, CollectionShared, ConfigError
 from fiftyone_qdrant.index import ownership
+from fiftyone_qdrant.index.ownership import ORPHAN
 from fiftyone_qdrant.qdrant.collection import Collection
 from fiftyone_qdrant.qdrant.connection import Connection
 from fiftyone_qdrant.similarity import QdrantSimilarityIndex
 from fiftyone_qdrant.status import background, jobs
-from fiftyone_qdrant.status.catalog import ORPHAN, Entry, describe, orphans
+from fiftyone_qdrant.status.catalog import Entry, describe, orphans
 from fiftyone_qdrant.words import bytes_in_words
 
 ALL_ORPHANS = "ORPHANS"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime
 from collections import defaultdict
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,11 @@ from fiftyone_qdrant.errors import CollectionNotFound, CollectionShared
 from fiftyone_qdrant.qdrant.calls import OWNER
 from fiftyone_qdrant.qdrant.collection import Collection
 from fiftyone_qdrant.qdrant.connection import SERVER, Connection
+
+FOREIGN = "foreign"
+UNKNOWN = "unknown"
+ORPHAN = "orphan"
+PRESENT = "present"
 
 
 @dataclass(frozen=True)
@@ -37,6 +43,71 @@ class User:
 
     def __str__(self) -> str:
         return f"'{self.brain_key}' of dataset '{self.dataset}'"
+
+
+@dataclass(frozen=True)
+class Maker:
+    """For whom a collection was made, as its metadata say.
+
+    Attributes:
+        kind: :data:`FOREIGN`, :data:`UNKNOWN`, :data:`ORPHAN` if that dataset is gone,
+            or :data:`PRESENT`
+        dataset: the dataset's name, if known
+        dataset_id: its id, if known
+    """
+
+    kind: str
+    dataset: str | None = None
+    dataset_id: str | None = None
+
+    @classmethod
+    def of(
+        cls, metadata: Mapping[str, Any], datasets: Container[str], database: str | None
+    ) -> Maker:
+        """Returns the maker of a collection.
+
+        Args:
+            metadata: the collection's
+            datasets: the ids of this database's datasets
+            database: the id of this database, if known
+        """
+        if metadata.get("owner") != OWNER:
+            return cls(FOREIGN)
+
+        made_for, of = metadata.get("dataset_id"), metadata.get("database_id")
+        kind = ORPHAN if of is not None and of == database else UNKNOWN
+        if made_for in datasets:
+            kind = PRESENT
+
+        return cls(kind, metadata.get("dataset_name"), made_for)
+
+    def obstacle(
+        self, mine: str | None, users: Sequence[User], others: Sequence[User]
+    ) -> str | None:
+        """Returns why deleting the collection would harm somebody, or ``None``.
+
+        Args:
+            mine: the dataset on whose behalf it would be deleted, if on one's
+            users: the runs that use it
+            others: those of them that it would be taken from
+        """
+        if others:
+            also = "also " if len(users) > len(others) else ""
+            return f"it is {also}used by {', '.join(map(str, others))}"
+
+        if self.kind == FOREIGN:
+            return "it was not made by this plugin"
+
+        if self.kind == UNKNOWN:
+            return (
+                f"it belongs to dataset '{self.dataset}' of another FiftyOne database, "
+                "or an old version made it: nobody knows here whether it is used"
+            )
+
+        if self.kind == PRESENT and self.dataset_id != mine:
+            return f"it belongs to dataset '{self.dataset}'"
+
+        return None
 
 
 def database_id() -> str | None:
@@ -145,41 +216,26 @@ def check_deletable(
 
 
 def why_not_delete(
-    dataset_id: str, brain_key: str | None, collection: Collection
+    mine: str, brain_key: str | None, collection: Collection
 ) -> str | None:
     """Returns why deleting a collection would harm others, or ``None``.
 
     Args:
-        dataset_id: the dataset on whose behalf it would be deleted
+        mine: the dataset on whose behalf it would be deleted
         brain_key: the run on whose behalf it would be deleted
         collection: the collection
 
     Raises:
         CollectionNotFound: if it does not exist
     """
-    metadata = collection.schema().metadata
-    others = [
-        u
-        for u in users(collection.connection, collection.name)
-        if (u.dataset_id, u.brain_key) != (dataset_id, brain_key)
-    ]
-    if others:
-        listed = ", ".join(map(str, others))
-        return f"it is also used by {listed}"
-
-    if metadata.get("owner") != OWNER:
-        return "it was not made by this plugin"
-
-    names, made_for = dataset_names(), str(metadata.get("dataset_id"))
-    if dataset_id not in names:
+    metadata, names = collection.schema().metadata, dataset_names()
+    found = users(collection.connection, collection.name)
+    others = [u for u in found if (u.dataset_id, u.brain_key) != (mine, brain_key)]
+    reason = Maker.of(metadata, names, database_id()).obstacle(mine, found, others)
+    if reason is None and mine not in names:
         return f"dataset '{metadata.get('dataset_name')}', which it is of, was deleted"
 
-    is_orphan = made_for not in names and metadata.get("database_id") == database_id()
-    if made_for != dataset_id and not is_orphan:
-        # Of this database or of another one that uses the same Qdrant
-        return f"it belongs to dataset '{metadata.get('dataset_name')}'"
-
-    return None
+    return reason
 
 
 def check_removable(dataset_id: str, collection: Collection) -> None:
@@ -208,22 +264,15 @@ def check_removable(dataset_id: str, collection: Collection) -> None:
 
 
 def _why_not_remove(
-    dataset_id: str, collection: Collection, metadata: dict[str, Any]
+    mine: str, collection: Collection, metadata: dict[str, Any]
 ) -> str | None:
-    ours = metadata.get("owner") == OWNER
-    if ours and metadata.get("dataset_id") == dataset_id:
+    maker = Maker.of(metadata, dataset_names(), database_id())
+    if maker.dataset_id == mine:
         return None
 
     found = users(collection.connection, collection.name)
-    others = [u for u in found if u.dataset_id != dataset_id]
-    if others:
-        return f"it is also used by {', '.join(map(str, others))}"
+    others = [u for u in found if u.dataset_id != mine]
+    if maker.kind == FOREIGN and not others:
+        return None
 
-    gone = (
-        metadata.get("database_id") == database_id()
-        and metadata.get("dataset_id") not in dataset_names()
-    )
-    if ours and not gone:
-        return f"it belongs to dataset '{metadata.get('dataset_name')}'"
-
-    return None
+    return maker.obstacle(mine, found, others)

@@ -9,8 +9,14 @@ from typing import Any
 from fiftyone_qdrant.dataset.samples import dataset_id
 from fiftyone_qdrant.errors import CollectionNotFound, QdrantPluginError
 from fiftyone_qdrant.index import ownership
-from fiftyone_qdrant.index.ownership import User
-from fiftyone_qdrant.qdrant.calls import OWNER
+from fiftyone_qdrant.index.ownership import (
+    FOREIGN,
+    ORPHAN,
+    PRESENT,
+    UNKNOWN,
+    Maker,
+    User,
+)
 from fiftyone_qdrant.qdrant.collection import Collection, list_collections
 from fiftyone_qdrant.qdrant.connection import Connection
 from fiftyone_qdrant.status.footprint import disk_bytes, vector_bytes
@@ -18,9 +24,6 @@ from fiftyone_qdrant.status.footprint import disk_bytes, vector_bytes
 MINE = "this dataset"
 OTHERS = "other dataset"
 UNUSED = "unused"
-ORPHAN = "orphan"
-UNKNOWN = "unknown"
-FOREIGN = "foreign"
 
 MEANINGS = {
     MINE: "an index of this dataset uses it",
@@ -35,8 +38,6 @@ MEANINGS = {
 }
 """What each kind of :class:`Entry` means."""
 
-_PRESENT = "present"  # the dataset it was made for is in this database
-
 
 @dataclass(frozen=True)
 class Entry:
@@ -45,12 +46,9 @@ class Entry:
     Attributes:
         name: the collection's name
         location: where it is
-        maker: who made it: :data:`FOREIGN`, :data:`UNKNOWN`, :data:`ORPHAN` if that
-            dataset is gone, else ``"present"``
+        maker: for whom it was made
         users: the runs of this database that use it
         mine: whether one of them is of the dataset that asks
-        made_for: the name of the dataset it was made for, if known
-        made_for_id: that dataset's id, if known
         created_at: when it was made, ISO 8601, if known
         points: the number of its points, or ``None`` if it could not be read
         bytes: its size on disk, or on a server that of its vectors
@@ -59,11 +57,9 @@ class Entry:
 
     name: str
     location: str
-    maker: str
+    maker: Maker
     users: tuple[User, ...] = ()
     mine: bool = False
-    made_for: str | None = None
-    made_for_id: str | None = None
     created_at: str | None = None
     points: int | None = None
     bytes: int | None = None
@@ -75,7 +71,12 @@ class Entry:
         if self.users:
             return MINE if self.mine else OTHERS
 
-        return UNUSED if self.maker == _PRESENT else self.maker
+        return UNUSED if self.maker.kind == PRESENT else self.maker.kind
+
+    @property
+    def made_for(self) -> str | None:
+        """The name of the dataset it was made for, if known."""
+        return self.maker.dataset
 
     def obstacle(self, dataset: Any = None) -> str | None:
         """Returns why deleting it would harm somebody, or ``None``.
@@ -84,23 +85,8 @@ class Entry:
             dataset (None): the dataset on whose behalf it would be deleted
         """
         mine = None if dataset is None else str(dataset_id(dataset))
-        others = [str(u) for u in self.users if u.dataset_id != mine]
-        if others:
-            return f"it is used by {', '.join(others)}"
-
-        if self.maker == FOREIGN:
-            return "it was not made by this plugin"
-
-        if self.maker == UNKNOWN:
-            return (
-                f"it was made for dataset '{self.made_for}' of another FiftyOne "
-                "database, or by an old version: nobody knows here whether it is used"
-            )
-
-        if self.maker == _PRESENT and self.made_for_id != mine:
-            return f"it belongs to dataset '{self.made_for}'"
-
-        return None
+        others = [u for u in self.users if u.dataset_id != mine]
+        return self.maker.obstacle(mine, self.users, others)
 
 
 def catalog(connection: Connection, dataset: Any = None) -> list[Entry]:
@@ -182,25 +168,13 @@ class _Reader:
 
     def _entry(self, name: str, metadata: dict[str, Any], **read: Any) -> Entry:
         users = tuple(self._users.get(name, ()))
-        known = metadata if metadata.get("owner") == OWNER else {}
+        maker = Maker.of(metadata, self._datasets, self._database)
         return Entry(
             name,
             self._connection.location,
-            self._maker(known),
+            maker,
             users,
             mine=any(u.dataset_id == self._mine for u in users),
-            made_for=known.get("dataset_name"),
-            made_for_id=known.get("dataset_id"),
-            created_at=known.get("created_at"),
+            created_at=None if maker.kind == FOREIGN else metadata.get("created_at"),
             **read,
         )
-
-    def _maker(self, known: dict[str, Any]) -> str:
-        if not known:
-            return FOREIGN
-
-        if known.get("dataset_id") in self._datasets:
-            return _PRESENT
-
-        of = known.get("database_id")
-        return ORPHAN if of is not None and of == self._database else UNKNOWN

@@ -148,7 +148,7 @@ def test_a_collection_that_a_clone_uses_is_not_deleted(make_index, samples, vect
         plan = plan_collection_cleanup(place, name, samples)
         assert len(plan.users) == 2
         assert f"'{clone.name}'" in plan.obstacle
-        with pytest.raises(CollectionShared, match="it is used by"):
+        with pytest.raises(CollectionShared, match="it is also used by"):
             clean_up_collection(place, name, samples, confirm=name)
     finally:
         clone.delete()
