@@ -23,7 +23,7 @@ _KINDS = {
 }
 
 
-def to_state(entry: Any, path: str) -> dict[str, Any]:
+def to_state(entry: Any, path: str | None) -> dict[str, Any]:
     """Returns what the panel keeps of a collection, and of the store it is in."""
     users = ", ".join(map(str, entry.users))
     return {

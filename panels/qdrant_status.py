@@ -1,5 +1,7 @@
 """Qdrant Status: which engine serves this dataset, what is indexed, what is running."""
 
+from typing import Any
+
 import fiftyone.operators as foo
 import fiftyone.operators.types as types
 from fiftyone.operators.categories import Categories
@@ -39,7 +41,7 @@ class QdrantStatus(work_events.WorkEvents, step.InStep, GuardedPanel):
     """
 
     @property
-    def config(self):
+    def config(self) -> foo.PanelConfig:
         return foo.PanelConfig(
             name="qdrant_status",
             label="Qdrant Status",
@@ -51,24 +53,24 @@ class QdrantStatus(work_events.WorkEvents, step.InStep, GuardedPanel):
 
     # --- events: what is read ---------------------------------------------------
 
-    def on_load(self, ctx):
+    def on_load(self, ctx: Any) -> None:
         self._read(ctx)
 
-    def on_change_dataset(self, ctx):
+    def on_change_dataset(self, ctx: Any) -> None:
         ctx.panel.state.set({"chosen": None, "rows": [], "entries": None, "steps": []})
         self._read(ctx)
 
-    def refresh(self, ctx):
+    def refresh(self, ctx: Any) -> None:
         """Reads everything again."""
         self._read(ctx)
         if ctx.panel.state.entries is not None:
             self._read_collections(ctx)
 
-    def tick(self, ctx):
+    def tick(self, ctx: Any) -> None:
         """Reads counts, and how far what runs is."""
         self._read(ctx, ticking=True)
 
-    def watch(self, ctx):
+    def watch(self, ctx: Any) -> None:
         """Notices what others have begun or ended, and changes of the dataset."""
         if ctx.dataset is None:
             return
@@ -78,7 +80,7 @@ class QdrantStatus(work_events.WorkEvents, step.InStep, GuardedPanel):
         else:
             self.look(ctx)
 
-    def compare(self, ctx):
+    def compare(self, ctx: Any) -> None:
         """Compares all ids: makes the figures of the first event exact."""
         if not ctx.panel.state.comparing:
             return  # a late drawing of an older state asked for it again
@@ -89,19 +91,19 @@ class QdrantStatus(work_events.WorkEvents, step.InStep, GuardedPanel):
         self._show_rows(ctx, _marked(list(rows), works))
         self._read_details(ctx)
 
-    def on_change_view(self, ctx):
+    def on_change_view(self, ctx: Any) -> None:
         asked = ctx.request_params
         seen = str([asked.get(k) for k in ("view", "filters", "extended")])
         if view_note.is_news(ctx, "seen_view", seen):
             self._read_note(ctx)
 
-    def on_change_selected(self, ctx):
+    def on_change_selected(self, ctx: Any) -> None:
         if view_note.is_news(
             ctx, "seen_selection", str([ctx.selected, ctx.selected_labels])
         ):
             self._read_note(ctx)
 
-    def choose(self, ctx):
+    def choose(self, ctx: Any) -> None:
         """Looks at another index closely; a click on what is missing shows that."""
         row = _row(ctx)
         if index_table.is_missing(row, ctx.params.get("column")):
@@ -111,23 +113,23 @@ class QdrantStatus(work_events.WorkEvents, step.InStep, GuardedPanel):
             self._show_rows(ctx, ctx.panel.state.rows)
             self._read_details(ctx)
 
-    def open_tab(self, ctx):
+    def open_tab(self, ctx: Any) -> None:
         ctx.panel.state.tab = ctx.params["tab"]
 
-    def group_by(self, ctx):
+    def group_by(self, ctx: Any) -> None:
         self._read_shares(ctx, ctx.params["grouping"])
 
-    def toggle_collections(self, ctx):
+    def toggle_collections(self, ctx: Any) -> None:
         if ctx.panel.state.entries is None:
             self._read_collections(ctx)
         else:
             ctx.panel.state.entries = None
 
-    def show_missing(self, ctx):
+    def show_missing(self, ctx: Any) -> None:
         """Shows in the grid what the chosen index lacks."""
         showing.show(ctx, ctx.panel.state.chosen)
 
-    def show_bar(self, ctx):
+    def show_bar(self, ctx: Any) -> None:
         """Shows in the grid what a bar counts."""
         showing.show(
             ctx,
@@ -139,30 +141,30 @@ class QdrantStatus(work_events.WorkEvents, step.InStep, GuardedPanel):
 
     # --- events: what is done ---------------------------------------------------
 
-    def create(self, ctx):
+    def create(self, ctx: Any) -> None:
         self._prompt(ctx, "create_qdrant_index", {})
 
-    def query(self, ctx):
+    def query(self, ctx: Any) -> None:
         self._prompt(ctx, "query_similar", {"brain_key": _row(ctx)["brain_key"]})
 
-    def search_made(self, ctx):
+    def search_made(self, ctx: Any) -> None:
         made, ctx.panel.state.made = ctx.panel.state.made, None
         self._prompt(ctx, "query_similar", {"brain_key": made})
 
-    def sync(self, ctx):
+    def sync(self, ctx: Any) -> None:
         key = _row(ctx)["brain_key"]
         self._prompt(ctx, "sync_index", {"brain_key": key, "view_target": "DATASET"})
 
-    def tune(self, ctx):
+    def tune(self, ctx: Any) -> None:
         self._prompt(ctx, "tune_index", {"brain_key": _row(ctx)["brain_key"]})
 
-    def rename(self, ctx):
+    def rename(self, ctx: Any) -> None:
         self._prompt(ctx, "rename_index", {"brain_key": _row(ctx)["brain_key"]})
 
-    def clean_up(self, ctx):
+    def clean_up(self, ctx: Any) -> None:
         self._prompt(ctx, "cleanup_collection", {"brain_key": _row(ctx)["brain_key"]})
 
-    def clean_up_collection(self, ctx):
+    def clean_up_collection(self, ctx: Any) -> None:
         entry = _row(ctx, "entries")
         params = {"collection_name": entry["name"]}
         if entry["path"]:
@@ -170,11 +172,11 @@ class QdrantStatus(work_events.WorkEvents, step.InStep, GuardedPanel):
 
         self._prompt(ctx, "cleanup_collection", params)
 
-    def _prompt(self, ctx, operator, params):
+    def _prompt(self, ctx: Any, operator: str, params: dict[str, Any]) -> None:
         uri = f"{self.plugin_name}/{operator}"
         ctx.prompt(uri, params=params, on_success=self.refresh, on_error=self.say)
 
-    def say(self, ctx):
+    def say(self, ctx: Any) -> None:
         """Says why a form that was opened here failed: FiftyOne leaves that to us."""
         lines = str(ctx.params.get("error") or "").strip().splitlines()
         ctx.ops.notify(lines[-1] if lines else "That did not work", variant="error")
@@ -182,10 +184,10 @@ class QdrantStatus(work_events.WorkEvents, step.InStep, GuardedPanel):
 
     # --- reading ----------------------------------------------------------------
 
-    def _read(self, ctx, ticking=False):
+    def _read(self, ctx: Any, ticking: bool = False) -> None:
         dataset = None if ctx.dataset is None else _fresh(ctx.dataset)
-        engines, statuses = survey(dataset, exact=False)
-        engines = [engine_header.to_state(e) for e in engines]
+        found, statuses = survey(dataset, exact=False)
+        engines = [engine_header.to_state(e) for e in found]
         rows = [index_table.to_state(s) for s in statuses]
         works = self._read_works(ctx, dataset, statuses)
         busy = work_list.written_to(works)
@@ -208,7 +210,7 @@ class QdrantStatus(work_events.WorkEvents, step.InStep, GuardedPanel):
         if not (ticking and busy):
             self._read_details(ctx)
 
-    def _show_rows(self, ctx, rows):
+    def _show_rows(self, ctx: Any, rows: list[dict[str, Any]]) -> None:
         keys = [r["brain_key"] for r in rows]
         chosen = ctx.panel.state.chosen
         if chosen not in keys:
@@ -220,7 +222,7 @@ class QdrantStatus(work_events.WorkEvents, step.InStep, GuardedPanel):
         _update(ctx, chosen=chosen)
         ctx.panel.data.set("indexes", index_table.to_data(rows))
 
-    def _read_details(self, ctx):
+    def _read_details(self, ctx: Any) -> None:
         row = _chosen_row(ctx)
         readable = row is not None and row["points"] is not None
         if readable:
@@ -231,7 +233,7 @@ class QdrantStatus(work_events.WorkEvents, step.InStep, GuardedPanel):
         self._read_shares(ctx, (ctx.panel.state.shares or {}).get("grouping"))
         self._read_note(ctx)
 
-    def _read_shares(self, ctx, grouping):
+    def _read_shares(self, ctx: Any, grouping: str | None) -> None:
         shares, row = None, _chosen_row(ctx)
         if row is not None and row["indexed"] is not None and row["total"]:
             missing = row["total"] - row["indexed"]
@@ -244,7 +246,7 @@ class QdrantStatus(work_events.WorkEvents, step.InStep, GuardedPanel):
 
         _update(ctx, shares=shares)
 
-    def _read_note(self, ctx):
+    def _read_note(self, ctx: Any) -> None:
         row = _chosen_row(ctx)
         note = None
         if row is not None and row["points"] is not None:
@@ -252,7 +254,7 @@ class QdrantStatus(work_events.WorkEvents, step.InStep, GuardedPanel):
 
         _update(ctx, note=note)
 
-    def _read_collections(self, ctx):
+    def _read_collections(self, ctx: Any) -> None:
         entries, unread = [], []
         for place in places(ctx.dataset):
             try:
@@ -267,7 +269,7 @@ class QdrantStatus(work_events.WorkEvents, step.InStep, GuardedPanel):
 
     # --- drawing ----------------------------------------------------------------
 
-    def render(self, ctx):
+    def render(self, ctx: Any) -> types.Property:
         state, panel = ctx.panel.state, types.Object()
         rows, works = state.rows or [], state.works or []
         engine_header.show(panel, state.engines or [], rows, self.refresh)
@@ -292,7 +294,7 @@ class QdrantStatus(work_events.WorkEvents, step.InStep, GuardedPanel):
         padding = {"container": {"sx": {"pt": 2, "pr": 2, "pb": 4}}}
         return types.Property(panel, view=types.ObjectView(componentsProps=padding))
 
-    def _show_foot(self, panel, state):
+    def _show_foot(self, panel: Any, state: Any) -> None:
         foot = panel.h_stack("foot", gap=2)
         foot.btn(
             "create",
@@ -314,7 +316,7 @@ class QdrantStatus(work_events.WorkEvents, step.InStep, GuardedPanel):
             clean_up = self.clean_up_collection
             collection_table.show(panel, state.entries, unread, clean_up)
 
-    def _row_actions(self):
+    def _row_actions(self) -> list[tuple[Any, ...]]:
         return [
             ("query", "Search", "search", self.query),
             ("sync", "Sync", "sync", self.sync),
@@ -323,7 +325,7 @@ class QdrantStatus(work_events.WorkEvents, step.InStep, GuardedPanel):
             ("clean_up", "Clean up", "delete", self.clean_up),
         ]
 
-    def _add_timer(self, panel, state, works):
+    def _add_timer(self, panel: Any, state: Any, works: list[dict[str, Any]]) -> None:
         """Looks often while something runs, else whether anything does."""
         if state.comparing:  # each fires once
             timers.once(panel, f"compare_timer_{state.reads}", _AT_ONCE, self.compare)
@@ -334,20 +336,22 @@ class QdrantStatus(work_events.WorkEvents, step.InStep, GuardedPanel):
             timers.again_and_again(panel, "watch_timer", _OTHERWISE, self.watch)
 
 
-def _fresh(dataset):
+def _fresh(dataset: Any) -> Any:
     """Runs that other processes added or deleted show only after a reload."""
     dataset.reload()
     return dataset
 
 
-def _marked(rows, works):
+def _marked(
+    rows: list[dict[str, Any]], works: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
     """Says of rows what is under way, or was left unfinished."""
     index_table.mark_filling(rows, work_list.written_to(works))
     index_table.mark_resumable(rows, work_list.left_unfinished(works))
     return rows
 
 
-def _update(ctx, **values):
+def _update(ctx: Any, **values: Any) -> None:
     """Sets state that has changed: each time FiftyOne sends some events again."""
     state = ctx.panel.state
     changed = {k: v for k, v in values.items() if state.get(k) != v}
@@ -355,7 +359,7 @@ def _update(ctx, **values):
         state.set(changed)
 
 
-def _row(ctx, table="rows"):
+def _row(ctx: Any, table: str = "rows") -> Any:
     rows, number = ctx.panel.state.get(table) or [], ctx.params["row"]
     if number >= len(rows):
         raise ConfigError("That row is gone: the table has changed. Refresh it")
@@ -363,6 +367,6 @@ def _row(ctx, table="rows"):
     return rows[number]
 
 
-def _chosen_row(ctx):
+def _chosen_row(ctx: Any) -> Any:
     rows, chosen = ctx.panel.state.rows or [], ctx.panel.state.chosen
     return next((r for r in rows if r["brain_key"] == chosen), None)

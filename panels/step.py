@@ -1,6 +1,7 @@
 """Whether the indexes are in step with the dataset, as far as was looked."""
 
 import time
+from typing import Any
 
 import fiftyone.operators.types as types
 
@@ -14,7 +15,9 @@ _MODES = {OFF: "Off", TELL: "Tell me", AUTO: "Automatic"}
 class InStep:
     """The panel's events about changes of the dataset."""
 
-    def look(self, ctx):
+    _prompt: Any  # the panel's
+
+    def look(self, ctx: Any) -> None:
         """Looks at each index that can be read."""
         rows = ctx.panel.state.rows or []
         found = [_look(ctx, r["brain_key"]) for r in rows if r["points"] is not None]
@@ -23,18 +26,18 @@ class InStep:
         if ctx.panel.state.steps != steps:
             ctx.panel.state.steps = steps
 
-    def keep_in_step(self, ctx):
+    def keep_in_step(self, ctx: Any) -> None:
         """Chooses what is done about changes."""
         keep(load_impatient(ctx.dataset, ctx.params["brain_key"]), ctx.params["mode"])
         self.look(ctx)
 
-    def sync_now(self, ctx):
+    def sync_now(self, ctx: Any) -> None:
         """Opens the form that mends what was noticed."""
         params = {"brain_key": ctx.params["brain_key"], "view_target": "DATASET"}
         self._prompt(ctx, "sync_index", params)
 
 
-def _look(ctx, key):
+def _look(ctx: Any, key: str) -> tuple[dict[str, Any], str]:
     """Returns what the panel keeps of a look, and what it says."""
     step, noticed = {"brain_key": key, "mode": None, "in_step": True}, None
     try:
@@ -58,7 +61,7 @@ def _look(ctx, key):
     return step, words
 
 
-def show(panel, steps, chosen, events):
+def show(panel: Any, steps: Any, chosen: Any, events: Any) -> None:
     """Adds a line for the chosen index, and for each that is not in step."""
     for n, step in enumerate(steps):
         key = step["brain_key"]
