@@ -15,7 +15,8 @@ _MODES = {OFF: "Off", TELL: "Tell me", AUTO: "Automatic"}
 class InStep:
     """The panel's events about changes of the dataset."""
 
-    _prompt: Any  # the panel's
+    _prompt: Any  # the panel's, as is refresh
+    refresh: Any
 
     def look(self, ctx: Any) -> None:
         """Looks at each index that can be read."""
@@ -25,6 +26,8 @@ class InStep:
         steps = [step for step, _ in found]
         if ctx.panel.state.steps != steps:
             ctx.panel.state.steps = steps
+            if not all(step["in_step"] for step in steps):
+                self.refresh(ctx)  # or its figures would say that nothing is missing
 
     def keep_in_step(self, ctx: Any) -> None:
         """Chooses what is done about changes."""

@@ -21,6 +21,7 @@ def opened(dataset, monkeypatch):
     def open_in(mode):
         create_index(dataset, "k", embeddings="pixels")
         state, _ = send(panel, dataset, "on_load")
+        state, _ = send(panel, dataset, "compare", state)
         params = {"brain_key": "k", "mode": mode}
         state, _ = send(panel, dataset, "keep_in_step", state, **params)
         return panel, state
@@ -34,6 +35,7 @@ def test_what_has_changed_is_said_with_a_button(dataset, opened):
     dataset.add_samples([dataset.first().copy()])
     state, _ = send(panel, dataset, "watch", state)
     assert state["steps"][0]["in_step"] is False
+    assert state["comparing"]  # its figures are read anew
     _, asked = send(panel, dataset, "sync_now", state, brain_key="k")
     assert "show_panel_output" in asked
     assert "prompt_user_for_operation" in asked
