@@ -216,14 +216,16 @@ def hanging_start(store, monkeypatch, tmp_path):
     """Owners that stop before they report."""
     script = tmp_path / "run_owner.py"
     script.write_text("import os, signal\nos.kill(os.getpid(), signal.SIGSTOP)\n")
-    monkeypatch.setattr(launcher, "_HERE", str(tmp_path))
+    monkeypatch.setattr(launcher, "_SCRIPT", str(script))
 
 
-def test_a_start_that_hangs_is_not_waited_for_longer_than_told(store, hanging_start):
+def test_a_start_that_hangs_is_not_waited_for_longer_than_told(
+    store, hanging_start, monkeypatch
+):
     with pytest.raises(errors.StoreUnavailable, match="does not answer in time"):
         EmbeddedClient(store, timeout=0.3)
 
-    launcher._HERE = os.path.dirname(launcher.__file__)
+    monkeypatch.undo()
     with EmbeddedClient(store) as client:  # nothing is left of it
         assert client.get_collections().collections == []
 

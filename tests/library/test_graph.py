@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from qdrant_client import models
 
-from fiftyone_qdrant.qdrant.connection import EMBEDDED
 from fiftyone_qdrant.search import queries
 
 N, SIZE = 1000, 64
@@ -111,9 +110,9 @@ def test_the_graph_is_searched_four_times_as_deep_as_hits_are_asked_for(
     num_points, k, at_least
 ):
     schema = SimpleNamespace(num_points=num_points)
-    for engine in (EMBEDDED, "server"):
+    for remote in (False, True):
         collection = SimpleNamespace(
-            schema=lambda: schema, connection=SimpleNamespace(engine=engine)
+            schema=lambda: schema, connection=SimpleNamespace(remote=remote)
         )
         params = queries._search_params(collection, k, False, None)
         assert params.exact or params.hnsw_ef >= at_least

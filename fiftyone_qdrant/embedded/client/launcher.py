@@ -33,7 +33,9 @@ from fiftyone_qdrant.embedded.files import (
 _START_SECONDS = 60.0
 _HANDSHAKE_SECONDS = 30.0
 _POLL_SECONDS = 0.01
-_HERE = os.path.dirname(os.path.abspath(__file__))
+_SCRIPT = os.path.join(
+    os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "owner", "run_owner.py"
+)
 _ENDINGS = ("lock", "log", "key", "sock", "json")
 _OWN_FILES = {"start.lock", "lost+found", *(f"owner.{end}" for end in _ENDINGS)}
 # what an owner that just starts is writing, see files.write_bytes
@@ -339,7 +341,7 @@ def _start(path: str, deadline: float) -> None:
     receiving, sending = os.pipe()
     command = [
         sys.executable,
-        os.path.join(os.path.dirname(_HERE), "owner", "run_owner.py"),
+        _SCRIPT,
         "serve",
         path,
         str(sending),

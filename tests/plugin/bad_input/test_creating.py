@@ -38,7 +38,7 @@ CREATES = {
     "key-is-empty": (
         {"brain_key": ""},
         ValueError,
-        "key ''|'' cannot be a brain key|Path: brain_key",
+        "key ''|Give it a brain key",
     ),
     "parameter-unknown": (
         {"hnsw_config": {"edges": 16}},
@@ -131,7 +131,7 @@ def test_create_refuses_an_unknown_keyword(keyword, indexed, nothing_lost):
 
 
 def test_create_operator_refuses_a_field_that_is_none(indexed, nothing_lost):
-    with pytest.raises(ExecutionError, match="Path: embeddings") as caught:
+    with pytest.raises(ExecutionError, match="There is no field 'nothing'") as caught:
         create("operator", indexed, embeddings="nothing")
     check_sentence(caught.value)
 

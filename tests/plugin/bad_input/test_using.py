@@ -151,10 +151,16 @@ def test_nothing_selected_is_said(name, indexed, nothing_lost):
     check_sentence(caught.value)
 
 
-@pytest.mark.parametrize("name", ["add_selected_to_index", "query_similar"])
-def test_selection_of_an_unknown_sample_is_refused(name, indexed, nothing_lost):
+@pytest.mark.parametrize(
+    ("name", "saying"),
+    [
+        ("add_selected_to_index", UNKNOWN_ID),
+        ("query_similar", "1 of the 2 examples is not in index 'pixels'"),
+    ],
+)
+def test_selection_of_an_unknown_sample_is_refused(name, saying, indexed, nothing_lost):
     ctx = {"dataset": indexed, "selected": [indexed.first().id, UNKNOWN_ID]}
-    with pytest.raises(ExecutionError, match=UNKNOWN_ID) as caught:
+    with pytest.raises(ExecutionError, match=saying) as caught:
         call(name, ctx, brain_key="pixels")
     check_sentence(caught.value)
 
