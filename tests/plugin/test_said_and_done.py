@@ -234,12 +234,13 @@ def test_what_works_in_part_is_said_and_counted(world, case):
     assert {name: getattr(ingested, name) for name in done} == done
 
 
-def test_a_download_is_said_with_its_size(world, digit_images):
+def test_a_download_is_said_with_its_size(world, digit_images, monkeypatch):
     def case(make, folder):
         dataset = make()
         dataset.set_values("filepath", [str(p) for p in digit_images[:N]])
         return dataset, {"model": MODEL}
 
+    monkeypatch.setattr("fiftyone.zoo.models._MODELS", {})  # nor is it in memory
     foz.delete_zoo_model(MODEL)
     samples, arguments, form = world(case)
     assert f"Downloads model '{MODEL}' first (150 kB)" in " ".join(told(form))
