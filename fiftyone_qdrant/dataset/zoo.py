@@ -190,8 +190,3 @@ def load(name: str, media_type: str | None) -> Any:
         _check_kind(name, str(model.media_type), media_type)
 
     return model
-
-
-def takes_text(name: str) -> bool:
-    """Whether the zoo says that a model embeds text."""
-    return bool(foz.get_zoo_model(name).has_tag("text-embeddings"))

@@ -76,11 +76,6 @@ class Job:
         return self.done / max(self.updated_at - self.started_at, 1e-6)
 
     @property
-    def seconds_left(self) -> float | None:
-        """Seconds until it is done at this rate, or ``None`` if nobody knows."""
-        return _seconds_left(self.done, self.total, self.rate)
-
-    @property
     def label(self) -> str:
         """Such as ``"1,024 of 5,000 · 800 a second · 5 s left"``."""
         if not self.total:
