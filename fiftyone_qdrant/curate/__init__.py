@@ -1,0 +1,1 @@
+"""What an index says of the data: near-duplicates, doubtful labels, what to label."""
