@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from fiftyone_qdrant.cleanup import clean_up as clean_up
+    from fiftyone_qdrant.curate.pairs import near_duplicates as near_duplicates
     from fiftyone_qdrant.ingest.ingest import create_index as create_index
     from fiftyone_qdrant.ingest.preflight import preflight as preflight
     from fiftyone_qdrant.ingest.sync import find_drift as find_drift
@@ -41,6 +42,7 @@ _HOMES = {
     "index_status": "status.indexes",
     "list_indexes": "runs",
     "load_index": "runs",
+    "near_duplicates": "curate.pairs",
     "preflight": "ingest.preflight",
     "rename_index": "runs",
     "running_jobs": "status.jobs",

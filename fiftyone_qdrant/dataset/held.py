@@ -197,7 +197,7 @@ class Held(Terms):
         Raises:
             MissingIDs: if the dataset does not have some of them
         """
-        view = self._selected(self.flat(self.home), ids)
+        view = self.some(ids)
         missing = set(ids).difference(self.ids(view))
         if missing:
             raise MissingIDs(
@@ -206,6 +206,10 @@ class Held(Terms):
             )
 
         return view
+
+    def some(self, ids: list[str]) -> Any:
+        """Returns a view of just these, as far as they are there."""
+        return self._selected(self.flat(self.home), ids)
 
     @property
     def remakes(self) -> bool:

@@ -37,7 +37,7 @@ class DuplicateIndex(DuplicatesMixin):
         if query is not None or thresh is None:
             raise ConfigError("Give thresh, and no query: all points are compared")
 
-        rows, distances = self._all_pairs().within(thresh)
+        rows, distances = self.all_pairs().within(thresh)
         return (rows, distances) if return_dists else rows
 
     def _neighbors_of_all(
@@ -48,7 +48,7 @@ class DuplicateIndex(DuplicatesMixin):
                 "To get the neighbors of all points give k, and nothing else"
             )
 
-        return self._all_pairs().neighbors(k)
+        return self.all_pairs().neighbors(k)
 
     def find_duplicates(
         self, thresh: float | None = None, fraction: float | None = None
@@ -114,14 +114,15 @@ class DuplicateIndex(DuplicatesMixin):
         if not 0 < num_keep < len(ids):
             return (set(ids) if num_keep > 0 else set()), None
 
-        keep, thresh = self._all_pairs().unique_of(num_keep, init_thresh or 1.0)
+        keep, thresh = self.all_pairs().unique_of(num_keep, init_thresh or 1.0)
         return list(np.asarray(ids)[keep]), thresh
 
     def _remove_duplicates_thresh(self, thresh: float, ids: Any) -> list[str]:
         """The mixin's greedy choice, without holding all pairs in memory."""
-        return list(np.asarray(ids)[self._all_pairs().unique(thresh)])
+        return list(np.asarray(ids)[self.all_pairs().unique(thresh)])
 
-    def _all_pairs(self) -> AllPairs:
+    def all_pairs(self) -> AllPairs:
+        """Returns what compares all points of the current view."""
         contents = self._contents
         ids = self.current_label_ids if contents.patches else self.current_sample_ids
         contents.collection.forget()
