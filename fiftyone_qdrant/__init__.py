@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from fiftyone_qdrant.cleanup import clean_up as clean_up
+    from fiftyone_qdrant.curate.audit import audit_labels as audit_labels
     from fiftyone_qdrant.curate.pairs import near_duplicates as near_duplicates
     from fiftyone_qdrant.ingest.ingest import create_index as create_index
     from fiftyone_qdrant.ingest.preflight import preflight as preflight
@@ -34,6 +35,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "adopt_run": "runs",
+    "audit_labels": "curate.audit",
     "clean_up": "cleanup",
     "create_index": "ingest.ingest",
     "find_drift": "ingest.sync",
