@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from fiftyone_qdrant.ingest.sync import find_drift as find_drift
     from fiftyone_qdrant.ingest.sync import sync as sync
     from fiftyone_qdrant.matches import find_similar as find_similar
+    from fiftyone_qdrant.moving.move import abandon_move as abandon_move
+    from fiftyone_qdrant.moving.move import drop_old_copy as drop_old_copy
+    from fiftyone_qdrant.moving.move import move_index as move_index
+    from fiftyone_qdrant.moving.move import undo_move as undo_move
     from fiftyone_qdrant.runs import adopt_run as adopt_run
     from fiftyone_qdrant.runs import follow_rename as follow_rename
     from fiftyone_qdrant.runs import list_indexes as list_indexes
@@ -34,10 +38,12 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "abandon_move": "moving.move",
     "adopt_run": "runs",
     "audit_labels": "curate.audit",
     "clean_up": "cleanup",
     "create_index": "ingest.ingest",
+    "drop_old_copy": "moving.move",
     "find_drift": "ingest.sync",
     "find_similar": "matches",
     "follow_rename": "runs",
@@ -45,11 +51,13 @@ _HOMES = {
     "list_indexes": "runs",
     "load_index": "runs",
     "near_duplicates": "curate.pairs",
+    "move_index": "moving.move",
     "preflight": "ingest.preflight",
     "rename_index": "runs",
     "running_jobs": "status.jobs",
     "sync": "ingest.sync",
     "tune": "tuning",
+    "undo_move": "moving.move",
 }
 __all__ = sorted(_HOMES)
 

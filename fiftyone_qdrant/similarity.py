@@ -28,7 +28,7 @@ from fiftyone_qdrant.dataset.samples import (
     store_view,
 )
 from fiftyone_qdrant.errors import CollectionNotFound
-from fiftyone_qdrant.index import claims, naming, ownership
+from fiftyone_qdrant.index import claims, moves, naming, ownership
 from fiftyone_qdrant.index.answering import Answering, is_single
 from fiftyone_qdrant.index.batch import Batch
 from fiftyone_qdrant.index.config import (
@@ -122,15 +122,7 @@ class QdrantSimilarityIndex(SimilarityIndex, DuplicateIndex):
         SimilarityIndex.__init__(self, home, config, brain_key, backend=backend)
         DuplicateIndex.__init__(self)
         self._dataset_id = str(dataset_id(samples))  # even if it is deleted
-        connection = config.connection()
-        chosen = config.collection_name is None
-        if chosen:
-            config.collection_name = naming.choose_name(samples, connection)
-
-        name = str(config.collection_name)
-        collection = Collection(connection, name, config.vector_name)
-        collection.when_lost = partial(leave_cache, home, brain_key, self)
-        self._contents = Contents(collection, config, chosen)
+        self._contents = self._contents_of(config)
 
     @classmethod
     def _from_dict(
@@ -149,8 +141,27 @@ class QdrantSimilarityIndex(SimilarityIndex, DuplicateIndex):
 
     @property
     def contents(self) -> Contents:
-        """The points, by FiftyOne's ids."""
+        """The points, by FiftyOne's ids: where they are now, if they were moved."""
+        name = moves.index_name(self._dataset_id, self.key)
+        place = moves.whereto(self._contents.collection, name)
+        if place is not None and self._has_run:
+            self.config.go_to(moves.run_now(self.samples, self.key))
+            there = self._contents_of(self.config)
+            moves.check_reachable(there.collection, self.key, place)
+            self._contents = there
+
         return self._contents
+
+    def _contents_of(self, config: QdrantSimilarityConfig) -> Contents:
+        connection = config.connection()
+        chosen = config.collection_name is None
+        if chosen:
+            config.collection_name = naming.choose_name(self.samples, connection)
+
+        name = str(config.collection_name)
+        collection = Collection(connection, name, config.vector_name)
+        collection.when_lost = partial(leave_cache, self.samples, self.key, self)
+        return Contents(collection, config, chosen)
 
     @property
     def collection(self) -> Collection:
@@ -236,7 +247,7 @@ class QdrantSimilarityIndex(SimilarityIndex, DuplicateIndex):
     @property
     def _has_run(self) -> bool:
         """Whether its run is there; while it is new, that of another has the key."""
-        known = self.key is not None and not self.contents.is_new
+        known = self.key is not None and not self._contents.is_new
         return known and bool(self.samples.has_brain_run(self.key))
 
     def use_home(self, home: Any) -> None:
@@ -269,6 +280,7 @@ class QdrantSimilarityIndex(SimilarityIndex, DuplicateIndex):
             MissingIDs: if ids are missing and may not be
             ConfigError: if no ids are given
         """
+        self.collection.refresh()
         if not force:
             self.check_removable()
 
@@ -301,7 +313,12 @@ class QdrantSimilarityIndex(SimilarityIndex, DuplicateIndex):
         """See :meth:`.answering.Answering.answer`, :class:`.options.QueryOptions`."""
         unlike = negatives is not None and len(negatives) > 0
         asked = QueryOptions(k, reverse, aggregation, unlike, **options)
-        return self._answering.answer(query, image, negatives, asked)
+        here = self.collection
+        found = self._answering.answer(query, image, negatives, asked)
+        if self.collection is here:
+            return found
+
+        return self._answering.answer(query, image, negatives, asked)  # it was moved
 
     @property
     def _answering(self) -> Answering:

@@ -113,14 +113,19 @@ def _taken(dataset: Any, brain_key: str) -> str:
 
 
 @contextlib.contextmanager
-def claimed(dataset: Any, brain_key: str) -> Iterator[None]:
-    """Within it nobody else makes an index under a key.
+def claimed(dataset: Any, brain_key: str, doing: str = "made") -> Iterator[None]:
+    """Within it nobody else makes, or moves, an index under a key.
+
+    Args:
+        dataset: the dataset
+        brain_key: the key
+        doing ("made"): what is done to the index, for others to be told
 
     Raises:
         ConfigError: if somebody does already
     """
     claim = _claim_id(dataset, brain_key)
-    held = _take(claim, brain_key)
+    held = _take(claim, brain_key, doing)
     ended = threading.Event()
     beating = threading.Thread(target=_beat, args=(held, ended), daemon=True)
     beating.start()
@@ -133,9 +138,10 @@ def claimed(dataset: Any, brain_key: str) -> Iterator[None]:
         _collection().delete_one({"_id": claim, "token": held["token"]})
 
 
-def _take(claim: str, brain_key: str) -> dict[str, Any]:
+def _take(claim: str, brain_key: str, doing: str) -> dict[str, Any]:
     mine = {
         "_id": claim,
+        "doing": doing,
         "token": uuid.uuid4().hex,
         "host": socket.gethostname(),
         "pid": os.getpid(),
@@ -175,8 +181,9 @@ def _is_dead(found: dict[str, Any]) -> bool:
 
 def _sentence(brain_key: str, found: dict[str, Any]) -> str:
     return (
-        f"Index '{brain_key}' is being made by process {found['pid']} on "
-        f"{found['host']}. Wait until it is done, or choose another brain key"
+        f"Index '{brain_key}' is being {found.get('doing', 'made')} by process "
+        f"{found['pid']} on {found['host']}. Wait until it is done, or choose another "
+        "brain key"
     )
 
 

@@ -16,6 +16,7 @@ from fiftyone_qdrant.qdrant.configured import KEYWORDS, given
 from fiftyone_qdrant.qdrant.connection import EMBEDDED, SERVER, Connection, resolve
 from fiftyone_qdrant.search.options import POST_AGGREGATIONS
 
+_OF_A_PLACE = ("engine", "path", "collection_name", "vector_name")
 _BASE_KEYWORDS = (
     "embeddings_field",
     "model",
@@ -50,6 +51,8 @@ class QdrantSimilarityConfig(SimilarityConfig):
         unfinished (None): set by a streaming ingest: True until it has ended
         stores_embeddings (None): set by the index itself: True if the embeddings that
             its model makes go to the embeddings field as well
+        move (None): set by :mod:`fiftyone_qdrant.moving`: the move of the index that is
+            under way, or its last
         keep_in_step (None): what is done when the dataset changes, see
             :mod:`fiftyone_qdrant.ingest.in_step`: ``"off"``, ``"tell"`` (default) or
             ``"auto"``
@@ -78,6 +81,7 @@ class QdrantSimilarityConfig(SimilarityConfig):
         unfinished: bool | None = None,
         stores_embeddings: bool | None = None,
         keep_in_step: str | None = None,
+        move: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         parameters = CollectionParameters.parse(
@@ -102,6 +106,7 @@ class QdrantSimilarityConfig(SimilarityConfig):
         self.unfinished = unfinished
         self.stores_embeddings = stores_embeddings
         self.keep_in_step = keep_in_step
+        self.move = move
         self._set_parameters(parameters)
 
         # Where the run was made. A path without an engine is the caller's keyword
@@ -190,6 +195,15 @@ class QdrantSimilarityConfig(SimilarityConfig):
                 self._keywords.pop(name, None)
 
         self._keywords.update(values)
+
+    def go_to(self, other: QdrantSimilarityConfig) -> None:
+        """Becomes that of an index at another place."""
+        for name in (*_OF_A_PLACE, "metric", "move"):
+            setattr(self, name, getattr(other, name))
+
+        self._stored_path = self.path
+        self._set_parameters(other.parameters)
+        self._keywords = {}
 
     def connection(self) -> Connection:
         """Decides where the index is, and remembers the engine and path."""

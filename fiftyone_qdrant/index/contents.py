@@ -20,7 +20,7 @@ from fiftyone_qdrant.errors import (
     QdrantPluginError,
     sentence,
 )
-from fiftyone_qdrant.index import naming, ownership
+from fiftyone_qdrant.index import moves, naming, ownership
 from fiftyone_qdrant.index.batch import NO_LABELS, Batch, to_list
 from fiftyone_qdrant.points import Matrix, Page
 from fiftyone_qdrant.qdrant import writing
@@ -190,7 +190,8 @@ class Contents:
 
         key = points.norm_key(schema.vector_name)
         payloads = points.to_payloads(batch.sample_ids, kept, key)
-        writing.write(self.collection, batch.ids, vectors, payloads)
+        with moves.noted(self.collection, batch.ids):
+            writing.write(self.collection, batch.ids, vectors, payloads)
 
     def new(self, batch: Batch, allow_existing: bool, warn_existing: bool) -> Batch:
         """Returns the part of a batch that is not in the index.
@@ -245,7 +246,8 @@ class Contents:
             missing.extend(i for i in ids if i not in found)
             self._tell_missing(missing, allow_missing, warn_missing)
 
-        writing.remove(self.collection, ids)
+        with moves.noted(self.collection, ids):
+            writing.remove(self.collection, ids)
 
     def embeddings(
         self,

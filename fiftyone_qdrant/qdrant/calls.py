@@ -174,6 +174,10 @@ class CollectionCalls:
         """Forgets what is known of the collection, as it was changed here."""
         self._schema = None
 
+    def remembered(self) -> dict[str, Any]:
+        """Returns the metadata as they were last read, without asking."""
+        return {} if self._schema is None else self._schema.metadata
+
     def refresh(self) -> bool:
         """Forgets what is known of the collection, as others may have changed it.
 

@@ -313,6 +313,17 @@ class CollectionReads(CollectionCalls):
             float32, shape ``(num_points, size)``
         """
         schema = self.schema()
+        key = points.norm_key(schema.vector_name)
+        matrix = self.stored_vectors(page)
+        return points.restore(matrix, page.payloads, schema.metric, key)
+
+    def stored_vectors(self, page: Page) -> Matrix:
+        """Returns the vectors of points as Qdrant has them: of cosine, at length 1.
+
+        Returns:
+            float32, shape ``(num_points, size)``
+        """
+        schema = self.schema()
         if not len(page):
             return np.empty((0, schema.size), dtype=np.float32)
 
@@ -320,9 +331,7 @@ class CollectionReads(CollectionCalls):
         if schema.vector_name is not None:
             found = [v[schema.vector_name] for v in found]
 
-        matrix = np.asarray(found, dtype=np.float32)
-        key = points.norm_key(schema.vector_name)
-        return points.restore(matrix, page.payloads, schema.metric, key)
+        return np.asarray(found, dtype=np.float32)
 
 
 def _pages(read: Callable[[Any], Any]) -> Iterator[Page]:

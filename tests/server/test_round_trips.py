@@ -27,7 +27,7 @@ REQUESTS = {
     "get embeddings": 2,
     "open and count": 1,
     "add": 3 + BATCHES,
-    "remove": 1,
+    "remove": 2,
 }
 
 
@@ -36,6 +36,7 @@ SOON_AGAIN = {
     "query by id within a view": 1,
     "query by vector": 1,
     "many queries by id": 2,
+    "remove": 1,
 }
 
 
@@ -114,7 +115,7 @@ def test_a_query_in_a_view_sends_as_many_bytes_as_one_in_the_dataset(
 
 
 @pytest.mark.parametrize("operation", SOON_AGAIN)
-def test_a_query_soon_after_another_is_one_request_less(
+def test_soon_after_another_an_operation_is_one_request_less(
     operations, operation, server, clock
 ):
     operations[operation]()
