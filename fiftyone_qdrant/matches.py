@@ -115,6 +115,11 @@ def find_similar(
     if field is not None:
         field.store(hits.by_id())
 
+    return matches_of(index, hits)
+
+
+def matches_of(index: QdrantSimilarityIndex, hits: Hits) -> Matches:
+    """Returns hits with the view that shows them; Qdrant is not asked."""
     view, shown = _view(index, hits)
     return Matches(
         ids=hits.ids,

@@ -314,14 +314,15 @@ class QdrantSimilarityIndex(SimilarityIndex, DuplicateIndex):
         unlike = negatives is not None and len(negatives) > 0
         asked = QueryOptions(k, reverse, aggregation, unlike, **options)
         here = self.collection
-        found = self._answering.answer(query, image, negatives, asked)
+        found = self.answering.answer(query, image, negatives, asked)
         if self.collection is here:
             return found
 
-        return self._answering.answer(query, image, negatives, asked)  # it was moved
+        return self.answering.answer(query, image, negatives, asked)  # it was moved
 
     @property
-    def _answering(self) -> Answering:
+    def answering(self) -> Answering:
+        """What answers queries, within the current view."""
         model = None if self.config.model is None else self.get_model
         return Answering(self.contents, self.restriction, self._parse_query, model)
 
@@ -350,7 +351,7 @@ class QdrantSimilarityIndex(SimilarityIndex, DuplicateIndex):
             # samples in parts, and leaves what an earlier query stored
             field = self.distance_field(dist_field)
             field.check(overwrite=True)
-            query = self._answering.parse(query)
+            query = self.answering.parse(query)
             (hits,) = self.search(query, k, reverse, aggregation)
             field.store(hits.by_id(), overwrite=False)
             dist_field = None

@@ -4,6 +4,7 @@ from .add_selected_to_index import AddSelectedToIndex
 from .cancel_ingest import CancelIngest
 from .cleanup_collection import CleanupCollection
 from .create_qdrant_index import CreateQdrantIndex
+from .open_search import OpenSearch
 from .query_similar import QuerySimilar
 from .remove_selected import RemoveSelected
 from .rename_index import RenameIndex
@@ -20,6 +21,7 @@ OPERATORS = (
     RemoveSelected,
     UndoRemove,
     QuerySimilar,
+    OpenSearch,
     SyncIndex,
     CancelIngest,
     TuneIndex,

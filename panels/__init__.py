@@ -1,5 +1,6 @@
 """The views: what a user looks at."""
 
 from .qdrant_status import QdrantStatus
+from .search import QdrantSearch
 
-PANELS = (QdrantStatus,)
+PANELS = (QdrantStatus, QdrantSearch)

@@ -11,6 +11,10 @@ from fiftyone_qdrant.errors import QdrantPluginError
 logger = logging.getLogger(__name__)
 
 
+class NothingToSay(Exception):
+    """Raised by an event that changes nothing of what the App shows."""
+
+
 class GuardedPanel(foo.Panel):
     """Base class: an exception in an event would replace the panel by a traceback."""
 
@@ -20,6 +24,8 @@ class GuardedPanel(foo.Panel):
                 ctx.panel.state.problem = None
 
             return super().execute(ctx)
+        except NothingToSay:
+            pass
         except QdrantPluginError as e:
             self._say(ctx, str(e))
         except Exception as e:

@@ -137,6 +137,15 @@ class Answering:
         steered = points.steer(self._to_vectors(like), self._to_vectors(unlike), metric)
         return self._search(options, ids[0] | ids[1]).nearest(steered)
 
+    def vectors(self, query: Any, image: Any = None) -> Matrix:
+        """Returns the vectors of what :meth:`answer` takes: float32, one per row.
+
+        Raises:
+            ConfigError, MissingIDs, VectorError: as :meth:`answer`
+        """
+        asked = self._embedded(image, query) if image is not None else self.parse(query)
+        return self._to_vectors(asked)
+
     def parse(self, query: Any) -> Asked:
         """Returns what a query stands for: vectors, or ids.
 

@@ -23,7 +23,7 @@ def test_the_parameters_page_is_what_make_docs_writes():
 
 @pytest.mark.parametrize("name", [*MANIFEST["operators"], *MANIFEST["panels"]])
 def test_the_readme_names_every_operator_and_panel_that_is_listed(name):
-    source = next(REPO.glob(f"*/{name}.py")).read_text()
+    source = next(REPO.glob(f"[op]*s/**/{name}.py")).read_text()
     label = re.search(r'label ?= ?"([^"]+)"', source)[1]
     unlisted = re.search(r"unlisted ?= ?True", source)
     assert unlisted or f"**{label}**" in README

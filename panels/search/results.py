@@ -1,0 +1,307 @@
+"""What was found: the grid, the numbers, and a cut that is moved after the search."""
+
+from typing import Any
+
+import fiftyone.operators.types as types
+import numpy as np
+
+from fiftyone_qdrant.explore import thumbnails
+from fiftyone_qdrant.explore.sessions import Answer, Session
+from fiftyone_qdrant.index.distance_field import with_distances
+from fiftyone_qdrant.matches import matches_of
+from fiftyone_qdrant.words import distance_in_words
+
+from .frame import DEFAULT_K, Frame
+
+_BARS = 40
+_SMALLEST = 1e-9  # FiftyOne takes a slider that begins at 0 for one without an end
+_INSIDE, _OUTSIDE = "#e5732d", "#9a9a9a66"
+_IN_MODAL = 12
+
+
+class Results(Frame):
+    """The section."""
+
+    # --- events -----------------------------------------------------------------
+
+    def change_k(self, ctx: Any) -> None:
+        self._change(ctx, "k")
+
+    def change_variety(self, ctx: Any) -> None:
+        self._change(ctx, "variety")
+
+    def change_reverse(self, ctx: Any) -> None:
+        self._change(ctx, "reverse")
+
+    def toggle_options(self, ctx: Any) -> None:
+        extra = self.session(ctx).extra
+        extra["options"] = not extra.get("options")
+
+    def change_cut(self, ctx: Any) -> None:
+        """Cuts where the slider, or a number beside it, says; nothing is asked."""
+        low, high = ctx.params["value"]
+        self.cut(ctx, low, high, from_slider=True)
+
+    def cut_at_bar(self, ctx: Any) -> None:
+        """Cuts behind the bar that was clicked."""
+        answer = self.session(ctx).answer
+        if answer is not None:
+            edges, bar = _edges(answer), int(ctx.params["idx"])
+            if answer.question.reverse:
+                self.cut(ctx, edges[bar], edges[-1])
+            else:
+                self.cut(ctx, edges[0], edges[bar + 1])
+
+    def cut_to_bars(self, ctx: Any) -> None:
+        """Cuts to the bars that were dragged over."""
+        answer = self.session(ctx).answer
+        bars = [int(p["idx"]) for p in ctx.params.get("data") or []]
+        if answer is not None and bars:
+            edges = _edges(answer)
+            self.cut(ctx, edges[min(bars)], edges[max(bars) + 1])
+
+    def show_all(self, ctx: Any) -> None:
+        """Takes the cut away."""
+        answer = self.session(ctx).answer
+        if answer is not None:
+            edges = _edges(answer)
+            self.cut(ctx, edges[0], edges[-1])
+
+    def show_again(self, ctx: Any) -> None:
+        """Shows the answer in the grid, which shows something else now."""
+        self.show(ctx, in_grid=True)
+
+    # --- what they do -----------------------------------------------------------
+
+    def _change(self, ctx: Any, name: str) -> None:
+        session, value = self.session(ctx), ctx.params["value"]
+        if session.asked.get(name) != value:
+            session.asked[name] = value
+            self.search(ctx)
+
+    def cut(self, ctx: Any, low: float, high: float, from_slider: bool = False) -> None:
+        """Shows the hits within two distances, which cost no search."""
+        answer = self.session(ctx).answer
+        if answer is None:
+            return
+
+        edges = _edges(answer)
+        step = (edges[-1] - edges[0]) / 200
+        answer.cut = (
+            None if low <= edges[0] + step else float(low),
+            None if high >= edges[-1] - step else float(high),
+        )
+        if not from_slider:
+            _move_slider(ctx, answer)
+
+        self.show(ctx)
+
+    def answered(self, ctx: Any, answer: Answer) -> None:
+        if _varies(answer):
+            _move_slider(ctx, answer)
+
+    def clear(self, ctx: Any) -> None:
+        self.session(ctx).extra.pop("shown", None)
+
+    def show(self, ctx: Any, in_grid: bool = False) -> None:
+        session = self.session(ctx)
+        answer = session.answer
+        if answer is None:
+            return
+
+        hits = answer.shown
+        if _varies(answer):
+            ctx.panel.data.set("histogram", [_bars(answer)])
+
+        if ctx.current_sample and not in_grid:  # it covers the grid
+            self._show_small(ctx, session, answer)
+            return
+
+        matches = matches_of(answer.index, hits)
+        view, field = matches.view, None
+        if session.asked.get("distances", True):
+            view, field = with_distances(view, matches.shown)
+
+        shown = ctx.active_fields or []
+        if field is not None and field not in shown:
+            ctx.ops.reload_dataset()  # the App may not know the field yet
+
+        ctx.ops.set_view(view=view)
+        if field is not None and field not in shown:
+            ctx.ops.set_active_fields([*shown, field])
+
+        if ctx.current_sample:
+            ctx.ops.close_sample()
+
+    def _show_small(self, ctx: Any, session: Session, answer: Answer) -> None:
+        hits = answer.shown.first(_IN_MODAL)
+        ids = hits.sample_ids or hits.ids
+        small = thumbnails.of_samples(answer.index.samples, ids)
+        session.extra["small"] = [small[i] for i in ids if i in small]
+
+    # --- drawing ----------------------------------------------------------------
+
+    def show_options(self, panel: Any, ctx: Any) -> None:
+        """Adds how many to find, and how."""
+        session = self.session(ctx)
+        opened = session.extra.get("options")
+        panel.btn(
+            "options_toggle",
+            label="Fewer options" if opened else "Options",
+            icon="expand_less" if opened else "tune",
+            variant="text",
+            on_click=self.toggle_options,
+        )
+        if not opened:
+            return
+
+        asked, line = session.asked, panel.h_stack("how", gap=2, align_y="center")
+        line.int(
+            "k",
+            label="Number of results",
+            default=asked.get("k") or DEFAULT_K,
+            min=1,
+            max=5000,
+            view=types.FieldView(),
+            on_change=self.change_k,
+        )
+        line.bool(
+            "reverse",
+            label="Least similar",
+            default=bool(asked.get("reverse")),
+            view=types.SwitchView(),
+            on_change=self.change_reverse,
+        )
+        panel.int(
+            "variety",
+            label="Variety (%)",
+            default=int(asked.get("variety") or 0),
+            min=0,
+            max=100,
+            view=types.SliderView(value_label_display="auto", label="Variety"),
+            on_change=self.change_variety,
+        )
+
+    def show_results(self, panel: Any, ctx: Any) -> None:
+        """Adds how many are shown, the histogram, and the cut."""
+        session = self.session(ctx)
+        answer = session.answer
+        if answer is None:
+            return
+
+        if not answer.hits.ids:
+            panel.md("Nothing matches. Try another text, or search elsewhere.")
+            return
+
+        panel.md(in_words(answer, answer.shown), name="found")
+        if _varies(answer):
+            self._show_cut(panel, answer)
+
+        if ctx.current_sample:
+            for n, small in enumerate(session.extra.get("small") or []):
+                panel.str(
+                    f"small_{n}", default=small, view=types.ImageView(height="72px")
+                )
+
+            panel.btn(
+                "show_again",
+                label="Show in the grid",
+                icon="grid_view",
+                variant="outlined",
+                on_click=self.show_again,
+            )
+
+    def _show_cut(self, panel: Any, answer: Answer) -> None:
+        edges = _edges(answer)
+        panel.plot(
+            "histogram",
+            layout={
+                "margin": {"t": 4, "b": 24, "l": 8, "r": 8},
+                "bargap": 0.05,
+                "dragmode": "select",
+                "selectdirection": "h",
+                "xaxis": {"fixedrange": True},
+                "yaxis": {"visible": False, "fixedrange": True},
+                "showlegend": False,
+            },
+            config={"displayModeBar": False},
+            height=120,
+            on_click=self.cut_at_bar,
+            on_selected=self.cut_to_bars,
+        )
+        low, high = max(float(edges[0]), _SMALLEST), float(edges[-1])
+        panel.list(
+            "cut",
+            types.Number(),
+            default=[low, high],
+            view=types.SliderView(
+                min=low,
+                max=high,
+                view_multiple_of=(high - low) / 200,
+                variant="withInputs",
+                label="Distance",
+                value_label_display="auto",
+                value_precision=4,
+            ),
+            on_change=self.change_cut,
+        )
+        if answer.cut != (None, None):
+            panel.btn(
+                "show_all",
+                label=f"Show all {len(answer.hits.ids):,}",
+                icon="close",
+                variant="text",
+                on_click=self.show_all,
+            )
+
+
+def in_words(answer: Answer, shown: Any) -> str:
+    """Says how many hits are shown, and how far they are."""
+    all_of, count = len(answer.hits.ids), len(shown.ids)
+    number = f"**{count:,}**" if count == all_of else f"**{count:,}** of {all_of:,}"
+    if not count:
+        return f"{number}: nothing is within the cut"
+
+    ends = (shown.distances.min(), shown.distances.max())
+    words = dict.fromkeys(distance_in_words(float(d)) for d in ends)
+    return f"{number} · {' to '.join(words)}"
+
+
+def _varies(answer: Answer) -> bool:
+    """Whether there are distances to cut between."""
+    far = answer.hits.distances
+    return len(far) > 1 and bool(far.max() > far.min())
+
+
+def _edges(answer: Answer) -> Any:
+    far = answer.hits.distances
+    return np.linspace(far.min(), far.max(), _BARS + 1)
+
+
+def _bars(answer: Answer) -> dict[str, Any]:
+    edges = _edges(answer)
+    counts, _ = np.histogram(answer.hits.distances, edges)
+    middles = (edges[:-1] + edges[1:]) / 2
+    low, high = answer.cut
+    inside = np.ones(len(middles), dtype=bool)
+    if low is not None:
+        inside &= middles >= low
+
+    if high is not None:
+        inside &= middles <= high
+
+    return {
+        "type": "bar",
+        "x": middles.round(6).tolist(),
+        "y": counts.tolist(),
+        "marker": {"color": np.where(inside, _INSIDE, _OUTSIDE).tolist()},
+        "hovertemplate": "%{y} at %{x:.3f}<extra></extra>",
+    }
+
+
+def _move_slider(ctx: Any, answer: Answer) -> None:
+    edges, (low, high) = _edges(answer), answer.cut
+    least = max(float(edges[0]), _SMALLEST)
+    places = [least if low is None else low, float(edges[-1]) if high is None else high]
+    ctx.panel.state.set("cut", places)
+    ctx.panel.state.apply("cut")
