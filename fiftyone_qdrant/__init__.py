@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from fiftyone_qdrant.cleanup import clean_up as clean_up
     from fiftyone_qdrant.curate.audit import audit_labels as audit_labels
     from fiftyone_qdrant.curate.pairs import near_duplicates as near_duplicates
+    from fiftyone_qdrant.curate.selection import select_samples as select_samples
     from fiftyone_qdrant.ingest.ingest import create_index as create_index
     from fiftyone_qdrant.ingest.preflight import preflight as preflight
     from fiftyone_qdrant.ingest.sync import find_drift as find_drift
@@ -55,6 +56,7 @@ _HOMES = {
     "preflight": "ingest.preflight",
     "rename_index": "runs",
     "running_jobs": "status.jobs",
+    "select_samples": "curate.selection",
     "sync": "ingest.sync",
     "tune": "tuning",
     "undo_move": "moving.move",

@@ -35,6 +35,13 @@ class Space:
         """Returns vectors in the form in which they are compared."""
         return to_unit(vectors) if self.metric == "cosine" else vectors
 
+    def ready(self, vectors: Matrix) -> Matrix:
+        """Returns vectors prepared and divided by the unit."""
+        if self.unit != 1.0:
+            vectors = (vectors.astype(np.float64) / self.unit).astype(np.float32)
+
+        return self.prepared(vectors)
+
     def unit_for(self, lengths: Scores) -> float:
         """Returns what vectors of such lengths have to be divided by."""
         longest = float(lengths.max(initial=0.0))
