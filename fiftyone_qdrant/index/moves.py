@@ -89,18 +89,20 @@ def _note(collection: Collection, ids: Sequence[str], done: bool) -> str | None:
     return note
 
 
-def writes(move: str) -> Iterator[tuple[list[str], bool]]:
-    """Yields the ids of what was written during a move, each note but once.
+def notes(move: str) -> list[Any]:
+    """Returns what names the notes of a move that there are now."""
+    return [note["_id"] for note in _notes().find({"move": move}, {"_id": 1})]
 
-    A note is gone when the next is asked for.
 
-    Yields:
-        the ids, and whether that write has ended
-    """
-    for note in _notes().find({"move": move}).sort("at"):
-        yield note["ids"], note["done"]
-        if note["done"]:
-            _notes().delete_one({"_id": note["_id"]})
+def read_note(name: Any) -> tuple[list[str], bool]:
+    """Returns the ids of what somebody wrote, and whether that write has ended."""
+    note = _notes().find_one({"_id": name}) or {"ids": [], "done": True}
+    return note["ids"], note["done"]
+
+
+def forget_note(name: Any) -> None:
+    """Removes a note, as what was written is copied."""
+    _notes().delete_one({"_id": name})
 
 
 def forget_writes(move: str) -> None:

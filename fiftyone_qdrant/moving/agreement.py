@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Container
 
 import numpy as np
 
@@ -18,13 +18,18 @@ _ENOUGH = 0.9  # where the graph answers, or vectors are kept in fewer bits
 
 
 def agreement(
-    index: QdrantSimilarityIndex, other: QdrantSimilarityIndex, queries: int = QUERIES
+    index: QdrantSimilarityIndex,
+    other: QdrantSimilarityIndex,
+    changing: Callable[[], Container[str]] = tuple,
+    queries: int = QUERIES,
 ) -> tuple[float, bool]:
     """Asks two indexes of the same points the same, exactly where that is allowed.
 
     Args:
         index: one index
         other: the other one
+        changing (tuple): returns the ids of points that others wrote meanwhile: they
+            do not count
         queries (50): how many vectors of the first are asked for
 
     Returns:
@@ -32,16 +37,18 @@ def agreement(
         whether all were exact; 1 of empty indexes
     """
     ids = list(sampled_ids(index.collection, queries))[:queries]
-    if not ids:
+    vectors = index.contents.retrieved(ids, allow_missing=True)[0]
+    if not len(vectors):
         return 1.0, True
 
-    vectors = index.contents.vectors(ids)
     answers = [
         i.search(vectors, k=_K, aggregation=None, exact=True) for i in (index, other)
     ]
-    shares = [_shared(*pair) for pair in zip(*answers, strict=True)]
+    left_out = changing()
+    pairs = [_shared(a, b, left_out) for a, b in zip(*answers, strict=True)]
+    common, compared = np.sum(pairs, axis=0)
     exact = all(hits.exact for found in answers for hits in found)
-    return float(np.mean(shares)), exact
+    return float(common / compared) if compared else 1.0, exact
 
 
 def check(share: float, exact: bool, lossless: bool) -> None:
@@ -62,20 +69,17 @@ def check(share: float, exact: bool, lossless: bool) -> None:
         )
 
 
-def _shared(hits: Hits, others: Hits) -> float:
-    """Returns the share of hits that are among others, or as far as their last."""
-    if not len(hits.ids) and not len(others.ids):
-        return 1.0
+def _shared(hits: Hits, others: Hits, left_out: Container[str]) -> tuple[int, int]:
+    """Compares hits as far as both lists reach, but for ties at their ends.
 
-    mine, theirs = hits.by_id(), others.by_id()
-    agreeing = _found(mine, theirs.keys(), others.distances) + _found(
-        theirs, mine.keys(), hits.distances
+    Returns:
+        how many of both lists are in the other, and how many there are
+    """
+    ends = [h.distances[-1] for h in (hits, others) if len(h.ids) == _K]
+    end = min(ends, default=np.inf)
+    end -= _TIED * max(1.0, abs(end)) if ends else 0
+    mine, theirs = (
+        {i for i, d in h.by_id().items() if d < end and i not in left_out}
+        for h in (hits, others)
     )
-    return agreeing / (len(mine) + len(theirs))
-
-
-def _found(distances: dict[str, float], ids: Iterable[str], others: np.ndarray) -> int:
-    known = set(ids)
-    last = float(others[-1]) if len(others) else -np.inf
-    slack = _TIED * max(1.0, abs(last))
-    return sum(i in known or d >= last - slack for i, d in distances.items())
+    return 2 * len(mine & theirs), len(mine) + len(theirs)

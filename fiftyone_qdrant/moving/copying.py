@@ -36,15 +36,17 @@ class Copy:
     Args:
         source: where the points are; it goes on being used
         target: where they go, a collection that only this copy writes to
+        move: the id of the move that it is for
 
     Attributes:
         written: points that were written to the target
         lossless: whether the target keeps all bits of the vectors
     """
 
-    def __init__(self, source: Collection, target: Collection) -> None:
+    def __init__(self, source: Collection, target: Collection, move: str) -> None:
         self.source = source
         self.target = target
+        self.move = move
         self.written = 0
         self._names = [
             points.norm_key(c.schema().vector_name) for c in (source, target)
@@ -59,34 +61,35 @@ class Copy:
             self._write(page)
             advance(len(page))
 
-    def differences(self, advance: Advance) -> int:
+    def differences(self, advance: Advance) -> set[str]:
         """Copies what differs, and removes what only the target has.
 
         Returns:
-            how many points differed
+            the ids of the points that differed
         """
-        found = 0
+        found: set[str] = set()
         for page in self.source.scroll(vectors=True):
             differing = self._differing(page)
             self._write(differing)
-            found += len(differing)
+            found.update(differing.ids)
             advance(len(page))
 
         for page in self.target.scroll(payload=False):
-            gone = sorted(set(page.ids) - self.source.present(page.ids))
-            writing.remove(self.target, gone)
-            found += len(gone)
+            gone = set(page.ids) - self.source.present(page.ids)
+            writing.remove(self.target, sorted(gone))
+            found |= gone
 
         return found
 
     def until_alike(self, advance: Advance) -> None:
-        """Compares, and copies what differs, until nothing does.
+        """Compares, and copies what differs, until nothing does but what is noted.
 
         Raises:
             EngineError: if there is always something that does
         """
         for _ in range(_ROUNDS):
-            if not self.differences(advance):
+            differing = self.differences(advance)
+            if not differing - self.follow():
                 return
 
         raise EngineError(
@@ -95,24 +98,40 @@ class Copy:
             "this plugin keeps writing to one of them: stop it, and move again"
         )
 
-    def follow(self, move: str) -> None:
-        """Copies what was written to the source meanwhile, until that is all."""
+    def follow(self) -> set[str]:
+        """Copies what others are known to have written to the source until now.
+
+        A write that goes on is waited for, unless its process seems to have died.
+
+        Returns:
+            the ids of what was written
+        """
         deadline = time.monotonic() + _WRITE_ENDS_WITHIN
-        while waits := [self._follow(*write) for write in moves.writes(move)]:
-            if all(waits) and time.monotonic() > deadline:
-                return  # its process died; it was copied as far as it came
-
-            if all(waits):
+        found: set[str] = set()
+        for name in moves.notes(self.move):
+            ids, ended = moves.read_note(name)
+            while not ended and time.monotonic() < deadline:
                 time.sleep(_PAUSE)
+                ids, ended = moves.read_note(name)
 
-    def _follow(self, ids: Sequence[str], ended: bool) -> bool:
-        """Copies some points as they are now; returns whether they may change yet."""
+            self._copy(ids)
+            moves.forget_note(name)
+            found.update(ids)
+
+        return found
+
+    def noted(self) -> set[str]:
+        """Returns the ids of what :meth:`follow` would copy now."""
+        names = moves.notes(self.move)
+        return {i for name in names for i in moves.read_note(name)[0]}
+
+    def _copy(self, ids: Sequence[str]) -> None:
+        """Copies points as they are now; those that are gone are removed."""
         for page in self.source.retrieve(ids):
             self._write(page)
 
-        gone = sorted(set(ids) - self.source.present(ids))
-        writing.remove(self.target, gone)
-        return not ended
+        gone = set(ids) - self.source.present(ids)
+        writing.remove(self.target, sorted(gone))
 
     def _write(self, page: Page) -> None:
         if len(page):

@@ -33,7 +33,6 @@ from fiftyone_qdrant.runs import load_index
 from fiftyone_qdrant.similarity import QdrantSimilarityIndex
 
 COPYING, SWITCHED, DONE = "copying", "switched", "done"
-_PROOFS = 3  # while others write, the answers of two places may differ once
 
 
 @dataclass(frozen=True)
@@ -215,7 +214,7 @@ def _move(
 ) -> Move:
     brain_key = str(source.key)
     move = _begin(source, target)
-    copy = Copy(source.collection, target.collection)
+    copy = Copy(source.collection, target.collection, move["id"])
     fresh = not target.collection.count()
     total = source.collection.count() * (1 + fresh)
     if source.collection.schema().needs_float64:
@@ -227,7 +226,7 @@ def _move(
 
         copy.until_alike(bar.update)
 
-    proof = _prove(source, target, copy, move["id"])
+    proof = _prove(source, target, copy)
     old, was = source.collection, places.place_of(source)
     target.config.move = {"id": move["id"], "state": SWITCHED, "was": was}
     source.config.go_to(target.config)
@@ -264,20 +263,13 @@ def _begin(
 
 
 def _prove(
-    source: QdrantSimilarityIndex,
-    target: QdrantSimilarityIndex,
-    copy: Copy,
-    move: str,
+    source: QdrantSimilarityIndex, target: QdrantSimilarityIndex, copy: Copy
 ) -> tuple[float, bool]:
-    """Compares answers, with all written that was meanwhile."""
-    for _ in range(_PROOFS):
-        copy.follow(move)
-        share, exact = agreement.agreement(source, target)
-        if share == 1:
-            break
-
+    """Compares answers, but for what others write in that moment."""
+    copy.follow()
+    share, exact = agreement.agreement(source, target, copy.noted)
     agreement.check(share, exact, copy.lossless)
-    copy.follow(move)
+    copy.follow()
     return share, exact
 
 
@@ -296,10 +288,10 @@ def _leave(
     there = index.collection.connection.location
     _mark_moved(old, name, there)
     _mark_moved(index.collection, name, None)
-    copy = Copy(old, index.collection)
-    copy.follow(move["id"])
+    copy = Copy(old, index.collection, move["id"])
+    copy.follow()
     time.sleep(moves.known_after(old))
-    copy.follow(move["id"])
+    copy.follow()
     _mark(old, {moves.MOVING: None})
     moves.forget_writes(move["id"])
     index.config.move = {**move, "state": DONE}
