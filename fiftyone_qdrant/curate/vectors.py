@@ -24,7 +24,7 @@ Rows = npt.NDArray[np.int64]
 
 _FEW = 4  # times as many points that are not wanted: then those wanted are picked
 _PICKED = 2_000  # at once
-_BLOCK_BYTES = 32 * 2**20
+_BLOCK_BYTES = 8 * 2**20
 _TWINS = 0.2  # of the distance to an ordinary neighbor
 _ORDINARY = 15  # the neighbor that is ordinary
 _ASKED = 256  # points that tell what is ordinary
