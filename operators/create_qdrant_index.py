@@ -61,7 +61,7 @@ class CreateQdrantIndex(QdrantOperator):
         ctx.ops.reload_dataset()
         return {
             "connected": connects,
-            "missing": len(coverage.compare(index).missing) if connects else None,
+            "missing": len(coverage.compare(index).lacking) if connects else None,
             "brain_key": index.key,
             "collection_name": index.collection.name,
             "engine": index.config.engine,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
@@ -54,21 +54,28 @@ class Held(Terms):
 
         return self
 
-    def existing(self) -> set[str]:
+    def existing(self) -> Iterable[str]:
         """Returns the ids of all that the dataset has now, whatever the view."""
         dataset = root_of(self.home)
         if is_frames(self.home):
-            return set(self._in_frames(_videos(dataset)))
+            return self._in_frames(_videos(dataset))
 
         if is_clips(self.home):
             clips = self._clips_of(_videos(dataset))
-            return set(self.ids(self.home) if clips is None else clips)
+            return self.each(self.home) if clips is None else clips
 
-        return set(self.ids(self.flat(dataset)))
+        return self.each(self.flat(dataset))
 
-    def among(self, existing: set[str], ids: list[str]) -> list[str]:
-        """Leaves out ids of copies, of frames or clips, whose original is gone."""
-        return [i for i in ids if i in existing] if self.remakes else ids
+    def means_all(self, samples: Any) -> bool:
+        """Whether samples are all that the dataset has now, each of them once."""
+        dataset = root_of(self.home)
+        if is_frames(self.home) or is_clips(self.home):
+            return False
+
+        same = isinstance(samples, fod.Dataset) and dataset_id(samples) == dataset_id(
+            dataset
+        )
+        return same and self.flat(dataset) is dataset
 
     def still_there(
         self, ids: Sequence[str], sample_ids: Sequence[str] | None = None
@@ -152,6 +159,18 @@ class Held(Terms):
         """Returns the ids of what should be indexed of samples.
 
         Args:
+            samples: as of :meth:`each_wanted`
+            having (None): likewise
+
+        Raises:
+            ConfigError: if it is a view of something else
+        """
+        return list(self.each_wanted(samples, having))
+
+    def each_wanted(self, samples: Any, having: str | None = None) -> Iterable[str]:
+        """Returns the ids of what should be indexed of samples, one by one.
+
+        Args:
             samples: a dataset or view. Of the videos of an index of frames or clips,
                 these are meant, as they are now
             having (None): leave out what has nothing in this field
@@ -160,7 +179,7 @@ class Held(Terms):
             ConfigError: if it is a view of something else
         """
         if self._why_not(samples) is None or not self.stands_for_parts(samples):
-            return self.ids(self._having(samples, having))
+            return self.each(self._having(samples, having))
 
         source = self._source(samples)
         if is_frames(self.home) and not are_sampled(self.home):
@@ -171,7 +190,7 @@ class Held(Terms):
         if clips is not None:
             return clips
 
-        return self.ids(self._having(self.of(samples), having))
+        return self.each(self._having(self.of(samples), having))
 
     def of(self, videos: Any) -> Any:
         """Returns the frames or clips of a dataset's or view's videos."""

@@ -5,7 +5,7 @@ The one place that asks of a view which kind it is.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -130,6 +130,14 @@ class Terms:
         Raises:
             ConfigError: if it is a view of something else
         """
+        return list(self.each(view))
+
+    def each(self, view: Any) -> Iterable[str]:
+        """Returns the same one by one, of samples as MongoDB sends them.
+
+        Raises:
+            ConfigError: if it is a view of something else
+        """
         self.check(view)
         if self.patches_field is not None:
             path = label_path(view, self.patches_field, "id")
@@ -137,11 +145,11 @@ class Terms:
 
         if self.in_parts(view):
             parent = "frame_id" if is_frames(self.home) else "sample_id"
-            return list(dict.fromkeys(view.values(parent)))
+            return dict.fromkeys(view.values(parent))
 
         # as values("id"), whose making of 100,000 ObjectIds takes most of its time
         ids_only = {"$project": {"_id": False, "id": {"$toString": "$_id"}}}
-        return [d["id"] for d in aggregated(view, [ids_only])]
+        return (d["id"] for d in aggregated(view, [ids_only]))
 
     def whole(self, view: Any) -> Any:
         """Returns what a view shows, of which ids are to be read, embedded, written.

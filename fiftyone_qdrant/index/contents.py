@@ -22,6 +22,7 @@ from fiftyone_qdrant.errors import (
 )
 from fiftyone_qdrant.index import moves, naming, ownership
 from fiftyone_qdrant.index.batch import NO_LABELS, Batch, to_list
+from fiftyone_qdrant.packed import Packed, unpack
 from fiftyone_qdrant.points import Matrix, Page
 from fiftyone_qdrant.qdrant import writing
 from fiftyone_qdrant.qdrant.collection import Collection
@@ -64,13 +65,18 @@ class Contents:
     def point_ids(self) -> set[str]:
         """Returns the sample id, or of patches the label id, of every point.
 
-        Twice as quick as :meth:`ids`, as no payload is read.
+        Raises:
+            CollectionNotFound: if the collection does not exist
+        """
+        return set(unpack(self.packed_ids()))
+
+    def packed_ids(self) -> Packed:
+        """Returns the same as an array, 12 bytes each, ascending.
 
         Raises:
             CollectionNotFound: if the collection does not exist
         """
-        pages = self.collection.scroll(payload=False)
-        return {i for page in pages for i in page.ids}
+        return self.collection.packed_ids()
 
     def ids(self) -> tuple[Any, Any]:
         """Returns all sample ids and, of patches, label ids, ordered by point id."""

@@ -12,6 +12,7 @@ from dataclasses import replace
 from fiftyone_qdrant.dataset.samples import root_of
 from fiftyone_qdrant.errors import ConfigError
 from fiftyone_qdrant.ingest.sync import changed_among
+from fiftyone_qdrant.packed import pack
 from fiftyone_qdrant.similarity import QdrantSimilarityIndex
 from fiftyone_qdrant.status import background, coverage
 from fiftyone_qdrant.status.activity import PLUGIN
@@ -120,10 +121,10 @@ def _compared(index: QdrantSimilarityIndex, before: Look, found: Look) -> Look:
         made = held.written_since(before.since, made=True)
         missing.intersection_update(held.wanted(made, having))
 
-    both = [i for i in ids if i in indexed]
+    both = pack(i for i in ids if i in indexed)
     changed, gone = changed_among(index, written, both), 0
     if found.deleted != before.deleted:
-        gone = len(coverage.compare(index).orphans)
+        gone = len(coverage.compare(index).left)
 
     found = replace(found, missing=len(missing), changed=len(changed), gone=gone)
     if found.in_step:

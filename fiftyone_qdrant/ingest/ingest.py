@@ -183,7 +183,7 @@ def add_samples(
 
 def note_if_finished(index: QdrantSimilarityIndex) -> None:
     """Notes that an ingest has ended, if it had not and nothing is missing now."""
-    if index.config.unfinished and not coverage.compare(index).missing:
+    if index.config.unfinished and not len(coverage.compare(index).lacking):
         note_finished(index)
 
 

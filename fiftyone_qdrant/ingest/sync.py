@@ -7,7 +7,6 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-import fiftyone.core.utils as fou
 import numpy as np
 
 from fiftyone_qdrant import points
@@ -17,11 +16,13 @@ from fiftyone_qdrant.errors import CollectionNotFound, ConfigError, IngestInterr
 from fiftyone_qdrant.ingest.batches import Ingested, Progress
 from fiftyone_qdrant.ingest.ingest import INGEST_ENDS, add_ids, note_if_finished
 from fiftyone_qdrant.ingest.sources import from_field, why_not_embed
+from fiftyone_qdrant.packed import Packed, among, blocks, pack, unpack
 from fiftyone_qdrant.similarity import QdrantSimilarityIndex
 from fiftyone_qdrant.status import background, coverage
 from fiftyone_qdrant.status.looks import look_again
 
 _BATCH = 2048
+_COMPARED = 100_000  # ids that are strings at a time
 _RECENT = 60.0  # seconds
 
 
@@ -92,18 +93,20 @@ def find_drift(
     shared = index.why_not_delete() if index.collection.exists() else None
     indexed = _indexed(index)
     found = coverage.dataset_ids(index, indexed, samples)
-    wanted, missing = found.wanted, found.missing(indexed)
-    behind = _behind(index, wanted, indexed)
+    both = found.wanted[among(found.wanted, indexed)]
+    missing, behind = unpack(found.missing(indexed)), _behind(index, both)
     from_field = vectors and index.config.embeddings_field is not None
     changed: list[str] = []
     obstacle = why_not_embed(index)
     if from_field and obstacle is None:
-        rest = indexed.difference(behind)  # they are written again in any case
-        changed = changed_among(index, samples, [i for i in wanted if i in rest])
+        if behind:  # they are written again in any case
+            both = both[~among(both, np.sort(pack(behind)))]
+
+        changed = changed_among(index, samples, both)
 
     return Drift(
         missing=missing,
-        orphans=[] if shared else sorted(found.orphans(indexed)),
+        orphans=[] if shared else unpack(found.orphans(indexed)),
         changed=changed,
         shared=shared,
         compared=from_field,
@@ -202,26 +205,30 @@ def _up_to_date(index: QdrantSimilarityIndex, samples: Any) -> Held:
     return index.held.following(samples).up_to_date(index.config.embeddings_field)
 
 
-def _behind(
-    index: QdrantSimilarityIndex, wanted: list[str], indexed: set[str]
-) -> list[str]:
-    both = [i for i in wanted if i in indexed]
-    if not both or index.collection.schema().replicas < 2:
+def _behind(index: QdrantSimilarityIndex, both: Packed) -> list[str]:
+    if not len(both) or index.collection.schema().replicas < 2:
         return []
 
-    whole = index.collection.on_all_replicas(both, alike=True)
-    return [] if whole is None else [i for i in both if i not in whole]
+    behind = []
+    for ids in blocks(both, _COMPARED):
+        whole = index.collection.on_all_replicas(ids, alike=True)
+        if whole is None:
+            return []
+
+        behind += [i for i in ids if i not in whole]
+
+    return behind
 
 
-def _indexed(index: QdrantSimilarityIndex) -> set[str]:
+def _indexed(index: QdrantSimilarityIndex) -> Packed:
     try:
-        return index.contents.point_ids()
+        return index.contents.packed_ids()
     except CollectionNotFound:
-        return set()
+        return pack([])
 
 
 def changed_among(
-    index: QdrantSimilarityIndex, samples: Any, both: list[str]
+    index: QdrantSimilarityIndex, samples: Any, both: Packed
 ) -> list[str]:
     """Returns the ids that have another embedding in the embeddings field now.
 
@@ -230,14 +237,14 @@ def changed_among(
         samples: the dataset or view that should be indexed
         both: ids that are in both
     """
-    if not both or index.config.embeddings_field is None:
+    if not len(both) or index.config.embeddings_field is None:
         return []
 
     held = _up_to_date(index, samples)
     changed: list[str] = []
     try:
-        for ids in fou.iter_batches(both, _BATCH):
-            changed.extend(_changed_of(index, held.select(list(ids))))
+        for ids in blocks(both, _BATCH):
+            changed.extend(_changed_of(index, held.select(ids)))
     finally:
         if is_frames(held.home):
             dataset_of(held.home).delete()  # made for this alone

@@ -8,6 +8,7 @@ are used: in a collection of others points may have just some vectors.
 from __future__ import annotations
 
 import logging
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ import numpy as np
 
 from fiftyone_qdrant import points
 from fiftyone_qdrant.errors import LimitExceeded, ReplicasMissing
+from fiftyone_qdrant.packed import Packed, from_uuids, joined, pack
 from fiftyone_qdrant.points import Matrix, Page
 from fiftyone_qdrant.qdrant import grpc_reading, reading, rest_reading
 from fiftyone_qdrant.qdrant.calls import CollectionCalls
@@ -171,6 +173,32 @@ class CollectionReads(CollectionCalls):
             else:
                 start += step
 
+    def packed_ids(self) -> Packed:
+        """Returns the sample or label ids of all points, 12 bytes each, ascending.
+
+        Raises:
+            CollectionNotFound: if the collection does not exist
+        """
+        if self.connection.remote:
+            pages = self.scroll(payload=False)
+            return np.sort(joined([pack(page.ids) for page in pages]))
+
+        parts: list[Packed] = []
+        offset = None
+        while not parts or offset is not None:
+            found, offset = self.call("scroll_ids", offset=offset)
+            if isinstance(found, Page):
+                parts.append(pack(self._without_foreign(found).ids))
+                continue
+
+            ids, foreign = from_uuids(found)
+            parts.append(ids)
+            if foreign:
+                other = found[found[:, 12:].any(axis=1)][0]
+                self._tell_foreign(foreign, uuid.UUID(bytes=other.tobytes()))
+
+        return np.sort(joined(parts))
+
     def _scroll(
         self, condition: models.Filter | None, vectors: bool, payload: bool
     ) -> Iterator[Page]:
@@ -270,16 +298,19 @@ class CollectionReads(CollectionCalls):
         kept = page.where([points.is_fiftyones(i) for i in page.point_ids])
         if len(kept) < len(page):
             foreign = next(i for i in page.point_ids if not points.is_fiftyones(i))
-            logger.warning(
-                "Skipping %d points of collection '%s' (such as '%s') that were not "
-                "made from FiftyOne ids. They are never found; delete them if nobody "
-                "needs them",
-                len(page) - len(kept),
-                self.name,
-                foreign,
-            )
+            self._tell_foreign(len(page) - len(kept), foreign)
 
         return kept
+
+    def _tell_foreign(self, number: int, example: object) -> None:
+        logger.warning(
+            "Skipping %d points of collection '%s' (such as '%s') that were not "
+            "made from FiftyOne ids. They are never found; delete them if nobody "
+            "needs them",
+            number,
+            self.name,
+            example,
+        )
 
     def _readers(self, arrays: bool) -> tuple[Any, Any]:
         """What retrieves pages and what scrolls.

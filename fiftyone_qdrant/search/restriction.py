@@ -89,7 +89,7 @@ class Restriction:
         """Returns all its sample ids, or label ids when the hits are labels."""
         if self._ids is None:
             if self._made_before:
-                self._ids = sorted(self._kind.existing())
+                self._ids = sorted(set(self._kind.existing()))
             else:
                 self._ids = self._kind.ids(self.samples)
 

@@ -6,17 +6,19 @@ other slices counts as well, but what it does not hold of them is not missing.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import fiftyone as fo
+import numpy as np
 
 from fiftyone_qdrant.dataset.samples import label_path, root_of
+from fiftyone_qdrant.packed import Packed, among, blocks, pack, unpack
 from fiftyone_qdrant.similarity import QdrantSimilarityIndex
 
 _SOME = 1_000  # ids that tell of which group slices an index is
+_AT_ONCE = 100_000  # ids that all replicas are asked for in one turn
 _FEW = 20_000  # ids that are looked up rather than compared with all of the index
 _LABELS = (fo.Classification, fo.Classifications, fo.Detections, fo.Polylines)
 
@@ -29,22 +31,32 @@ class Comparison:
         total: samples, or labels of the patches field, of the dataset; of other slices
             than the active one those that the index has; and none of those for which
             the embeddings field has nothing, as these cannot be indexed
-        missing: ids of those that the index does not have
-        orphans: ids of points whose sample, or label, the dataset does not have
+        lacking: ids of those that the index does not have, packed
+        left: ids of points whose sample, or label, the dataset does not have, packed
         points: the number of points
         behind: how many of them one of several replicas lacks; 0 if nobody knows
     """
 
     total: int
-    missing: set[str]
-    orphans: set[str]
+    lacking: Packed
+    left: Packed
     points: int
     behind: int = 0
 
     @property
     def indexed(self) -> int:
         """Samples, or labels, of the dataset that are in the index."""
-        return self.total - len(self.missing)
+        return self.total - len(self.lacking)
+
+    @property
+    def missing(self) -> set[str]:
+        """Ids of those that the index does not have."""
+        return set(unpack(self.lacking))
+
+    @property
+    def orphans(self) -> set[str]:
+        """Ids of points whose sample, or label, the dataset does not have."""
+        return set(unpack(self.left))
 
 
 @dataclass(frozen=True)
@@ -72,23 +84,23 @@ class DatasetIds:
     Attributes:
         wanted: those that should be indexed: of groups the active slice's, and of
             those only what has an embedding
-        existing: all
+        existing: all, ascending
     """
 
-    wanted: list[str]
-    existing: set[str]
+    wanted: Packed
+    existing: Packed
 
-    def missing(self, indexed: set[str]) -> list[str]:
-        """Returns those that an index should have, and has not."""
-        return [i for i in self.wanted if i not in indexed]
+    def missing(self, indexed: Packed) -> Packed:
+        """Returns those that an index, whose ids ascend, should have, and has not."""
+        return self.wanted[~among(self.wanted, indexed)]
 
-    def orphans(self, indexed: set[str]) -> set[str]:
+    def orphans(self, indexed: Packed) -> Packed:
         """Returns those that an index has, and the dataset has no more."""
-        return indexed - self.existing
+        return indexed[~among(indexed, self.existing)]
 
 
 def dataset_ids(
-    index: QdrantSimilarityIndex, indexed: set[str], samples: Any = None
+    index: QdrantSimilarityIndex, indexed: Packed, samples: Any = None
 ) -> DatasetIds:
     """Reads all ids that the dataset of an index has, as it is now.
 
@@ -101,11 +113,19 @@ def dataset_ids(
         ConfigError: if it is a view of something else than the index holds
     """
     held = index.held if samples is None else index.held.following(samples)
-    existing = held.existing()
     samples = root_of(held.home) if samples is None else samples
-    samples = held.as_indexed(samples, list(itertools.islice(indexed, _SOME)))
-    wanted = held.among(existing, held.wanted(samples, source_field(index)))
-    return DatasetIds(wanted, existing.union(wanted))
+    some = unpack(indexed[:: 1 + len(indexed) // _SOME])
+    samples, having = held.as_indexed(samples, some), source_field(index)
+    if having is None and held.means_all(samples):
+        wanted = pack(held.existing())
+        return DatasetIds(wanted, np.sort(wanted))
+
+    existing = np.sort(pack(held.existing()))
+    wanted = pack(held.each_wanted(samples, having))
+    if held.remakes:  # copies of frames or clips whose original is gone
+        wanted = wanted[among(wanted, existing)]
+
+    return DatasetIds(wanted, np.union1d(existing, wanted))
 
 
 def source_field(index: QdrantSimilarityIndex) -> str | None:
@@ -119,7 +139,7 @@ def source_field(index: QdrantSimilarityIndex) -> str | None:
 
 def compare(
     index: QdrantSimilarityIndex,
-    read: Callable[[QdrantSimilarityIndex, set[str]], DatasetIds] = dataset_ids,
+    read: Callable[[QdrantSimilarityIndex, Packed], DatasetIds] = dataset_ids,
 ) -> Comparison:
     """Compares all ids of an index with those of its dataset.
 
@@ -130,19 +150,26 @@ def compare(
     Raises:
         CollectionNotFound: if the collection is gone
     """
-    indexed = index.contents.point_ids()
+    indexed = index.contents.packed_ids()
     found = read(index, indexed)
-    missing, orphans = set(found.missing(indexed)), found.orphans(indexed)
+    missing, orphans = np.unique(found.missing(indexed)), found.orphans(indexed)
     total = len(missing) + len(indexed) - len(orphans)
     return Comparison(total, missing, orphans, len(indexed), _behind(index, indexed))
 
 
-def _behind(index: QdrantSimilarityIndex, indexed: set[str]) -> int:
+def _behind(index: QdrantSimilarityIndex, indexed: Packed) -> int:
     if index.collection.schema().replicas < 2:
         return 0
 
-    whole = index.collection.on_all_replicas(sorted(indexed))
-    return 0 if whole is None else len(indexed - whole)
+    behind = 0
+    for ids in blocks(indexed, _AT_ONCE):
+        whole = index.collection.on_all_replicas(ids)
+        if whole is None:
+            return 0
+
+        behind += len(ids) - len(whole)
+
+    return behind
 
 
 def count(index: QdrantSimilarityIndex) -> int:
@@ -152,11 +179,14 @@ def count(index: QdrantSimilarityIndex) -> int:
 
 def of_ids(index: QdrantSimilarityIndex, ids: list[str]) -> int:
     """Returns how many of the given sample ids, or label ids of patches, it holds."""
-    wanted = set(ids)
-    if len(wanted) <= _FEW:
-        return len(index.collection.present(sorted(wanted)))
+    return _held(index, np.unique(pack(ids)))
 
-    return len(wanted & index.contents.point_ids())
+
+def _held(index: QdrantSimilarityIndex, wanted: Packed) -> int:
+    if len(wanted) <= _FEW:
+        return len(index.collection.present(unpack(wanted)))
+
+    return int(among(wanted, index.contents.packed_ids()).sum())
 
 
 def of_view(index: QdrantSimilarityIndex, view: Any) -> tuple[int, int]:
@@ -165,8 +195,8 @@ def of_view(index: QdrantSimilarityIndex, view: Any) -> tuple[int, int]:
     Raises:
         ConfigError: if the view does not have the labels that are indexed
     """
-    ids = set(index.held.ids(view))
-    return of_ids(index, sorted(ids)), len(ids)
+    ids = np.unique(pack(index.held.each(view)))
+    return _held(index, ids), len(ids)
 
 
 def groupings(index: QdrantSimilarityIndex) -> list[str]:

@@ -14,6 +14,7 @@ from fiftyone_qdrant.errors import (
     ConnectionFailed,
     QdrantPluginError,
 )
+from fiftyone_qdrant.packed import Packed
 from fiftyone_qdrant.parameters.parameter import ENGINES
 from fiftyone_qdrant.qdrant.clients import connect
 from fiftyone_qdrant.qdrant.collection import Collection, version
@@ -313,7 +314,7 @@ class _Reader:
                 "index to write them again",
             )
 
-        if found.total and found.orphans and not found.indexed:
+        if found.total and len(found.left) and not found.indexed:
             status = replace(status, state="foreign", problem=_FOREIGN)
 
         return replace(
@@ -321,11 +322,11 @@ class _Reader:
             points=found.points,
             total=found.total,
             indexed=found.indexed,
-            orphans=len(found.orphans),
+            orphans=len(found.left),
         )
 
     def _read_ids(
-        self, index: QdrantSimilarityIndex, indexed: set[str]
+        self, index: QdrantSimilarityIndex, indexed: Packed
     ) -> coverage.DatasetIds:
         shared = self._shared(index)
         if shared not in self._ids:

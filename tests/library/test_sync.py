@@ -107,7 +107,7 @@ def test_only_the_slice_itself_must_have_an_embedding(groups):
 
 @pytest.mark.parametrize(
     ("read", "name"),
-    [(find_drift, "point_ids"), (lambda index, _: compare(index), "point_ids")],
+    [(find_drift, "packed_ids"), (lambda index, _: compare(index), "packed_ids")],
     ids=["sync", "coverage"],
 )
 def test_what_is_added_and_indexed_meanwhile_is_no_orphan(

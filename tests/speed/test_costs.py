@@ -9,6 +9,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+import tracemalloc
 from collections import Counter
 
 import fiftyone as fo
@@ -20,10 +21,14 @@ import qdrant_edge as qe
 
 import fiftyone_qdrant  # noqa: F401  (registers the backend)
 from benchmarks import bare
+from fiftyone_qdrant import packed
 from fiftyone_qdrant.embedded.client import session
 from fiftyone_qdrant.index import all_pairs
+from fiftyone_qdrant.ingest import sync
 from fiftyone_qdrant.qdrant import reads
 from fiftyone_qdrant.search import restriction
+from fiftyone_qdrant.status import coverage
+from fiftyone_qdrant.status.indexes import index_statuses
 
 N, SIZE, K = 3000, 64, 25
 
@@ -163,6 +168,34 @@ def test_a_view_found_to_be_small_is_searched_by_its_ids(index, calls):
     assert (calls["query"], calls["mongodb"]) == (1, 1)
     # of two queries, the id's own point and the rest: one more, for equals at the cut
     assert calls["hits"] == (K + 1) + 2
+
+
+def test_drift_of_ids_reads_each_side_once_and_keeps_no_ids(index, calls, monkeypatch):
+    made = []
+    monkeypatch.setattr(packed, "unpack", lambda i: made.extend(i) or [])
+    for module in (coverage, sync):
+        monkeypatch.setattr(module, "unpack", lambda i: made.extend(i) or [])
+
+    monkeypatch.setattr(coverage, "_SOME", 10)
+    calls.clear()
+    assert sync.find_drift(index, index.samples).summary == "Up to date"
+    assert (calls["scroll"], calls["retrieve"], calls["mongodb"]) == (1, 0, 1)
+    assert len(made) <= 10  # those that tell of which group slices an index is
+
+
+def test_counted_figures_list_nothing(index, calls):
+    index_statuses(index.samples, exact=False)
+    assert calls["scroll"] + calls["retrieve"] == 0
+
+
+def test_packing_ids_takes_no_more_than_their_bytes_and_a_block():
+    number = 400_000
+    tracemalloc.start()
+    array = packed.pack(f"{i:024x}" for i in range(number))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(array) == number
+    assert peak < 40 * number  # as strings in a set they take 120 each
 
 
 def test_opening_an_index_reads_none_of_its_points(index, calls):

@@ -6,6 +6,8 @@ import uuid
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from qdrant_client.http import models
 
 from fiftyone_qdrant.embedded.client import results, wire
@@ -106,6 +108,27 @@ class PointReader(Caller):
             following = reply.get("next")
 
         return results.joined(pages), following
+
+    def scroll_ids(
+        self, collection_name: str, offset: Any = None, timeout: int | None = None
+    ) -> tuple[Page | npt.NDArray[np.uint8], Any]:
+        """Returns the ids of some points in their order, and where the next start.
+
+        Returns:
+            uint8, shape ``(num_points, 16)``, if all of them are UUIDs, else a page
+        """
+        request = _reading(collection_name, False, False)
+        request.message |= {"limit": _POINTS_PER_MESSAGE, "filter": None}
+        if offset is not None:
+            request.message["offset"] = request.ids([offset])
+
+        reply, out = self._call("scroll", request, timeout)
+        kind, number = reply["ids"]
+        if kind != "u":
+            return results.page(reply, out), reply.get("next")
+
+        uuids = np.frombuffer(out[number], dtype=np.uint8).reshape(-1, 16)
+        return uuids, reply.get("next")
 
     def count(
         self,
