@@ -23,10 +23,12 @@ if TYPE_CHECKING:
     from fiftyone_qdrant.ingest.sync import find_drift as find_drift
     from fiftyone_qdrant.ingest.sync import sync as sync
     from fiftyone_qdrant.matches import find_similar as find_similar
+    from fiftyone_qdrant.moving.comparison import compare_indexes as compare_indexes
     from fiftyone_qdrant.moving.move import abandon_move as abandon_move
     from fiftyone_qdrant.moving.move import drop_old_copy as drop_old_copy
     from fiftyone_qdrant.moving.move import move_index as move_index
     from fiftyone_qdrant.moving.move import undo_move as undo_move
+    from fiftyone_qdrant.moving.swapping import swap_indexes as swap_indexes
     from fiftyone_qdrant.runs import adopt_run as adopt_run
     from fiftyone_qdrant.runs import follow_rename as follow_rename
     from fiftyone_qdrant.runs import list_indexes as list_indexes
@@ -43,6 +45,7 @@ _HOMES = {
     "adopt_run": "runs",
     "audit_labels": "curate.audit",
     "clean_up": "cleanup",
+    "compare_indexes": "moving.comparison",
     "create_index": "ingest.ingest",
     "drop_old_copy": "moving.move",
     "find_drift": "ingest.sync",
@@ -57,6 +60,7 @@ _HOMES = {
     "rename_index": "runs",
     "running_jobs": "status.jobs",
     "select_samples": "curate.selection",
+    "swap_indexes": "moving.swapping",
     "sync": "ingest.sync",
     "tune": "tuning",
     "undo_move": "moving.move",

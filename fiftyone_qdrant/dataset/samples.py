@@ -14,6 +14,7 @@ import fiftyone.core.stages as fos
 import fiftyone.zoo.models as fozm
 from bson import json_util
 from fiftyone.core.brain import BrainMethod
+from fiftyone.core.odm import get_db_conn
 from fiftyone.core.view import DatasetView
 
 
@@ -200,6 +201,28 @@ def add_run(dataset: Any, brain_key: str, run: Any) -> None:
     """Gives a dataset that is in memory a run, and saves it."""
     dataset._doc.brain_methods[brain_key] = run
     dataset.save()
+
+
+def swap_runs(dataset: Any, brain_key: str, other_key: str) -> bool:
+    """Gives each of two brain runs the other's key, in one update of the dataset.
+
+    Returns:
+        False if either is not what this process knows it to be
+    """
+    runs = [BrainMethod._get_run_doc(dataset, key) for key in (brain_key, other_key)]
+    paths = [f"brain_methods.{key}" for key in (brain_key, other_key)]
+    query = {"_id": dataset._doc.id, paths[0]: runs[0].id, paths[1]: runs[1].id}
+    swapped = {"$set": {paths[0]: runs[1].id, paths[1]: runs[0].id}}
+    if not get_db_conn().datasets.update_one(query, swapped).modified_count:
+        return False
+
+    for run, key in zip(runs, (other_key, brain_key), strict=True):
+        run.key = key
+        run.save()
+
+    dataset._brain_cache.clear()
+    dataset.reload()
+    return True
 
 
 def stored_stages(view: Any) -> list[str]:
