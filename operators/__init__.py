@@ -9,6 +9,7 @@ from .query_similar import QuerySimilar
 from .remove_selected import RemoveSelected
 from .rename_index import RenameIndex
 from .reopen_form import ReopenForm
+from .search_open_sample import SearchOpenSample
 from .select_examples import SelectExamples
 from .sync_index import SyncIndex
 from .tell_news import TellNews
@@ -22,6 +23,7 @@ OPERATORS = (
     UndoRemove,
     QuerySimilar,
     OpenSearch,
+    SearchOpenSample,
     SyncIndex,
     CancelIngest,
     TuneIndex,

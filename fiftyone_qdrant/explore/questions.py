@@ -106,8 +106,9 @@ def ask(
 ) -> Hits:
     """Returns the hits of a question in the index's current view, best first.
 
-    Ids and tags alone are asked with as they are, so examples of "unlike" questions are
-    no hits. Otherwise every part is one vector, the mean of its own.
+    One part of ids, and ids with unlike ones, are asked with as ``find_similar()``
+    does, so the examples of the latter are no hits. Otherwise every part is one vector,
+    the mean of its own.
 
     Args:
         index: the index
@@ -130,7 +131,8 @@ def ask(
         "diversity": question.diversity,
         "hnsw_ef": question.hnsw_ef,
     }
-    if all(p.kind in ("ids", "tag") for p in question.parts):
+    plain = unlike or len(like) == 1  # else longer vectors would weigh more
+    if plain and all(p.kind in ("ids", "tag") for p in question.parts):
         given: list[Any] = [_ids(index, parts) for parts in (like, unlike)]
     elif len(question.parts) == 1 and like[0].kind == "vector":
         given = [like[0].value, None]

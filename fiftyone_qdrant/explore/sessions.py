@@ -116,6 +116,7 @@ class Session:
 
 
 _sessions: OrderedDict[str, Session] = OrderedDict()
+_left: OrderedDict[str, str] = OrderedDict()
 _lock = threading.Lock()
 
 
@@ -128,6 +129,20 @@ def session_of(token: str) -> tuple[Session, bool]:
             _sessions.popitem(last=False)
 
     return session, found is None
+
+
+def leave_sample(dataset: str, sample_id: str) -> None:
+    """Leaves a sample for the panel that is next shown of a dataset to ask with."""
+    with _lock:
+        _left[dataset] = sample_id
+        while len(_left) > _MOST:
+            _left.popitem(last=False)
+
+
+def take_sample(dataset: str) -> str | None:
+    """Returns the sample that was left, once."""
+    with _lock:
+        return _left.pop(dataset, None)
 
 
 def new_token() -> str:

@@ -8,7 +8,7 @@ import fiftyone.operators.types as types
 from fiftyone_qdrant import load_index
 from fiftyone_qdrant.errors import ConfigError
 from fiftyone_qdrant.explore import thumbnails
-from fiftyone_qdrant.explore.sessions import Session
+from fiftyone_qdrant.explore.sessions import Session, take_sample
 from fiftyone_qdrant.ingest.sources import ids_in
 from fiftyone_qdrant.matches import ids_of_selection
 
@@ -16,13 +16,6 @@ from ..guarded_panel import NothingToSay
 from .frame import Frame
 
 _APART = 6  # more selected ones are one part of the question
-_WAYS = {
-    "picture": ("Picture", "image"),
-    "link": ("Link", "link"),
-    "tag": ("Tag", "sell"),
-    "vector": ("Vector", "data_array"),
-}
-_IMAGES = ".png,.jpg,.jpeg,.webp,.bmp,.tif,.tiff"
 
 
 class Asked(Frame):
@@ -32,7 +25,11 @@ class Asked(Frame):
 
     def type_text(self, ctx: Any) -> None:
         """Searches for a text, once there is a pause in typing."""
-        self.session(ctx).asked["text"] = ctx.params["value"] or ""
+        asked, text = self.session(ctx).asked, ctx.params["value"] or ""
+        if text.strip() == (asked.get("text") or "").strip():
+            raise NothingToSay
+
+        asked["text"] = text
         self.search(ctx)
 
     def text_unlike(self, ctx: Any) -> None:
@@ -52,7 +49,26 @@ class Asked(Frame):
         self._offer(ctx)
 
     def on_change_current_sample(self, ctx: Any) -> None:
-        self._offer(ctx)
+        if not self.ask_left(ctx):
+            self._offer(ctx)
+
+    def ask_left(self, ctx: Any) -> bool:
+        """Asks with the sample that was open when it was to be searched with."""
+        left = None if ctx.current_sample else take_sample(ctx.dataset.name)
+        if left is None:
+            return False
+
+        session = self.session(ctx)
+        session.parts, session.asked["text"] = [], ""
+        self._empty(ctx, "ask.text")
+        index = self._index(ctx, session)
+        ids = ids_of_selection(index, [left])
+        what = "sample" if index.config.patches_field is None else "label"
+        for part in _in_parts(ctx.dataset, ids, what, {}):
+            self.add(ctx, **part)
+
+        self.search(ctx)
+        return True
 
     def ask_selected(self, ctx: Any) -> None:
         """Asks with what is selected or open: in place of, or added to, the rest."""
@@ -92,11 +108,6 @@ class Asked(Frame):
         session.asked.pop("text", None)
         self._empty(ctx, "ask.text")
         self.search(ctx)
-
-    def choose_way(self, ctx: Any) -> None:
-        """Opens the field for a picture, a link, a tag or a vector; or closes it."""
-        extra, way = self.session(ctx).extra, ctx.params["way"]
-        extra["way"] = None if extra.get("way") == way else way
 
     # --- parts ------------------------------------------------------------------
 

@@ -21,12 +21,13 @@ from fiftyone.operators.categories import Categories
 
 from ..guarded_panel import show_problem
 from .actions import Actions
-from .asked import Asked
 from .results import Results
 from .scope import Scope
+from .ways import Ways
 
 _SECTIONS = (
     "show_asked",
+    "show_ways",
     "show_scope",
     "show_options",
     "show_results",
@@ -34,7 +35,7 @@ _SECTIONS = (
 )
 
 
-class QdrantSearch(Asked, Scope, Results, Actions):
+class QdrantSearch(Ways, Scope, Results, Actions):
     """The search panel."""
 
     @property
@@ -50,6 +51,8 @@ class QdrantSearch(Asked, Scope, Results, Actions):
 
     def on_load(self, ctx: Any) -> None:
         self._begin(ctx)
+        if self.session(ctx).extra.get("indexes"):
+            self.ask_left(ctx)
 
     def on_change_dataset(self, ctx: Any) -> None:
         """Begins anew, unless FiftyOne sent the same event again."""

@@ -11,7 +11,8 @@ from fiftyone_qdrant.index.distance_field import with_distances
 from fiftyone_qdrant.matches import matches_of
 from fiftyone_qdrant.words import distance_in_words
 
-from .frame import DEFAULT_K, Frame
+from ..guarded_panel import NothingToSay
+from .frame import Frame
 
 _BARS = 40
 _SMALLEST = 1e-9  # FiftyOne takes a slider that begins at 0 for one without an end
@@ -23,19 +24,6 @@ class Results(Frame):
     """The section."""
 
     # --- events -----------------------------------------------------------------
-
-    def change_k(self, ctx: Any) -> None:
-        self._change(ctx, "k")
-
-    def change_variety(self, ctx: Any) -> None:
-        self._change(ctx, "variety")
-
-    def change_reverse(self, ctx: Any) -> None:
-        self._change(ctx, "reverse")
-
-    def toggle_options(self, ctx: Any) -> None:
-        extra = self.session(ctx).extra
-        extra["options"] = not extra.get("options")
 
     def change_cut(self, ctx: Any) -> None:
         """Cuts where the slider, or a number beside it, says; nothing is asked."""
@@ -56,7 +44,7 @@ class Results(Frame):
         """Cuts to the bars that were dragged over."""
         answer = self.session(ctx).answer
         bars = [int(p["idx"]) for p in ctx.params.get("data") or []]
-        if answer is not None and bars:
+        if answer is not None and len(bars) > 1:  # else it was a click
             edges = _edges(answer)
             self.cut(ctx, edges[min(bars)], edges[max(bars) + 1])
 
@@ -73,24 +61,21 @@ class Results(Frame):
 
     # --- what they do -----------------------------------------------------------
 
-    def _change(self, ctx: Any, name: str) -> None:
-        session, value = self.session(ctx), ctx.params["value"]
-        if session.asked.get(name) != value:
-            session.asked[name] = value
-            self.search(ctx)
-
     def cut(self, ctx: Any, low: float, high: float, from_slider: bool = False) -> None:
         """Shows the hits within two distances, which cost no search."""
         answer = self.session(ctx).answer
         if answer is None:
-            return
+            raise NothingToSay
 
-        edges = _edges(answer)
+        edges, before = _edges(answer), answer.cut
         step = (edges[-1] - edges[0]) / 200
         answer.cut = (
-            None if low <= edges[0] + step else float(low),
-            None if high >= edges[-1] - step else float(high),
+            None if low < edges[0] + step else float(low),
+            None if high > edges[-1] - step else float(high),
         )
+        if answer.cut == before:
+            raise NothingToSay  # the slider also tells where it was put
+
         if not from_slider:
             _move_slider(ctx, answer)
 
@@ -140,47 +125,6 @@ class Results(Frame):
         session.extra["small"] = [small[i] for i in ids if i in small]
 
     # --- drawing ----------------------------------------------------------------
-
-    def show_options(self, panel: Any, ctx: Any) -> None:
-        """Adds how many to find, and how."""
-        session = self.session(ctx)
-        opened = session.extra.get("options")
-        panel.btn(
-            "options_toggle",
-            label="Fewer options" if opened else "Options",
-            icon="expand_less" if opened else "tune",
-            variant="text",
-            on_click=self.toggle_options,
-        )
-        if not opened:
-            return
-
-        asked, line = session.asked, panel.h_stack("how", gap=2, align_y="center")
-        line.int(
-            "k",
-            label="Number of results",
-            default=asked.get("k") or DEFAULT_K,
-            min=1,
-            max=5000,
-            view=types.FieldView(),
-            on_change=self.change_k,
-        )
-        line.bool(
-            "reverse",
-            label="Least similar",
-            default=bool(asked.get("reverse")),
-            view=types.SwitchView(),
-            on_change=self.change_reverse,
-        )
-        panel.int(
-            "variety",
-            label="Variety (%)",
-            default=int(asked.get("variety") or 0),
-            min=0,
-            max=100,
-            view=types.SliderView(value_label_display="auto", label="Variety"),
-            on_change=self.change_variety,
-        )
 
     def show_results(self, panel: Any, ctx: Any) -> None:
         """Adds how many are shown, the histogram, and the cut."""
@@ -233,7 +177,8 @@ class Results(Frame):
         panel.list(
             "cut",
             types.Number(),
-            default=[low, high],
+            label="Distance",
+            default=_ends(answer),  # which FiftyOne sends when it draws the slider
             view=types.SliderView(
                 min=low,
                 max=high,
@@ -300,8 +245,12 @@ def _bars(answer: Answer) -> dict[str, Any]:
 
 
 def _move_slider(ctx: Any, answer: Answer) -> None:
+    ctx.panel.state.set("cut", _ends(answer))
+    ctx.panel.state.apply("cut")
+
+
+def _ends(answer: Answer) -> list[float]:
+    """Where the slider's two ends are."""
     edges, (low, high) = _edges(answer), answer.cut
     least = max(float(edges[0]), _SMALLEST)
-    places = [least if low is None else low, float(edges[-1]) if high is None else high]
-    ctx.panel.state.set("cut", places)
-    ctx.panel.state.apply("cut")
+    return [least if low is None else low, float(edges[-1]) if high is None else high]
