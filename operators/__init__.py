@@ -3,7 +3,9 @@
 from .add_selected_to_index import AddSelectedToIndex
 from .cancel_ingest import CancelIngest
 from .cleanup_collection import CleanupCollection
+from .compare_indexes import CompareIndexes
 from .create_qdrant_index import CreateQdrantIndex
+from .move_index import MoveIndex
 from .open_search import OpenSearch
 from .query_similar import QuerySimilar
 from .remove_selected import RemoveSelected
@@ -11,6 +13,7 @@ from .rename_index import RenameIndex
 from .reopen_form import ReopenForm
 from .search_open_sample import SearchOpenSample
 from .select_examples import SelectExamples
+from .swap_indexes import SwapIndexes
 from .sync_index import SyncIndex
 from .tell_news import TellNews
 from .tune_index import TuneIndex
@@ -28,6 +31,9 @@ OPERATORS = (
     CancelIngest,
     TuneIndex,
     RenameIndex,
+    MoveIndex,
+    CompareIndexes,
+    SwapIndexes,
     CleanupCollection,
     ReopenForm,
     TellNews,

@@ -8,17 +8,16 @@ import fiftyone.operators.types as types
 from fiftyone_qdrant.errors import ConfigError
 from fiftyone_qdrant.ingest.preflight import preflight
 from fiftyone_qdrant.ingest.sources import NO_COLLECTION, NO_SOURCE
-from fiftyone_qdrant.parameters.table import CLUSTER, GROUPS, PARAMETERS, STORAGE
+from fiftyone_qdrant.parameters.table import PARAMETERS
 from fiftyone_qdrant.points import DISTANCES
-from fiftyone_qdrant.qdrant.connection import EMBEDDED, KEYWORDS
+from fiftyone_qdrant.qdrant.connection import KEYWORDS
 
 from .forms import (
     dropdown,
+    given_settings,
     mark_invalid,
     mark_problem,
-    parameter_inputs,
-    quantization_inputs,
-    without_empty,
+    settings_inputs,
 )
 from .place_form import (
     collection_inputs,
@@ -40,12 +39,12 @@ from .source_form import (
 
 _TABS = {"basic": "Basic", "advanced": "Advanced"}
 _ARGUMENTS = ("brain_key", "embeddings", "model", "patches_field", "from_brain_key")
-_CONFIG = ("collection_name", "metric", "vector_name", *PARAMETERS)
+_CONFIG = ("collection_name", "metric", "vector_name")
 _OF_THE_FORM = (
     *("tab", "preflight", "source", "text_model", "slices", "where", "ask"),
     *("quantization", "connect", "dry_run", "view_target", "prompt", "problem"),
 )
-_PARAMS = {*_ARGUMENTS, *_CONFIG, *KEYWORDS, *_OF_THE_FORM}
+_PARAMS = {*_ARGUMENTS, *_CONFIG, *PARAMETERS, *KEYWORDS, *_OF_THE_FORM}
 _ELSEWHERE = {"model": "text_model", "url": "where", "path": "where"}
 
 
@@ -81,12 +80,9 @@ def creation_arguments(ctx: Any) -> dict[str, Any]:
         raise ConfigError(f"Unknown parameter {', '.join(map(repr, unknown))}")
 
     given = {name: params.get(name) for name in _ARGUMENTS}
-    given |= {name: without_empty(params.get(name)) for name in _CONFIG}
+    given |= {name: params.get(name) for name in _CONFIG}
+    given |= given_settings(params)
     given |= place_arguments(ctx)
-    kind = params.get("quantization")  # the form's choice; Python gives the dict
-    if kind is not None:
-        settings = (given["quantization_config"] or {}).get(kind) or {}
-        given["quantization_config"] = None if kind == "none" else {kind: settings}
 
     source = chosen_source(ctx)
     if "source" in params:
@@ -160,14 +156,7 @@ def _advanced(ctx: Any, inputs: Any) -> None:
         label="Collection",
         description="Empty makes a new name from the dataset's",
     )
-    parameter_inputs(inputs, STORAGE, engine=engine)
-    quantization_inputs(ctx, inputs, engine=engine)
-    for group in GROUPS:
-        if engine != EMBEDDED or any(p.embedded for p in group.parameters):
-            section = inputs.obj(group.name, label=group.label).type
-            parameter_inputs(section, group.parameters, engine=engine)
-
-    parameter_inputs(inputs, CLUSTER, engine=engine)
+    settings_inputs(ctx, inputs, engine)
 
 
 def _card(ctx: Any, inputs: Any) -> types.View:

@@ -9,7 +9,13 @@ import fiftyone.operators.types as types
 
 from fiftyone_qdrant import list_indexes
 from fiftyone_qdrant.parameters.parameter import Parameter
-from fiftyone_qdrant.parameters.table import QUANTIZATIONS
+from fiftyone_qdrant.parameters.table import (
+    CLUSTER,
+    GROUPS,
+    PARAMETERS,
+    QUANTIZATIONS,
+    STORAGE,
+)
 from fiftyone_qdrant.qdrant.connection import EMBEDDED
 
 
@@ -198,6 +204,29 @@ def parameter_inputs(
             limits = {"min": p.minimum, "max": p.maximum}
             about.update((k, v) for k, v in limits.items() if v is not None)
             (inputs.int if p.type is int else inputs.float)(p.name, **about)
+
+
+def settings_inputs(ctx: Any, inputs: Any, engine: str | None) -> None:
+    """Adds all settings that a new collection may have on an engine."""
+    parameter_inputs(inputs, STORAGE, engine=engine)
+    quantization_inputs(ctx, inputs, engine=engine)
+    for group in GROUPS:
+        if engine != EMBEDDED or any(p.embedded for p in group.parameters):
+            section = inputs.obj(group.name, label=group.label).type
+            parameter_inputs(section, group.parameters, engine=engine)
+
+    parameter_inputs(inputs, CLUSTER, engine=engine)
+
+
+def given_settings(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the parameters of a collection that a form was filled in with."""
+    given = {name: without_empty(params.get(name)) for name in PARAMETERS}
+    kind = params.get("quantization")  # the form's choice; Python gives the dict
+    if kind is not None:
+        chosen = (given["quantization_config"] or {}).get(kind) or {}
+        given["quantization_config"] = None if kind == "none" else {kind: chosen}
+
+    return {name: value for name, value in given.items() if value not in (None, {})}
 
 
 def without_empty(value: Any) -> Any:

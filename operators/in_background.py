@@ -33,5 +33,5 @@ def start_in_background(
 
     background.start(ctx.dataset, kind, brain_key, operator.uri, ctx.request_params)
     ctx.ops.open_panel("qdrant_status", layout="horizontal")
-    ctx.ops.notify(f"Indexing into '{brain_key}' has begun: see Qdrant Status")
+    ctx.ops.notify(f"{background.VERBS[kind]} '{brain_key}': see Qdrant Status")
     return {STARTED: True, "brain_key": brain_key}

@@ -161,6 +161,10 @@ class QdrantStatus(work_events.WorkEvents, step.InStep, GuardedPanel):
     def rename(self, ctx: Any) -> None:
         self._prompt(ctx, "rename_index", {"brain_key": _row(ctx)["brain_key"]})
 
+    def move(self, ctx: Any) -> None:
+        """Opens the form that moves an index."""
+        self._prompt(ctx, "move_index", {"brain_key": _row(ctx)["brain_key"]})
+
     def clean_up(self, ctx: Any) -> None:
         self._prompt(ctx, "cleanup_collection", {"brain_key": _row(ctx)["brain_key"]})
 
@@ -322,6 +326,7 @@ class QdrantStatus(work_events.WorkEvents, step.InStep, GuardedPanel):
             ("sync", "Sync", "sync", self.sync),
             ("tune", "Tune", "tune", self.tune),
             ("rename", "Rename", "edit", self.rename),
+            ("move", "Move", "drive_file_move", self.move),
             ("clean_up", "Clean up", "delete", self.clean_up),
         ]
 

@@ -59,7 +59,12 @@ _ASKED = (
     "view",
     "view_name",
 )
-VERBS = {"create": "Creating", "add": "Adding to", "sync": "Syncing"}
+VERBS = {
+    "create": "Creating",
+    "add": "Adding to",
+    "sync": "Syncing",
+    "move": "Moving",
+}
 """What is done, by the kind of a job."""
 
 _ENDS = {

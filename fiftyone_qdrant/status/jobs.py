@@ -13,7 +13,7 @@ import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass, replace
@@ -25,7 +25,7 @@ from fiftyone.operators.store import ExecutionStore
 from pymongo.errors import PyMongoError
 
 from fiftyone_qdrant.dataset.samples import dataset_id
-from fiftyone_qdrant.errors import ConfigError
+from fiftyone_qdrant.errors import ConfigError, IngestCancelled
 from fiftyone_qdrant.words import seconds_in_words
 
 logger = logging.getLogger(__name__)
@@ -37,6 +37,8 @@ _DEAD_AFTER = 20.0  # seconds without one
 _STARTS_WITHIN = 300.0  # seconds, likewise, of a process that imports or loads a model
 _KEPT = 24 * 3600  # seconds until MongoDB forgets what a killed process left
 _RATE_OF = 30.0  # seconds of the past that the rate is measured on
+
+Progress = Callable[[Any], None]
 
 
 @dataclass(frozen=True)
@@ -204,6 +206,11 @@ class Report:
         self._job = replace(self._job, total=total)
         self._pace = Pace()
 
+    def begin_once(self, total: int) -> None:
+        """The same, unless that is known already."""
+        if self._job.total != total:
+            self.begin(total)
+
     def advance(self, done: int, kept: int = 0) -> None:
         """Notes that ``done`` samples are done, of which ``kept`` were left as is.
 
@@ -304,6 +311,36 @@ def job(
     finally:
         _mine.reset(token)
         report.end(beating)
+
+
+@contextmanager
+def watched(
+    dataset: Any, kind: str, brain_key: str, progress: Progress | None = None
+) -> Iterator[Progress]:
+    """Makes a call that tells a progress bar how far it is visible, and cancellable.
+
+    Args:
+        dataset: the dataset
+        kind: a key of :data:`fiftyone_qdrant.status.background.VERBS`
+        brain_key: the index that it is about
+        progress (None): who else is to be told
+
+    Yields:
+        what to give the call as its ``progress``: a function of a bar with ``total``
+        and ``iteration``, which raises IngestCancelled if somebody cancelled it
+    """
+    with job(dataset, kind, brain_key) as report:
+
+        def tell(bar: Any) -> None:
+            report.begin_once(int(bar.total))
+            report.advance(int(bar.iteration))
+            if report.cancelled:
+                raise IngestCancelled("Cancelled. Run it again to go on")
+
+            if progress is not None:
+                progress(bar)
+
+        yield tell
 
 
 def _new_job(
