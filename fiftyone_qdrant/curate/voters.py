@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import numpy.typing as npt
 
@@ -12,6 +14,8 @@ Places = npt.NDArray[np.int32]
 
 _TILE_ROWS = 2_048
 _TILE_COLUMNS = 8_192
+_FIRST_COLUMNS = 512
+_FEW = 64  # candidates of each that are sorted; of more, the nearest are taken first
 
 
 def nearest_voters(
@@ -45,16 +49,12 @@ def nearest_voters(
     for start in range(0, count, _TILE_ROWS):
         lines = slice(start, min(count, start + _TILE_ROWS))
         tile, own = np.asarray(vectors.rows[lines]), families[lines, np.newaxis]
-        for column in range(0, len(voters), _TILE_COLUMNS):
-            part = voters[column : column + _TILE_COLUMNS]
+        for columns in _tiles(len(voters)):
+            part = voters[columns]
             d = vectors.space.distances(tile, vectors.rows[part])
             d[d <= twins] = np.inf
             d[own == families[part]] = np.inf
-            _merge(places[lines], distances[lines], d, column)
-
-        order = np.argsort(distances[lines], axis=1, kind="stable")
-        for found in (places, distances):
-            found[lines] = np.take_along_axis(found[lines], order, axis=1)
+            _merge(places[lines], distances[lines], d, columns.start)
 
         if progress is not None:
             progress(lines.stop, count)
@@ -62,23 +62,32 @@ def nearest_voters(
     return places, distances
 
 
+def _tiles(count: int) -> Iterator[slice]:
+    """Yields small tiles first, which tell what is near enough to be looked at."""
+    start, size = 0, _FIRST_COLUMNS
+    while start < count:
+        yield slice(start, min(count, start + size))
+        start, size = start + size, min(4 * size, _TILE_COLUMNS)
+
+
 def _merge(places: Places, distances: Matrix, d: Matrix, column: int) -> None:
     """Puts what is nearer than the farthest found so far in its place."""
-    k = distances.shape[1]
-    better = np.flatnonzero((d < distances.max(axis=1)[:, np.newaxis]).any(axis=1))
-    if not better.size:
+    count, k = distances.shape
+    better = d < distances.max(axis=1)[:, np.newaxis]
+    if d.shape[1] > k and np.count_nonzero(better) > count * max(_FEW, k):
+        chosen = np.argpartition(d, k - 1, axis=1)[:, :k]
+        better[:] = False
+        np.put_along_axis(better, chosen, True, axis=1)
+        better &= np.isfinite(d)
+
+    rows, columns = np.nonzero(better)
+    if not rows.size:
         return
 
-    d = d[better]
-    at = np.broadcast_to(
-        np.arange(column, column + d.shape[1], dtype=np.int32), d.shape
-    )
-    if d.shape[1] > k:
-        chosen = np.argpartition(d, k - 1, axis=1)[:, :k]
-        d, at = (np.take_along_axis(each, chosen, axis=1) for each in (d, at))
-
-    at = np.hstack([places[better], np.where(np.isinf(d), -1, at)])
-    d = np.hstack([distances[better], d])
-    chosen = np.argpartition(d, k - 1, axis=1)[:, :k]
-    places[better] = np.take_along_axis(at, chosen, axis=1)
-    distances[better] = np.take_along_axis(d, chosen, axis=1)
+    near = np.concatenate([distances.ravel(), d[rows, columns]])
+    at = np.concatenate([places.ravel(), (columns + column).astype(np.int32)])
+    lines = np.concatenate([np.repeat(np.arange(count), k), rows])
+    order = np.lexsort((near, lines))
+    first = np.searchsorted(lines[order], np.arange(count))
+    order = order[first[:, np.newaxis] + np.arange(k)]
+    places[:], distances[:] = at[order], near[order]
