@@ -16,7 +16,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from fiftyone_qdrant.cleanup import clean_up as clean_up
     from fiftyone_qdrant.curate.audit import audit_labels as audit_labels
+    from fiftyone_qdrant.curate.map import color_map as color_map
+    from fiftyone_qdrant.curate.map import make_map as make_map
     from fiftyone_qdrant.curate.pairs import near_duplicates as near_duplicates
+    from fiftyone_qdrant.curate.relabelling import change_labels as change_labels
+    from fiftyone_qdrant.curate.relabelling import plan_labels as plan_labels
     from fiftyone_qdrant.curate.selection import select_samples as select_samples
     from fiftyone_qdrant.ingest.ingest import create_index as create_index
     from fiftyone_qdrant.ingest.preflight import preflight as preflight
@@ -44,7 +48,9 @@ _HOMES = {
     "abandon_move": "moving.move",
     "adopt_run": "runs",
     "audit_labels": "curate.audit",
+    "change_labels": "curate.relabelling",
     "clean_up": "cleanup",
+    "color_map": "curate.map",
     "compare_indexes": "moving.comparison",
     "create_index": "ingest.ingest",
     "drop_old_copy": "moving.move",
@@ -54,8 +60,10 @@ _HOMES = {
     "index_status": "status.indexes",
     "list_indexes": "runs",
     "load_index": "runs",
-    "near_duplicates": "curate.pairs",
+    "make_map": "curate.map",
     "move_index": "moving.move",
+    "near_duplicates": "curate.pairs",
+    "plan_labels": "curate.relabelling",
     "preflight": "ingest.preflight",
     "rename_index": "runs",
     "running_jobs": "status.jobs",
