@@ -229,7 +229,7 @@ class Asked(Frame):
         for how, label, icon in (
             ("only", "Find similar", "search"),
             ("like", "Add", "add"),
-            ("unlike", "Unlike", "remove"),
+            ("unlike", "Add unlike", "remove"),
         ):
             line.btn(
                 f"ask_{how}",

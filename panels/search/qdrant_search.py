@@ -31,6 +31,7 @@ _SECTIONS = (
     "show_scope",
     "show_options",
     "show_results",
+    "show_twins",
     "show_actions",
 )
 

@@ -1,12 +1,15 @@
 """What was found: the grid, the numbers, and a cut that is moved after the search."""
 
+from collections import Counter
 from typing import Any
 
 import fiftyone.operators.types as types
 import numpy as np
 
 from fiftyone_qdrant.explore import thumbnails
+from fiftyone_qdrant.explore.cuts import proposed_cut
 from fiftyone_qdrant.explore.sessions import Answer, Session
+from fiftyone_qdrant.explore.twins import twins
 from fiftyone_qdrant.index.distance_field import with_distances
 from fiftyone_qdrant.matches import matches_of
 from fiftyone_qdrant.words import distance_in_words
@@ -18,6 +21,7 @@ _BARS = 40
 _SMALLEST = 1e-9  # FiftyOne takes a slider that begins at 0 for one without an end
 _INSIDE, _OUTSIDE = "#e5732d", "#9a9a9a66"
 _IN_MODAL = 12
+_TWINS = {"hide_twins": False, "twins_within": 0.02}
 
 
 class Results(Frame):
@@ -47,6 +51,16 @@ class Results(Frame):
         if answer is not None and len(bars) > 1:  # else it was a click
             edges = _edges(answer)
             self.cut(ctx, edges[min(bars)], edges[max(bars) + 1])
+
+    def cut_at_jump(self, ctx: Any) -> None:
+        """Cuts where the distances jump."""
+        answer = self.session(ctx).answer
+        jump = None if answer is None else proposed_cut(answer.hits.distances)
+        if answer is not None and jump is not None:
+            edges = _edges(answer)
+            farthest = answer.question.reverse
+            low, high = (jump, edges[-1]) if farthest else (edges[0], jump)
+            self.cut(ctx, low, high)
 
     def show_all(self, ctx: Any) -> None:
         """Takes the cut away."""
@@ -84,6 +98,33 @@ class Results(Frame):
     def answered(self, ctx: Any, answer: Answer) -> None:
         if _varies(answer):
             _move_slider(ctx, answer)
+
+        self._hide_twins(ctx, answer)
+
+    def change_twins(self, ctx: Any) -> None:
+        """Hides hits that are nearly the same as a better one, or shows them."""
+        self._change_twins(ctx, "hide_twins", bool(ctx.params["value"]))
+
+    def change_threshold(self, ctx: Any) -> None:
+        """Changes how near such hits are to each other."""
+        self._change_twins(ctx, "twins_within", ctx.params["value"])
+
+    def _change_twins(self, ctx: Any, name: str, value: Any) -> None:
+        asked, answer = self.session(ctx).asked, self.session(ctx).answer
+        if value == asked.get(name, _TWINS[name]) or value is None:
+            raise NothingToSay  # FiftyOne sends what a new field has
+
+        asked[name] = value
+        if answer is not None:
+            self._hide_twins(ctx, answer)
+            self.show(ctx)
+
+    def _hide_twins(self, ctx: Any, answer: Answer) -> None:
+        asked = self.session(ctx).asked
+        answer.hidden = {}
+        if asked.get("hide_twins"):
+            within = float(asked.get("twins_within", _TWINS["twins_within"]))
+            answer.hidden = twins(answer.index, answer.hits, within)
 
     def clear(self, ctx: Any) -> None:
         self.session(ctx).extra.pop("shown", None)
@@ -190,13 +231,47 @@ class Results(Frame):
             ),
             on_change=self.change_cut,
         )
+        line = panel.h_stack("cuts", gap=1)
         if answer.cut != (None, None):
-            panel.btn(
+            line.btn(
                 "show_all",
                 label=f"Show all {len(answer.hits.ids):,}",
                 icon="close",
                 variant="text",
                 on_click=self.show_all,
+            )
+
+        jump = proposed_cut(answer.hits.distances)
+        if jump is not None and jump not in answer.cut:
+            line.btn(
+                "cut_at_jump",
+                label=f"Cut at the jump, {distance_in_words(jump)}",
+                icon="content_cut",
+                variant="outlined",
+                on_click=self.cut_at_jump,
+            )
+
+    def show_twins(self, panel: Any, ctx: Any) -> None:
+        """Adds whether to hide hits that are nearly the same."""
+        session = self.session(ctx)
+        if session.answer is None or len(session.answer.hits.ids) < 2:
+            return
+
+        asked, line = session.asked, panel.h_stack("twins", gap=2, align_y="center")
+        line.bool(
+            "hide_twins",
+            label="Hide near-identical",
+            default=bool(asked.get("hide_twins")),
+            view=types.SwitchView(),
+            on_change=self.change_twins,
+        )
+        if asked.get("hide_twins"):
+            line.float(
+                "twins_within",
+                label="Nearer than",
+                default=asked.get("twins_within", _TWINS["twins_within"]),
+                view=types.FieldView(),
+                on_change=self.change_threshold,
             )
 
 
@@ -209,7 +284,14 @@ def in_words(answer: Answer, shown: Any) -> str:
 
     ends = (shown.distances.min(), shown.distances.max())
     words = dict.fromkeys(distance_in_words(float(d)) for d in ends)
-    return f"{number} · {' to '.join(words)}"
+    told = f"{number} · {' to '.join(words)}"
+    stood_for = set(shown.ids)
+    counts = Counter(t for t in answer.hidden.values() if t in stood_for)
+    if not counts:
+        return told
+
+    those = "1 that stands" if len(counts) == 1 else f"{len(counts):,} that stand"
+    return f"{told} · {sum(counts.values()):,} near-identical behind {those} for them"
 
 
 def _varies(answer: Answer) -> bool:

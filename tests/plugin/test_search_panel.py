@@ -373,6 +373,37 @@ def test_moving_the_cut_asks_qdrant_nothing(page, indexed, vectors, asked):
     assert len(asked) == 1
 
 
+def test_a_cut_is_proposed_where_distances_jump(dataset, rng, asked):
+    near = rng.normal([1, 0, 0], 0.02, (10, 3))
+    vectors = np.concatenate([near, rng.normal([0, 1, 0.5], 0.1, (30, 3))])
+    dataset.set_values("embedding", list(vectors))
+    call("create_qdrant_index", dataset, brain_key="near", embeddings="embedding")
+    page = Page(dataset)
+    page.send("on_load")
+    page.ask(dataset.first().id)
+    page.send("cut_at_jump")
+    assert set(page.shown) == set(dataset.limit(10).values("id"))
+    assert len(asked) == 1
+
+
+def test_near_identical_hits_are_hidden_behind_one_of_them(dataset, digits):
+    vectors = np.repeat(digits.vectors[:10], 4, axis=0)
+    dataset.set_values("pixels", list(vectors))
+    call("create_qdrant_index", dataset, brain_key="twins", embeddings="pixels")
+    page = Page(dataset)
+    page.send("on_load")
+    page.ask(dataset.first().id)
+    page.send("change_twins", value=True)
+    assert len(page.shown) == 10
+    assert page.shown[0] == dataset.first().id
+    page.send("change_k", value=8)
+    assert len(page.shown) == 2
+    page.send("change_threshold", value=2.0)
+    assert len(page.shown) == 1
+    page.send("change_twins", value=False)
+    assert len(page.shown) == 8
+
+
 def test_distances_are_shown_without_being_written(page, indexed):
     page.ask(indexed.first().id)
     assert page.view.values("distance") == sorted(page.view.values("distance"))
