@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fiftyone_qdrant.errors import ConfigError
+from fiftyone_qdrant.index.all_pairs import drop_near
 
 Rows = npt.NDArray[np.int32]
 Ids = npt.NDArray[np.str_]
@@ -42,8 +43,10 @@ class NearDuplicates:
         metric: whose distances these are
         keep: the rule that made ``ranks``, in words of :func:`near_duplicates`
         bound: how many pairs of each point are known at most
-        reached: how many points have more, of which only the nearest are known: at a
-            threshold so large, some may be kept though they are near a kept one
+        reached: how many points have more, of which only the nearest are known
+        complete_to: all pairs that are nearer than this are known. At a threshold that
+            is larger, some may be kept though they are near a kept one; whatever goes
+            is near one, always
         missing: how many samples, or labels, of the view the index does not hold
         recall: the part of the pairs that was found; 1 if it is all of them for sure
         brain_key: the index that was asked
@@ -62,6 +65,7 @@ class NearDuplicates:
     keep: str
     bound: int
     reached: int
+    complete_to: float
     missing: int
     recall: float
     brain_key: str
@@ -117,7 +121,7 @@ class NearDuplicates:
         """
         better, worse, lines = self._by_better
         chosen = lines[lines < count]
-        gone = _greedy(better[chosen], worse[chosen], len(self.ids))
+        gone = drop_near(better[chosen], worse[chosen], len(self.ids))
         apart = np.flatnonzero(gone[better[:count]] != gone[worse[:count]])[::-1]
         better, worse = better[apart], worse[apart]
         swapped = gone[better]  # for it, one of a better rank stays as well
@@ -168,9 +172,9 @@ class Groups:
         What goes stands with the nearest of the points that are kept, once.
         """
         gone = self.remove
-        ends = [*self.starts[1:].tolist(), len(gone)]
-        pieces = zip(self.kept.tolist(), self.starts.tolist(), ends, strict=True)
-        return [[self.ids[k], *gone[start:end]] for k, start, end in pieces]
+        ends = np.append(self.starts, len(gone))[1:].tolist()
+        pieces = zip(self.keep, self.starts.tolist(), ends, strict=True)
+        return [[kept, *gone[start:end]] for kept, start, end in pieces]
 
     @cached_property
     def keep(self) -> list[str]:
@@ -181,26 +185,3 @@ class Groups:
     def remove(self) -> list[str]:
         """The ids of all that go, none of which is kept in any group."""
         return [self.ids[i] for i in self.removed.tolist()]
-
-
-def _greedy(better: Rows, worse: Rows, count: int) -> Mask:
-    """Goes through ranks in order and has go what is worse than one that stays.
-
-    Args:
-        better: the better rank of each pair, ascending
-        worse: the other one
-        count: how many ranks there are
-
-    Returns:
-        bool, shape ``(count,)``: which ranks go
-    """
-    gone = bytearray(count)
-    ranks, starts = np.unique(better, return_index=True)
-    others = worse.tolist()
-    ends = [*starts[1:].tolist(), len(others)]
-    for rank, start, end in zip(ranks.tolist(), starts.tolist(), ends, strict=True):
-        if not gone[rank]:
-            for other in others[start:end]:
-                gone[other] = 1
-
-    return np.frombuffer(gone, dtype=bool)

@@ -11,7 +11,7 @@ import fiftyone.core.metadata as fom
 import numpy as np
 import numpy.typing as npt
 
-from fiftyone_qdrant.curate.values import values_of
+from fiftyone_qdrant.curate.values import has_attribute, values_of
 from fiftyone_qdrant.dataset.samples import label_path
 from fiftyone_qdrant.errors import ConfigError
 from fiftyone_qdrant.similarity import QdrantSimilarityIndex
@@ -98,16 +98,11 @@ def _areas(index: QdrantSimilarityIndex, ids: list[str]) -> Numbers:
 
     pixels = [_pixels(m) or read.get(f, 0) for f, m in zip(files, known, strict=True)]
     areas = np.array(pixels, dtype=np.float64)
-    if index.config.patches_field is not None and _has(index, "bounding_box"):
+    if has_attribute(index, "bounding_box"):
         (boxes,) = values_of(index, ids, "bounding_box")
         areas *= [box[2] * box[3] if box else 0.0 for box in boxes]
 
     return areas
-
-
-def _has(index: QdrantSimilarityIndex, attribute: str) -> bool:
-    home = index.held.home
-    return bool(home.has_field(label_path(home, index.config.patches_field, attribute)))
 
 
 def _pixels(metadata: Any) -> int:

@@ -53,3 +53,9 @@ def values_of(
     none = (None,) * len(paths)
     found = [rows.get(i, none) for i in ids]
     return [list(column) for column in zip(*found, strict=True)] or [[] for _ in paths]
+
+
+def has_attribute(index: QdrantSimilarityIndex, name: str) -> bool:
+    """Whether the labels of an index of patches have an attribute."""
+    home, field = index.held.home, index.config.patches_field
+    return field is not None and bool(home.has_field(label_path(home, field, name)))

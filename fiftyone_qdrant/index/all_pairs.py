@@ -1,26 +1,25 @@
-"""Neighbors of every point of an index at once: exact, by blocks of matrices.
+"""Neighbors of every point of an index at once: exact, by products of matrices.
 
-A query for each of many points costs a scan each; as matrix products the same
-comparisons are many times faster. Three blocks of vectors and one tile of distances
-are in memory at a time, however large the index is; of ``b`` blocks more than two, each
-is read up to ``b`` times.
-
-Products in float32 choose, and leave to distances in float64 what they cannot decide.
-Where vectors are too long, too short or too unlike in length for that, they are made
-in float64 as well.
+A query for each of many points costs a scan each; as products the same comparisons are
+many times faster, and most need not be made at all: see :mod:`.bounds`. The vectors are
+read once; many of them lie in a file. What bounds cannot tell, distances decide.
 """
 
 from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator, Sequence
-from typing import Any
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property, partial
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from fiftyone_qdrant.index.contents import Contents
+from fiftyone_qdrant.index import products, vector_table
+from fiftyone_qdrant.index.bounds import Bounds, Directions, choose
+from fiftyone_qdrant.index.workers import in_threads
 from fiftyone_qdrant.points import (
     Matrix,
     Scores,
@@ -30,20 +29,37 @@ from fiftyone_qdrant.points import (
     to_unit,
 )
 
-_BLOCK_BYTES = 64 * 2**20
 _TILE_ROWS = 1024
 _TILE_COLUMNS = 8192
-_SLACK = 1e-5  # bounds the rounding of float32 products, relative to the norms
 _MARGIN = 8  # candidates kept beyond k, as rounding may change their order
-_ALIKE = 1e3  # how much longer some vectors may be where products are in float32
 _STEP = 1e-6  # what FiftyOne's search for a threshold tells apart
 _FARTHEST = 1e90  # more than any product of float32 vectors
 _SAME = 2**22  # floats that are fewer apart are the same but for 1e-9
+_FEWEST = 1500  # points that are worth a thought about how to compare them
+_SAMPLE = 4096  # points from which that is decided
+_SEED = 0
+_ALIKE = 1e9  # how much longer some vectors may be for float32 to tell them apart
+_MOST_PAIRS = 20_000_000  # that are held to tell unique points
+_BOUND_ROWS = 2048
+_CLUSTERS = 16  # whose distances to all points are made at a time
+_DISTANCES = 8 * 2**20  # of these at most
+_READING = 0.3  # of the work, about, as far as progress tells
 
 Rows = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
+Found = tuple[Rows, Rows, Scores]
+_NONE: Found = np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0)
+Progress = Callable[[int, int], Any] | None
+"""Called with how many points are done, about, and how many there are; may raise."""
 
 logger = logging.getLogger(__name__)
+
+
+class Vectors(Protocol):
+    """Where the vectors are."""
+
+    def vectors(self, ids: list[Any]) -> Matrix:
+        """Returns float32, shape ``(num_ids, size)``, in the order of the ids."""
 
 
 class AllPairs:
@@ -54,44 +70,139 @@ class AllPairs:
         ids: the points, in the order in which results count them
         size: dimensions of the vectors
         metric: one of :data:`fiftyone_qdrant.points.DISTANCES`
+        progress (None): called as work goes on
     """
 
     def __init__(
-        self, contents: Contents, ids: Sequence[str], size: int, metric: str
+        self,
+        contents: Vectors,
+        ids: Sequence[Any],
+        size: int,
+        metric: str,
+        progress: Progress = None,
     ) -> None:
         self._contents = contents
         self._ids = list(ids)
+        self._size = size
         self._metric = metric
-        self._block_rows = max(_TILE_ROWS, _BLOCK_BYTES // (4 * size))
-        self._latest: dict[int, Matrix] = {}
+        self._progress = progress
+        self._seen: dict[int, Bounds] = {}
 
-    def neighbors(self, k: int) -> tuple[list[Rows], list[Scores]]:
-        """Returns the ``k`` nearest others of each point, nearest first.
+    @cached_property
+    def _vectors(self) -> Matrix:
+        def done(count: int) -> None:
+            self._tell(_READING * count / len(self._ids))
 
-        Returns:
-            for each point, int64 positions in ``ids`` and float64 distances
+        return vector_table.read(self._read, self._ids, self._size, done)
+
+    def _read(self, ids: list[Any]) -> Matrix:
+        vectors = self._contents.vectors(ids)
+        return to_unit(vectors) if self._metric == "cosine" else vectors
+
+    def _tell(self, part: float) -> None:
+        if self._progress is not None:
+            self._progress(int(part * len(self._ids)), len(self._ids))
+
+    @cached_property
+    def _bad(self) -> bool:
+        """Whether float32 cannot tell the distances of such vectors."""
+        if self._metric == "cosine":
+            return False
+
+        lengths = self._lengths[self._lengths > 0]
+        most, least = lengths.max(initial=0), lengths.min(initial=math.inf)
+        return most > _ALIKE * least or needs_float64(lengths, self._metric)
+
+    @cached_property
+    def _lengths(self) -> Scores:
+        return norms(self._vectors)
+
+    def scan(self, thresh: float, take: Callable[[Rows, Rows, Scores], Any]) -> None:
+        """Finds all pairs that are at most ``thresh`` apart, each of them once.
+
+        Args:
+            thresh: the largest distance
+            take: called with some pairs, one call at a time but from several threads:
+                int64 positions in ``ids`` of one and of the other, float64 distances
         """
-        rows: list[Rows] = []
-        dists: list[Scores] = []
-        for first, block in self._blocks():
-            best_rows: Rows = np.empty((len(block), 0), np.int64)
-            best: Scores = np.empty((len(block), 0))
-            for column, others in self._blocks():
-                parts = [
-                    self._nearest(tile, first + start, others, column, k)
-                    for start, tile in _tiles(block, _TILE_ROWS)
-                ]
-                best_rows = np.hstack([best_rows, np.vstack([r for r, _ in parts])])
-                best = np.hstack([best, np.vstack([d for _, d in parts])])
-                best_rows, best = _smallest(best_rows, best, k)
+        bounds, lock, count = self._bounds(thresh), threading.Lock(), len(self._ids)
+        if bounds is None:
+            pieces, work = _tile_pairs(count), self._dense
+        else:
+            pieces, work = _cluster_pairs(bounds), partial(self._bounded, bounds)
 
-            order = np.argsort(best, axis=1, kind="stable")
-            for row, found, distances in zip(order, best_rows, best, strict=True):
-                keep = row[np.isfinite(distances[row])]
-                rows.append(found[keep])
-                dists.append(distances[keep])
+        def look(piece: Any) -> float:
+            for i, j in work(piece, thresh):
+                found = products.within(
+                    self._vectors, i, j, self._metric, thresh, self._bad
+                )
+                with lock:
+                    take(*found)
 
-        return rows, dists
+            return float(piece[-1])
+
+        self._go_through(look, pieces)
+
+    def _go_through(self, look: Callable[[Any], float], pieces: Any) -> None:
+        done = 0.0
+
+        def tell(part: float) -> None:
+            nonlocal done
+            done += part
+            self._tell(_READING + (1 - _READING) * min(done, 1.0))
+
+        in_threads(look, pieces, tell)
+
+    def _dense(self, piece: Any, thresh: float) -> Iterator[tuple[Rows, Rows]]:
+        row, column, _ = piece
+        a = self._vectors[row : row + _TILE_ROWS]
+        b = self._vectors[column : column + _TILE_COLUMNS]
+        close = products.close(a, b, self._metric, thresh)
+        i, j = np.nonzero(close)
+        once = i + row < j + column
+        yield i[once] + row, j[once] + column
+
+    def _bounded(
+        self, bounds: Bounds, piece: Any, thresh: float
+    ) -> Iterator[tuple[Rows, Rows]]:
+        first, last, _ = piece
+        limit, order = bounds.limit(thresh), bounds.order
+        for n, rows in enumerate(bounds.near(thresh, first, last), first):
+            start, end = bounds.starts[n : n + 2].tolist()
+            right = np.ascontiguousarray(bounds.right(bounds.left[start:end]))
+            for some in _parts(rows, _BOUND_ROWS):
+                hits = np.flatnonzero(bounds.left[some] @ right <= limit)
+                i, j = np.divmod(hits, end - start)
+                i, j = (
+                    some[i] if isinstance(some, np.ndarray) else i + some.start,
+                    j + start,
+                )
+                once = i < j
+                if once.any():
+                    yield order[i[once]], order[j[once]]
+
+    def _bounds(self, thresh: float) -> Bounds | None:
+        """What tells which pairs may be near, or ``None`` if that is no less work."""
+        if len(self._ids) < _FEWEST or self._bad:
+            return None
+
+        count = choose(self._sample[1::2], self._metric, self._directions, thresh)
+        if count is not None and count not in self._seen:
+            seen = Bounds.of(self._vectors, self._metric, self._directions, count)
+            self._seen[count] = seen.clustered(np.random.default_rng(_SEED))
+
+        return None if count is None else self._seen[count]
+
+    @cached_property
+    def _sample(self) -> Matrix:
+        rng, count = np.random.default_rng(_SEED), len(self._ids)
+        return self._vectors[np.sort(rng.choice(count, min(count, _SAMPLE), False))]
+
+    @cached_property
+    def _directions(self) -> Directions:
+        longest = 1.0 if self._metric == "cosine" else float(self._lengths.max())
+        rng = np.random.default_rng(_SEED)
+        return Directions.of(self._sample[::2], self._metric, 2 * longest, rng)
 
     def within(self, thresh: float) -> tuple[list[Rows], list[Scores]]:
         """Returns the others of each point that are at most ``thresh`` away.
@@ -99,22 +210,13 @@ class AllPairs:
         Returns:
             for each point, int64 positions in ``ids`` and float64 distances
         """
-        rows: list[list[Rows]] = [[] for _ in self._ids]
-        dists: list[list[Scores]] = [[] for _ in self._ids]
-        for first, block in self._blocks():
-            for column, others in self._blocks():
-                for start, tile in _tiles(block, _TILE_ROWS):
-                    for i, j in self._close_pairs(
-                        tile, first + start, others, column, thresh
-                    ):
-                        distances = pairwise_distances(tile[i], others[j], self._metric)
-                        rows[first + start + i].append(j + column)
-                        dists[first + start + i].append(distances)
-
-        return (
-            [np.concatenate([np.empty(0, np.int64), *r]) for r in rows],
-            [np.concatenate([np.empty(0), *d]) for d in dists],
-        )
+        found: list[Found] = []
+        self.scan(thresh, lambda *pairs: found.append(pairs))
+        i, j, far = (np.concatenate(c) for c in zip(*[_NONE, *found], strict=True))
+        rows, others, far = np.append(i, j), np.append(j, i), np.append(far, far)
+        order = np.argsort(rows, kind="stable")
+        ends = np.cumsum(np.bincount(rows, minlength=len(self._ids)))[:-1]
+        return np.split(others[order], ends), np.split(far[order], ends)
 
     def unique(self, thresh: float) -> Mask:
         """Goes through the points in order and drops those near an earlier one.
@@ -123,24 +225,43 @@ class AllPairs:
             for each point, whether it is farther than ``thresh`` from all kept
             points before it
         """
+        if self._bounds(thresh) is None:
+            return self._unique_by_tiles(thresh)
+
+        earlier, later, count = [_NONE[0]], [_NONE[0]], 0
+
+        def take(i: Rows, j: Rows, _: Scores) -> None:
+            nonlocal count
+            count += len(i)
+            if count > _MOST_PAIRS:
+                raise _TooMany
+
+            earlier.append(np.minimum(i, j).astype(np.int32))
+            later.append(np.maximum(i, j).astype(np.int32))
+
+        try:
+            self.scan(thresh, take)
+        except _TooMany:
+            return self._unique_by_tiles(thresh)
+
+        first, second = np.concatenate(earlier), np.concatenate(later)
+        order = np.argsort(first, kind="stable")
+        return ~drop_near(first[order], second[order], len(self._ids))
+
+    def _unique_by_tiles(self, thresh: float) -> Mask:
+        """As :meth:`unique`, without holding pairs, of which there may be too many."""
         keep = np.ones(len(self._ids), dtype=bool)
-        for first, block in self._blocks():
-            mine = keep[first : first + len(block)]
-            for start, tile in _tiles(block, _TILE_ROWS):
-                end = start + len(tile)
-                close = self._close(tile, tile, thresh)
-                kept = mine[start:end]
-                for i in range(len(tile)):
-                    if kept[i]:
-                        kept[i + 1 :] &= ~close[i, i + 1 :]
+        for start, tile in _tiles(self._vectors, _TILE_ROWS):
+            end = start + len(tile)
+            kept = keep[start:end]
+            close = products.close(tile, tile, self._metric, thresh)
+            for i in range(len(tile)):
+                if kept[i]:
+                    kept[i + 1 :] &= ~close[i, i + 1 :]
 
-                self._drop_near(tile[kept], block[end:], mine[end:], thresh)
-
-            for column, others in self._blocks(first + len(block)):
-                later = keep[column : column + len(others)]
-                for start, tile in _tiles(block, _TILE_ROWS):
-                    kept = mine[start : start + len(tile)]
-                    self._drop_near(tile[kept], others, later, thresh)
+            self._drop_near(tile[kept], end, keep, thresh)
+            left = (1 - end / len(keep)) ** 2
+            self._tell(_READING + (1 - _READING) * (1 - left))
 
         return keep
 
@@ -207,28 +328,45 @@ class AllPairs:
         logger.info("threshold: %g, kept: %d, target: %d", thresh, keep.sum(), count)
         return keep
 
-    def _drop_near(
-        self, kept: Matrix, others: Matrix, keep: Mask, thresh: float
-    ) -> None:
-        """Clears ``keep`` where one of ``others`` is near one of ``kept``."""
+    def _drop_near(self, kept: Matrix, first: int, keep: Mask, thresh: float) -> None:
+        """Clears ``keep``, from ``first``, of what is near one of ``kept``."""
         if not len(kept):
             return
 
-        for start, tile in _tiles(others, _TILE_COLUMNS):
-            left = np.flatnonzero(keep[start : start + len(tile)])
+        for start, tile in _tiles(self._vectors[first:], _TILE_COLUMNS):
+            left = np.flatnonzero(keep[first + start : first + start + len(tile)])
             if left.size:
-                near = self._close(kept, tile[left], thresh).any(axis=0)
-                keep[start + left[near]] = False
+                near = products.close(kept, tile[left], self._metric, thresh)
+                keep[first + start + left[near.any(axis=0)]] = False
 
-    def _nearest(
-        self, tile: Matrix, row: int, others: Matrix, column: int, k: int
-    ) -> tuple[Rows, Scores]:
-        """The nearest of ``others`` to each vector of a tile, infinite if too few."""
+    def neighbors(self, k: int) -> tuple[list[Rows], list[Scores]]:
+        """Returns the ``k`` nearest others of each point, nearest first.
+
+        Returns:
+            for each point, int64 positions in ``ids`` and float64 distances
+        """
+        rows: list[Rows] = []
+        dists: list[Scores] = []
+        for start, tile in _tiles(self._vectors, _TILE_ROWS):
+            found, best = self._nearest(tile, start, k)
+            order = np.argsort(best, axis=1, kind="stable")
+            for row, near, distances in zip(order, found, best, strict=True):
+                keep = row[np.isfinite(distances[row])]
+                rows.append(near[keep])
+                dists.append(distances[keep])
+
+            part = (start + len(tile)) / len(self._ids)
+            self._tell(_READING + (1 - _READING) * part)
+
+        return rows, dists
+
+    def _nearest(self, tile: Matrix, row: int, k: int) -> tuple[Rows, Scores]:
+        """The nearest others of each vector of a tile, infinite if too few."""
         rows: Rows = np.empty((len(tile), 0), np.int64)
         rough = np.empty((len(tile), 0), np.float32)
-        for start, part in _tiles(others, _TILE_COLUMNS):
-            d, _ = self._rough(tile, part)
-            _exclude_itself(d, row, column + start)
+        for start, part in _tiles(self._vectors, _TILE_COLUMNS):
+            d, _ = products.rough(tile, part, self._metric)
+            _exclude_itself(d, row, start)
             columns = np.broadcast_to(np.arange(start, start + len(part)), d.shape)
             rows, rough = _smallest(
                 np.hstack([rows, columns]), np.hstack([rough, d]), k + _MARGIN
@@ -238,98 +376,57 @@ class AllPairs:
         at_once = max(1, _TILE_COLUMNS // rows.shape[1])
         for start, part in _tiles(tile, at_once):
             lines = slice(start, start + len(part))
-            candidates = others[rows[lines]]
+            candidates = self._vectors[rows[lines]]
             exact[lines] = pairwise_distances(
                 part[:, np.newaxis], candidates, self._metric
             )
 
         exact[np.isinf(rough)] = np.inf
-        return _smallest(rows + column, exact, k)
-
-    def _close_pairs(
-        self, tile: Matrix, row: int, others: Matrix, column: int, thresh: float
-    ) -> Iterator[tuple[int, Rows]]:
-        for start, part in _tiles(others, _TILE_COLUMNS):
-            close = self._close(tile, part, thresh)
-            _exclude_itself(close, row, column + start)
-            for i in np.flatnonzero(close.any(axis=1)):
-                yield int(i), np.flatnonzero(close[i]) + start
-
-    def _blocks(self, start: int = 0) -> Iterator[tuple[int, Matrix]]:
-        """Yields the vectors from ``start``, the first of a block, block by block."""
-        for first in range(start, len(self._ids), self._block_rows):
-            yield first, self._block(first)
-
-    def _block(self, first: int) -> Matrix:
-        if first not in self._latest:
-            if len(self._latest) == 2:  # of the two at hand the older one goes
-                del self._latest[next(iter(self._latest))]
-
-            ids = self._ids[first : first + self._block_rows]
-            self._latest[first] = self._prepare(self._contents.vectors(ids))
-
-        return self._latest[first]
-
-    def _prepare(self, vectors: Matrix) -> Matrix:
-        return to_unit(vectors) if self._metric == "cosine" else vectors
-
-    def _rough(self, a: Matrix, b: Matrix) -> tuple[Any, Any]:
-        """Distances (squared if Euclidean), and how wrong they may be."""
-        if self._metric == "manhattan":
-            from scipy.spatial.distance import cdist
-
-            return cdist(a, b, "cityblock"), 0.0
-
-        if self._metric == "cosine":
-            d = a @ b.T
-            np.subtract(1.0, d, out=d)
-            return d, _SLACK
-
-        if not _alike(a, b):
-            a, b = a.astype(np.float64), b.astype(np.float64)
-        elif self._metric == "euclidean":  # products are precise about the origin
-            offset = b.mean(axis=0, dtype=np.float64).astype(np.float32)
-            a, b = a - offset, b - offset
-
-        d = a @ b.T
-        norms_a = np.einsum("ij,ij->i", a, a)[:, np.newaxis]
-        norms_b = np.einsum("ij,ij->i", b, b)[np.newaxis]
-        if self._metric == "dotproduct":
-            np.negative(d, out=d)
-            return d, _SLACK * np.sqrt(norms_a) * np.sqrt(norms_b)
-
-        d *= -2.0
-        d += norms_a
-        d += norms_b
-        return d, _SLACK * (norms_a + norms_b)
-
-    def _close(self, a: Matrix, b: Matrix, thresh: float) -> Mask:
-        """Which pairs are at most ``thresh`` apart, decided exactly."""
-        d, slack = self._rough(a, b)
-        limit = thresh * abs(thresh) if self._metric == "euclidean" else thresh
-        largest = float(np.finfo(d.dtype).max)
-        limit = max(-largest, min(limit, largest))
-        close: Mask = d <= limit - slack
-        i, j = np.nonzero((d <= limit + slack) & ~close)
-        for start in range(0, len(i), _TILE_ROWS):
-            unsure = i[start : start + _TILE_ROWS], j[start : start + _TILE_ROWS]
-            exact = pairwise_distances(a[unsure[0]], b[unsure[1]], self._metric)
-            close[unsure] = exact <= thresh
-
-        return close
+        return _smallest(rows, exact, k)
 
 
-def _alike(a: Matrix, b: Matrix) -> bool:
-    """Whether products of vectors in float32 are right relative to all lengths."""
-    lengths = np.concatenate([norms(a), norms(b)])
-    lengths = lengths[lengths > 0]
-    if not lengths.size:
-        return True
+class _TooMany(Exception):
+    """There are more pairs than shall be held."""
 
-    metric = "euclidean"  # whose squares are the largest of products
-    return bool(
-        lengths.max() <= _ALIKE * lengths.min() and not needs_float64(lengths, metric)
-    )
+
+def drop_near(better: Any, worse: Any, count: int) -> Mask:
+    """Goes through points in order and drops what is worse than one that stays.
+
+    Args:
+        better: the better of each pair, ascending
+        worse: the other one, a larger number
+        count: how many points there are
+
+    Returns:
+        bool, shape ``(count,)``: which are dropped
+    """
+    gone = bytearray(count)
+    points, starts = np.unique(better, return_index=True)
+    others = worse.tolist()
+    ends = np.append(starts, len(others))[1:].tolist()
+    for point, start, end in zip(points.tolist(), starts.tolist(), ends, strict=True):
+        if not gone[point]:
+            for other in others[start:end]:
+                gone[other] = 1
+
+    return np.frombuffer(gone, dtype=bool)
+
+
+def _tile_pairs(count: int) -> Iterator[tuple[int, int, float]]:
+    """Where tiles of all pairs start, each pair once, and which part each one is."""
+    for row in range(0, count, _TILE_ROWS):
+        for column in range(row, count, _TILE_COLUMNS):
+            yield row, column, 2 * _TILE_ROWS * _TILE_COLUMNS / count**2
+
+
+def _cluster_pairs(bounds: Bounds) -> Iterator[tuple[int, int, float]]:
+    """Clusters whose distances to all points are made at a time; the largest first."""
+    count, last = len(bounds.left), len(bounds.starts) - 1
+    while last > 0:
+        end = int(bounds.starts[last])
+        first = max(0, last - max(1, min(_CLUSTERS, _DISTANCES // end)))
+        yield first, last, 2 * end * (end - int(bounds.starts[first])) / count**2
+        last = first
 
 
 def _rank(number: float) -> int:
@@ -342,6 +439,16 @@ def _middle(low: float, high: float) -> float:
     """A number with as many floats below it, down to ``low``, as above it."""
     rank = (_rank(low) + _rank(high)) // 2
     return math.copysign(float(np.int64(abs(rank)).view(np.float64)), rank)
+
+
+def _parts(rows: Rows | slice, size: int) -> Iterator[Rows | slice]:
+    """Yields rows, some at a time."""
+    if isinstance(rows, slice):
+        for start in range(rows.start, rows.stop, size):
+            yield slice(start, min(start + size, rows.stop))
+    else:
+        for start in range(0, len(rows), size):
+            yield rows[start : start + size]
 
 
 def _tiles(matrix: Matrix, rows: int) -> Iterator[tuple[int, Matrix]]:

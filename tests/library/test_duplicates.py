@@ -7,7 +7,7 @@ import pytest
 from fiftyone import ViewField as F
 
 from fiftyone_qdrant.errors import ConfigError
-from fiftyone_qdrant.index import all_pairs
+from fiftyone_qdrant.index import all_pairs, vector_table
 from fiftyone_qdrant.points import DISTANCES, pairwise_distances
 from tests.library.conftest import ONE_ENGINE
 
@@ -17,8 +17,8 @@ pytestmark = ONE_ENGINE
 
 @pytest.fixture(autouse=True)
 def _small_blocks(monkeypatch):
-    """So that these few points span several blocks and tiles."""
-    monkeypatch.setattr(all_pairs, "_BLOCK_BYTES", 4 * SIZE * 20)
+    """So that these few points span several pieces and tiles."""
+    monkeypatch.setattr(vector_table, "_READ_BYTES", 4 * SIZE * 20)
     monkeypatch.setattr(all_pairs, "_TILE_ROWS", 16)
     monkeypatch.setattr(all_pairs, "_TILE_COLUMNS", 11)
 
