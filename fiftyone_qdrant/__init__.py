@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from fiftyone_qdrant.curate.relabelling import change_labels as change_labels
     from fiftyone_qdrant.curate.relabelling import plan_labels as plan_labels
     from fiftyone_qdrant.curate.selection import select_samples as select_samples
+    from fiftyone_qdrant.explore.explanations import explain as explain
     from fiftyone_qdrant.ingest.ingest import create_index as create_index
     from fiftyone_qdrant.ingest.preflight import preflight as preflight
     from fiftyone_qdrant.ingest.sync import find_drift as find_drift
@@ -54,6 +55,7 @@ _HOMES = {
     "compare_indexes": "moving.comparison",
     "create_index": "ingest.ingest",
     "drop_old_copy": "moving.move",
+    "explain": "explore.explanations",
     "find_drift": "ingest.sync",
     "find_similar": "matches",
     "follow_rename": "runs",
