@@ -82,6 +82,12 @@ class LabelField:
 
     def _read(self, view: Any) -> dict[str, str]:
         if self._patches is None:
+            if not view.has_field(self.field):  # as clips that were made anew
+                raise ConfigError(
+                    f"This view has no field '{self.field}', which others of its kind "
+                    "have. Use the view that has it"
+                )
+
             path = f"{self.field}.label" if self._whole else self.field
             ids, labels = view.values(["id", path])
         else:
