@@ -7,6 +7,7 @@ from fiftyone.core.collections import SampleCollection
 from fiftyone.operators.executor import ExecutionResult
 
 from fiftyone_qdrant import rename_index
+from fiftyone_qdrant.curate import stored
 from fiftyone_qdrant.errors import ConfigError
 from fiftyone_qdrant.runs import check_new_key
 from fiftyone_qdrant.status.background import follow_rename
@@ -49,6 +50,7 @@ class RenameIndex(QdrantOperator):
         new = ctx.params.get("new_brain_key")
         rename_index(ctx.dataset, key, new)
         follow_rename(ctx.dataset, key, new)
+        stored.follow_rename(ctx.dataset, key, new)
         ctx.ops.reload_dataset()
         return {"brain_key": new, "summary": f"'{key}' is now '{new}'"}
 

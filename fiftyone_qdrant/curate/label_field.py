@@ -130,6 +130,24 @@ class LabelField:
         )
 
 
+def fields_of_one_label(index: QdrantSimilarityIndex) -> list[str]:
+    """Returns the fields that have one label of each of what an index holds.
+
+    Those of Classifications come first, then those of text.
+    """
+    if index.config.patches_field is not None:
+        return [index.config.patches_field]
+
+    found, texts = [], []
+    for name, field in index.held.home.get_field_schema().items():
+        if getattr(field, "document_type", None) is fol.Classification:
+            found.append(name)
+        elif isinstance(field, fof.StringField) and name != "filepath":
+            texts.append(name)
+
+    return [*found, *texts]
+
+
 def parts(held: Held, ids: Sequence[str]) -> Iterator[tuple[Any, list[str]]]:
     """Yields views of just some samples or labels, and their ids, many at a time."""
     home = held.flat(held.home)

@@ -167,7 +167,10 @@ def cancel_work(dataset: Any, work_id: str) -> None:
 def _of_job(job: jobs.Job) -> Work:
     title = f"{background.VERBS.get(job.kind, job.kind)} '{job.brain_key}'"
     progress = job.done / job.total if job.total else None
-    work = Work(job.id, title, job.label, progress, brain_key=job.brain_key)
+    writes = job.kind not in background.READERS
+    work = Work(
+        job.id, title, job.label, progress, brain_key=job.brain_key, writes=writes
+    )
     if job.cancelling:
         words = "cancelled: it ends after the batch under way"
         return replace(work, id=None, label=words, cancelling=True)

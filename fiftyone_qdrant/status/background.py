@@ -19,7 +19,8 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,14 @@ from fiftyone.operators.store import ExecutionStore
 
 from fiftyone_qdrant.dataset.samples import dataset_id
 from fiftyone_qdrant.errors import ConfigError, IngestCancelled, QdrantPluginError
-from fiftyone_qdrant.status.jobs import announce, job, running_jobs, withdraw
+from fiftyone_qdrant.status.jobs import (
+    Report,
+    announce,
+    current_report,
+    job,
+    running_jobs,
+    withdraw,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -64,8 +72,14 @@ VERBS = {
     "add": "Adding to",
     "sync": "Syncing",
     "move": "Moving",
+    "duplicates": "Finding near-duplicates in",
+    "audit": "Auditing labels with",
+    "select": "Selecting samples with",
 }
 """What is done, by the kind of a job."""
+
+READERS = ("duplicates", "audit", "select")
+"""The kinds that change nothing of an index."""
 
 _ENDS = {
     RUNNING: "goes on",
@@ -88,8 +102,8 @@ class Task:
 
     Attributes:
         id: of its job while it runs
-        kind: ``"create"``, ``"add"`` or ``"sync"``
-        brain_key: the index it writes to
+        kind: one of :data:`VERBS`
+        brain_key: the index it is about
         operator: the URI of the operator that does it
         request: FiftyOne's request as JSON; ``None`` if it was too long to be kept
         state: ``"running"``, ``"done"``, ``"cancelled"``, ``"failed"`` or ``"died"``
@@ -114,7 +128,7 @@ class Task:
     @property
     def message(self) -> str:
         """Title and words."""
-        return f"{self.title}: {self.words}"
+        return f"{self.title}: {self.words}" if self.words else self.title
 
     @property
     def severity(self) -> str:
@@ -134,8 +148,8 @@ def start(
 
     Args:
         dataset: the dataset
-        kind: ``"create"``, ``"add"`` or ``"sync"``
-        brain_key: the index it writes to
+        kind: one of :data:`VERBS`
+        brain_key: the index it is about
         operator: its URI
         request: the request that FiftyOne gave the operator
 
@@ -145,9 +159,44 @@ def start(
     Raises:
         ConfigError: if something else writes to that index now
     """
-    asked = {name: request[name] for name in _ASKED if name in request}
-    asked["dataset_name"] = dataset.name
-    return _start(dataset, kind, brain_key, operator, json_util.dumps(asked))
+    asked = _asked(dataset, request)
+    return _start(dataset, kind, brain_key, operator, asked)
+
+
+@contextmanager
+def followed(
+    dataset: Any, kind: str, brain_key: str, operator: str, request: dict[str, Any]
+) -> Iterator[Report]:
+    """Makes what a delegated worker does visible, and resumable if the worker dies.
+
+    In a process of :func:`start` it is a part of the task there.
+
+    Args:
+        dataset: the dataset
+        kind: one of :data:`VERBS`
+        brain_key: the index it is about
+        operator: its URI
+        request: the request that FiftyOne gave the operator
+    """
+    if current_report() is not None:
+        with job(dataset, kind, brain_key) as report:
+            yield report
+
+        return
+
+    asked = _asked(dataset, request)
+    job_id = announce(dataset, kind, brain_key)
+    task = Task(job_id, kind, brain_key, operator, _if_short(asked))
+    _write(dataset, task)
+    with job(dataset, kind, brain_key, job_id=job_id) as report:
+        try:
+            yield report
+        except BaseException as e:
+            state = CANCELLED if isinstance(e, IngestCancelled) else FAILED
+            end(dataset, task, state, str(e) or type(e).__name__)
+            raise
+
+        end(dataset, task, DONE, "")
 
 
 def resume(dataset: Any, brain_key: str) -> Task:
@@ -178,9 +227,8 @@ def _start(
                 "until that is done, or cancel it"
             )
 
-    kept = request if len(request) < _LARGEST else None
     job_id = announce(dataset, kind, brain_key)
-    task = Task(job_id, kind, brain_key, operator, kept)
+    task = Task(job_id, kind, brain_key, operator, _if_short(request))
     _write(dataset, task)
     try:
         process, log = _spawn()
@@ -194,6 +242,15 @@ def _start(
         target=_look_after, args=(dataset, task, process, log, told), daemon=True
     ).start()
     return task
+
+
+def _asked(dataset: Any, request: dict[str, Any]) -> str:
+    asked = {name: request[name] for name in _ASKED if name in request}
+    return str(json_util.dumps({**asked, "dataset_name": dataset.name}))
+
+
+def _if_short(request: str) -> str | None:
+    return request if len(request) < _LARGEST else None
 
 
 def _spawn() -> tuple[Any, Path]:

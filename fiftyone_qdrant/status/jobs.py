@@ -265,6 +265,11 @@ class Report:
 _mine: ContextVar[Report | None] = ContextVar("the job of this call", default=None)
 
 
+def current_report() -> Report | None:
+    """Returns what reports the job that the caller is a part of, if it is of one."""
+    return _mine.get()
+
+
 def announce(dataset: Any, kind: str, brain_key: str) -> str:
     """Makes an ingest visible that another process is about to begin.
 
