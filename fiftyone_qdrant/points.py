@@ -22,12 +22,14 @@ from fiftyone_qdrant.errors import CollectionMismatch, ConfigError, MissingIDs
 Matrix = npt.NDArray[np.float32]
 Scores = npt.NDArray[np.float64]
 Ids = npt.NDArray[np.str_]
+FileState = tuple[int, int]
 
 ROUNDING = 1e-6
 """How far scores near 1 may be off: eight units in the last place of a float32."""
 
 SAMPLE_ID = "sample_id"
 NORM = "norm"
+FILE_SIZE, FILE_TIME = "file_size", "file_mtime"
 
 # FiftyOne's metric -> the value of qdrant_client.models.Distance
 DISTANCES = {
@@ -218,7 +220,10 @@ def norm_key(vector_name: str | None) -> str:
 
 
 def to_payloads(
-    sample_ids: Sequence[str], lengths: Scores | None, key: str = NORM
+    sample_ids: Sequence[str],
+    lengths: Scores | None,
+    key: str = NORM,
+    files: Sequence[FileState | None] | None = None,
 ) -> list[dict[str, Any]]:
     """Returns the payload of each point.
 
@@ -227,14 +232,19 @@ def to_payloads(
         lengths: in cosine collections, whose vectors are kept at length 1, the norms
             that :func:`restore` gives back
         key: the payload field of the norms
+        files (None): the size in bytes, and the time of the last change in nanoseconds
+            since the epoch, of the file that each was computed from, where known
     """
-    if lengths is None:
-        return [{SAMPLE_ID: str(s)} for s in sample_ids]
+    payloads: list[dict[str, Any]] = [{SAMPLE_ID: str(s)} for s in sample_ids]
+    if lengths is not None:
+        for payload, length in zip(payloads, lengths.tolist(), strict=True):
+            payload[key] = length
 
-    return [
-        {SAMPLE_ID: str(s), key: n}
-        for s, n in zip(sample_ids, lengths.tolist(), strict=True)
-    ]
+    for payload, file in zip(payloads, files or (), strict=files is not None):
+        if file is not None:
+            payload[FILE_SIZE], payload[FILE_TIME] = file
+
+    return payloads
 
 
 def restore(

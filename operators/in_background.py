@@ -10,6 +10,11 @@ STARTED = "started"
 _ONLY_OF_THE_APP = "extended"  # FiftyOne 1.22 has no prompt_id when it executes
 
 
+def is_asked_in_app(ctx: Any) -> bool:
+    """Whether an operator runs because the App asked for it."""
+    return _ONLY_OF_THE_APP in ctx.request_params
+
+
 def start_in_background(
     operator: Any, ctx: Any, kind: str, brain_key: str, panel: str = "qdrant_status"
 ) -> dict[str, Any] | None:
@@ -29,7 +34,7 @@ def start_in_background(
     Raises:
         ConfigError: if something else is done with that index now
     """
-    if ctx.delegated or _ONLY_OF_THE_APP not in ctx.request_params:
+    if ctx.delegated or not is_asked_in_app(ctx):
         return None
 
     background.start(ctx.dataset, kind, brain_key, operator.uri, ctx.request_params)

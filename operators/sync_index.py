@@ -6,8 +6,9 @@ import fiftyone.operators.types as types
 from fiftyone.core.collections import SampleCollection
 from fiftyone.operators.executor import ExecutionResult
 
-from fiftyone_qdrant import load_index, sync
+from fiftyone_qdrant import find_drift, load_index, sync
 from fiftyone_qdrant.errors import ConfigError, QdrantPluginError
+from fiftyone_qdrant.ingest.pictures import are_compared
 from fiftyone_qdrant.ingest.sources import why_not_embed
 from fiftyone_qdrant.ingest.sync import Drift, recent_drift
 from fiftyone_qdrant.similarity import QdrantSimilarityIndex
@@ -18,10 +19,8 @@ from .qdrant_operator import QdrantOperator, chosen_index, progress
 from .reopening import is_shown
 from .targets import FEW, count_wanted
 
-_CHANGED_MEDIA = (
-    "A model makes these embeddings, so pictures that changed in place go unnoticed: "
-    "select them and use Add Selected to Index"
-)
+
+_CHANGED = {False: "whose embeddings changed", True: "whose picture changed on disk"}
 
 
 class SyncIndex(QdrantOperator):
@@ -61,7 +60,12 @@ class SyncIndex(QdrantOperator):
                 return started
 
         samples = ctx.target_view()
-        drift = recent_drift(index, samples, bool(ctx.params.get("compare", True)))
+        compare = bool(ctx.params.get("compare", True))
+        if compare and are_compared(index):  # what is in MongoDB does not tell of files
+            drift = find_drift(index, samples)
+        else:
+            drift = recent_drift(index, samples, compare)
+
         done = {
             "missing": len(drift.missing),
             "orphans": len(drift.orphans),
@@ -100,8 +104,9 @@ class SyncIndex(QdrantOperator):
             brain_key: the index
             dry_run (False): only say what drifted
             delegate (False): run it in a delegated worker
-            compare (True): whether to compare the embeddings as well; else only what
-                is missing, or no longer there, is found
+            compare (True): whether to compare the embeddings, or the files that a model
+                embedded, as well; else only what is missing, or no longer there, is
+                found
 
         Returns:
             a :class:`fiftyone.operators.executor.ExecutionResult` with the numbers
@@ -116,7 +121,8 @@ def _plan_inputs(ctx: Any, inputs: Any, index: QdrantSimilarityIndex) -> None:
     """Says what would be done, as far as that takes no reading, or was asked for."""
     samples, points = ctx.target_view(), index.total_index_size
     from_field = bool(index.config.embeddings_field)
-    compares = bool(ctx.params.get("compare", False)) and from_field
+    from_files = are_compared(index)
+    compares = bool(ctx.params.get("compare", False)) and (from_field or from_files)
     wanted = count_wanted(index, samples, points)
     small = wanted is not None and max(wanted, points) <= FEW
     if is_shown(ctx):
@@ -124,9 +130,6 @@ def _plan_inputs(ctx: Any, inputs: Any, index: QdrantSimilarityIndex) -> None:
         drift = recent_drift(index, samples, compares) if looks else None
         surplus = None if wanted is None else wanted - points
         words, notes, stops = _plan(index, drift, surplus)
-        if index.config.model and not from_field:
-            notes.append(_CHANGED_MEDIA)
-
         idle = drift is not None and drift.obstacle is None
         message(inputs, "drift", words, notes, stops, types.Notice if idle else None)
 
@@ -144,6 +147,13 @@ def _plan_inputs(ctx: Any, inputs: Any, index: QdrantSimilarityIndex) -> None:
             default=False,
             label=f"Also compare the {points:,} embeddings (slower)",
             description="To write those again that changed in the dataset",
+        )
+    elif from_files:
+        inputs.bool(
+            "compare",
+            default=False,
+            label=f"Also compare the {points:,} pictures on disk (slower)",
+            description="To embed those again whose file has changed",
         )
 
 
@@ -169,7 +179,7 @@ def _plan(
     tasks = (
         ("add", drift.missing, str(index.held)),
         ("remove", drift.orphans, "that the dataset no longer has"),
-        ("update", drift.changed, "whose embeddings changed"),
+        ("update", drift.changed, _CHANGED[are_compared(index)]),
         ("repair", drift.behind, "that are not the same on all replicas"),
     )
     listed = [f"{verb} {len(ids):,} {what}" for verb, ids, what in tasks if ids]
@@ -178,6 +188,9 @@ def _plan(
         obstacle = drift.obstacle
         return f"Will {', '.join(listed)}", [obstacle, left], obstacle is not None
 
-    not_compared = index.config.embeddings_field and not drift.compared
-    about = "Their embeddings were not compared" if not_compared else None
+    about = None
+    if not drift.compared and (index.config.embeddings_field or are_compared(index)):
+        what = "pictures on disk" if are_compared(index) else "embeddings"
+        about = f"Their {what} were not compared"
+
     return "Up to date: nothing to add or remove", [about, left], True

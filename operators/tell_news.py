@@ -7,8 +7,10 @@ from typing import Any
 import fiftyone.operators as foo
 import fiftyone.operators.types as types
 
+from fiftyone_qdrant.ingest.watching import watch
 from fiftyone_qdrant.status.background import news
 
+from .in_background import is_asked_in_app
 from .qdrant_operator import QdrantOperator
 
 
@@ -32,5 +34,11 @@ class TellNews(QdrantOperator):
         pass
 
     def run(self, ctx: Any) -> None:
-        for task in [] if ctx.dataset is None else news(ctx.dataset):
+        if ctx.dataset is None:
+            return
+
+        if is_asked_in_app(ctx):
+            watch(ctx.dataset)
+
+        for task in news(ctx.dataset):
             ctx.ops.notify(task.message, variant=task.severity)

@@ -7,6 +7,7 @@ import fiftyone.operators.types as types
 
 from fiftyone_qdrant.errors import QdrantPluginError
 from fiftyone_qdrant.ingest.in_step import AUTO, OFF, TELL, attend, keep, mode_of
+from fiftyone_qdrant.ingest.pictures import compare_some, in_words
 from fiftyone_qdrant.status.indexes import load_impatient
 
 _MODES = {OFF: "Off", TELL: "Tell me", AUTO: "Automatic"}
@@ -34,15 +35,29 @@ class InStep:
         keep(load_impatient(ctx.dataset, ctx.params["brain_key"]), ctx.params["mode"])
         self.look(ctx)
 
+    def compare_pictures(self, ctx: Any) -> None:
+        """Compares the files of all pictures with those that were embedded."""
+        index = load_impatient(ctx.dataset, ctx.params["brain_key"])
+        found = compare_some(index, None)
+        words = "No picture has changed on disk"
+        if found.changed:
+            words = f"{found.changed:,} pictures have changed on disk: sync the index"
+
+        ctx.ops.notify(words, variant="warning" if found.changed else "success")
+        self.look(ctx)
+
     def sync_now(self, ctx: Any) -> None:
         """Opens the form that mends what was noticed."""
         params = {"brain_key": ctx.params["brain_key"], "view_target": "DATASET"}
+        if ctx.params.get("compare"):
+            params["compare"] = True
+
         self._prompt(ctx, "sync_index", params)
 
 
 def _look(ctx: Any, key: str) -> tuple[dict[str, Any], str]:
     """Returns what the panel keeps of a look, and what it says."""
-    step, noticed = {"brain_key": key, "mode": None, "in_step": True}, None
+    step: dict[str, Any] = {"brain_key": key, "mode": None, "in_step": True}
     try:
         index = load_impatient(ctx.dataset, key)
         step["mode"] = mode_of(index)
@@ -50,14 +65,17 @@ def _look(ctx: Any, key: str) -> tuple[dict[str, Any], str]:
     except QdrantPluginError as e:
         return step, str(e)
 
-    if step["mode"] == OFF:
+    if noticed is None:
         return step, "Changes of the dataset are not watched"
 
-    if noticed is None:
-        return step, "Changes of its frames or clips cannot be noticed"
-
     step["in_step"] = noticed.in_step
+    step["compare"] = bool(noticed.pictures)
+    pictures = in_words(index)
+    step["pictures"] = pictures is not None
     words = f"**{key}** · {noticed.words} · looked at {time.strftime('%H:%M:%S')}"
+    if pictures is not None:
+        words += f" · {pictures}"
+
     if step["mode"] == AUTO and not noticed.whole:
         words += " · it is of a part of the dataset, so sync it yourself"
 
@@ -80,6 +98,15 @@ def show(panel: Any, steps: Any, chosen: Any, events: Any) -> None:
                 icon="sync",
                 variant="contained",
                 on_click=events.sync_now,
+                params={"brain_key": key, "compare": step.get("compare", False)},
+            )
+
+        if key == chosen and step.get("pictures"):
+            line.btn(
+                f"pictures_{n}",
+                label="Compare pictures",
+                variant="outlined",
+                on_click=events.compare_pictures,
                 params={"brain_key": key},
             )
 

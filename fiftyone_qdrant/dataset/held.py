@@ -112,6 +112,26 @@ class Held(Terms):
         known = (dataset_id(dataset), newest, dataset.last_deletion_at, stages)
         return str((*known, samples.group_slice))
 
+    def signs(self) -> str:
+        """Returns what is something else once the dataset was written to.
+
+        It tells of samples all, of frames and clips what can be had in a moment: that
+        one was added, or its video written.
+        """
+        dataset = root_of(self.home)
+        state = Held(dataset, None).state(dataset)
+        if is_frames(self.home):
+            frames = frame_documents_of(dataset)
+            newest = frames.find_one({}, {"_id": 1}, sort=[("_id", -1)])
+            return str((state, frames.estimated_document_count(), newest))
+
+        return str(state)
+
+    @property
+    def tells_all(self) -> bool:
+        """Whether samples are dated for each of what is held, as they are no parts."""
+        return not (is_frames(self.home) or is_clips(self.home))
+
     def written_until(self) -> tuple[float, float]:
         """Returns when samples were last written, and when last deleted.
 

@@ -24,11 +24,14 @@ class Batch:
         vectors: numbers, shape ``(num_points, size)``; float32 once :meth:`checked`
         sample_ids: the sample of each
         label_ids: the label of each, or ``None`` if they are of samples
+        files: size and time of change of the file that each was computed from, where
+            known; ``None`` if the vectors were given
     """
 
     vectors: Any
     sample_ids: list[str]
     label_ids: list[str] | None = None
+    files: list[points.FileState | None] | None = None
 
     @classmethod
     def of(cls, vectors: Any, sample_ids: Any, label_ids: Any = None) -> Batch:
@@ -98,7 +101,11 @@ class Batch:
             labels = self.label_ids + more.label_ids
 
         vectors = np.concatenate([np.asarray(b.vectors) for b in (self, more)])
-        return Batch(vectors, self.sample_ids + more.sample_ids, labels)
+        files = None
+        if self.files or more.files:
+            files = [f for b in (self, more) for f in b.files or [None] * len(b.ids)]
+
+        return Batch(vectors, self.sample_ids + more.sample_ids, labels, files)
 
     def _take(self, rows: Iterable[int]) -> Batch:
         rows, labels = sorted(rows), self.label_ids
@@ -106,6 +113,7 @@ class Batch:
             self.vectors[rows],
             [self.sample_ids[i] for i in rows],
             None if labels is None else [labels[i] for i in rows],
+            None if self.files is None else [self.files[i] for i in rows],
         )
 
     def _namer(self) -> Name:

@@ -195,7 +195,7 @@ class Contents:
             vectors, kept = points.to_unit(vectors, lengths), lengths
 
         key = points.norm_key(schema.vector_name)
-        payloads = points.to_payloads(batch.sample_ids, kept, key)
+        payloads = points.to_payloads(batch.sample_ids, kept, key, batch.files)
         with moves.noted(self.collection, batch.ids):
             writing.write(self.collection, batch.ids, vectors, payloads)
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from fiftyone_qdrant.dataset.samples import root_of
 from fiftyone_qdrant.errors import ConfigError
+from fiftyone_qdrant.ingest.pictures import are_compared, compare_some
 from fiftyone_qdrant.ingest.sync import changed_among
 from fiftyone_qdrant.packed import pack
 from fiftyone_qdrant.similarity import QdrantSimilarityIndex
@@ -27,6 +28,7 @@ QUIET = 30.0
 
 SYNC = PLUGIN + "sync_index"
 _OVERLAP = 300.0  # seconds: samples are dated before the write of many has ended
+_SLICE = 0.2  # seconds that files are compared for at each look
 
 
 def mode_of(index: QdrantSimilarityIndex) -> str:
@@ -55,11 +57,14 @@ def attend(index: QdrantSimilarityIndex) -> Look | None:
     to say which.
 
     Returns:
-        what was noticed, or ``None`` if nothing can be, or is to be
+        what was noticed, or ``None`` if nothing is to be
     """
     mode = mode_of(index)
-    found = None if mode == OFF else look(index)
-    if found is None or mode != AUTO or found.in_step or found.tried:
+    if mode == OFF:
+        return None
+
+    found = _with_pictures(index, look(index))
+    if mode != AUTO or found.in_step or found.tried:
         return found
 
     if found.whole:
@@ -67,30 +72,42 @@ def attend(index: QdrantSimilarityIndex) -> Look | None:
         found = replace(found, tried=True)
         note_look(dataset, key, found)
         params = {"brain_key": key, "view_target": "DATASET"}
-        request = {"params": {**params, "compare": bool(found.changed)}}
+        compare = bool(found.changed or found.pictures)
+        request = {"params": {**params, "compare": compare}}
         background.start(dataset, "sync", key, SYNC, request)
 
     return found
 
 
-def look(index: QdrantSimilarityIndex) -> Look | None:
+def _with_pictures(index: QdrantSimilarityIndex, found: Look) -> Look:
+    """Adds what is known of the files of an index, of which a slice is compared."""
+    if not are_compared(index):
+        return found
+
+    seen = compare_some(index, _SLICE)
+    if found.pictures == seen.changed:
+        return found
+
+    found = replace(found, pictures=seen.changed, tried=False)
+    note_look(root_of(index.samples), str(index.key), found)
+    return found
+
+
+def look(index: QdrantSimilarityIndex) -> Look:
     """Compares what was written since an index was last seen to be in step.
 
-    The first look finds nothing: it notes from when on. Nothing is changed.
+    An index that ours made is known to have been in step when it was made. Of another,
+    the first look finds nothing: it notes from when on. Nothing is changed.
 
     Args:
         index: the index
 
     Returns:
         the last look, which is this one unless nothing was written since, or something
-        is still being written; ``None`` if nothing tells what was written, as with
-        frames and clips
+        is still being written
     """
     dataset, key = root_of(index.samples), str(index.key)
-    state, points = index.held.state(dataset), index.total_index_size
-    if state is None:
-        return None
-
+    state, points = index.held.signs(), index.total_index_size
     before = last_look(dataset, key)
     if before is not None and (before.state, before.points) == (state, points):
         return before
@@ -105,6 +122,7 @@ def look(index: QdrantSimilarityIndex) -> Look | None:
     whole = grown or points >= coverage.count(index)
     found = Look(now, state, points, newest, deleted, whole)
     if before is not None:
+        found = replace(found, pictures=before.pictures)
         found = _compared(index, before, found)
 
     note_look(dataset, key, found)
@@ -112,6 +130,9 @@ def look(index: QdrantSimilarityIndex) -> Look | None:
 
 
 def _compared(index: QdrantSimilarityIndex, before: Look, found: Look) -> Look:
+    if not index.held.tells_all:
+        return _compared_by_ids(index, before, found)
+
     held, having = index.held, coverage.source_field(index)
     written = held.written_since(before.since - _OVERLAP)
     ids = held.wanted(written, having)
@@ -127,7 +148,20 @@ def _compared(index: QdrantSimilarityIndex, before: Look, found: Look) -> Look:
         gone = len(coverage.compare(index).left)
 
     found = replace(found, missing=len(missing), changed=len(changed), gone=gone)
-    if found.in_step:
+    return _still_open(before, found)
+
+
+def _compared_by_ids(
+    index: QdrantSimilarityIndex, before: Look, found: Look
+) -> Look:
+    """The same of frames and clips, which tell too little: all ids are compared."""
+    ids = coverage.compare(index)
+    missing = len(ids.lacking) if before.whole else 0
+    return _still_open(before, replace(found, missing=missing, gone=len(ids.left)))
+
+
+def _still_open(before: Look, found: Look) -> Look:
+    if not (found.missing or found.changed or found.gone):
         return found
 
     return replace(

@@ -32,7 +32,8 @@ from fiftyone_qdrant.ingest.sources import (
 )
 from fiftyone_qdrant.runs import check_new_key
 from fiftyone_qdrant.similarity import QdrantSimilarityIndex
-from fiftyone_qdrant.status import background, coverage
+from fiftyone_qdrant.status import background, coverage, looks
+from fiftyone_qdrant.status.jobs import now_by_mongodb
 
 INGEST_ENDS = (IngestCancelled, CollectionNotFound, IndexNotFound)
 """What ends an ingest in words of its own."""
@@ -116,8 +117,12 @@ def _create(
         index = wanted.registered(unfinished=True)
 
     ingest = Ingest(index, "create", skip_existing=goes_on, other=other)
+    began, deleted = now_by_mongodb(), index.held.written_until()[1]
     _fill(ingest, look, progress)
     note_finished(index)
+    points, whole = index.total_index_size, coverage.count(index)
+    made = looks.Look(began, "", points, began, deleted, whole=points >= whole)
+    looks.note_look(root_of(index.samples), str(index.key), made)
     return index, ingest.done
 
 

@@ -11,6 +11,7 @@ import fiftyone.core.media as fom
 from fiftyone import ViewField as F
 
 from fiftyone_qdrant import points
+from fiftyone_qdrant.dataset.files import paths_of, state_of
 from fiftyone_qdrant.dataset.held import Held
 from fiftyone_qdrant.dataset.indexable import home_of, is_label
 from fiftyone_qdrant.dataset.samples import (
@@ -240,7 +241,7 @@ def embed(index: QdrantSimilarityIndex, samples: Any) -> Batch:
 
     field = index.config.embeddings_field
     if field is None:
-        return Batch.of(*index.compute_embeddings(samples, progress=False))
+        return _computed(index, samples)
 
     stored = from_field(index, samples)
     if not index.config.stores_embeddings:
@@ -250,7 +251,17 @@ def embed(index: QdrantSimilarityIndex, samples: Any) -> Batch:
     if not len(rest):
         return stored
 
-    return stored.joined(Batch.of(*index.compute_embeddings(rest, progress=False)))
+    return stored.joined(_computed(index, rest))
+
+
+def _computed(index: QdrantSimilarityIndex, samples: Any) -> Batch:
+    """Returns what the model makes of samples, with the state of their files.
+
+    That is read before: a file that changes meanwhile is found to have changed.
+    """
+    files = {i: state_of(path) for i, path in paths_of(samples).items()}
+    batch = Batch.of(*index.compute_embeddings(samples, progress=False))
+    return replace(batch, files=[files.get(i) for i in batch.sample_ids])
 
 
 def from_field(index: QdrantSimilarityIndex, samples: Any) -> Batch:

@@ -15,6 +15,11 @@ from fiftyone_qdrant.dataset.samples import dataset_of, is_frames, root_of
 from fiftyone_qdrant.errors import CollectionNotFound, ConfigError, IngestInterrupted
 from fiftyone_qdrant.ingest.batches import Ingested, Progress
 from fiftyone_qdrant.ingest.ingest import INGEST_ENDS, add_ids, note_if_finished
+from fiftyone_qdrant.ingest.pictures import (
+    are_compared,
+    changed_files,
+    forget_round,
+)
 from fiftyone_qdrant.ingest.sources import from_field, why_not_embed
 from fiftyone_qdrant.packed import Packed, among, blocks, pack, unpack
 from fiftyone_qdrant.similarity import QdrantSimilarityIndex
@@ -37,10 +42,9 @@ class Drift:
     Attributes:
         missing: in the dataset, not in the index
         orphans: in the index, no longer in the dataset
-        changed: in both, with another embedding in the embeddings field; unknown,
-            and so empty, when a model makes the embeddings
-        compared: whether embeddings were compared; not those that a model makes, as
-            nothing tells that a picture has changed
+        changed: in both, with another embedding in the embeddings field; if a model
+            makes the embeddings, with another file than it embedded
+        compared: whether the embeddings, or the files, were compared
         behind: in both, but missing or different on one of several replicas
         shared: why points of others are left alone, so that there are no orphans, or
             ``None``
@@ -85,7 +89,8 @@ def find_drift(
             clips, their videos mean these as they are now. Orphans are what the whole
             dataset no longer has, whatever the view, if the collection is its alone.
             Of groups, the active slice should be, unless the view has others
-        vectors (True): whether to compare the embeddings as well, which reads all
+        vectors (True): whether to compare the embeddings as well, which reads all; of
+            those that a model makes, the size and time of change of their files
 
     Raises:
         ConfigError: if the view is of something else than the index holds
@@ -95,21 +100,25 @@ def find_drift(
     found = coverage.dataset_ids(index, indexed, samples)
     both = found.wanted[among(found.wanted, indexed)]
     missing, behind = unpack(found.missing(indexed)), _behind(index, both)
-    from_field = vectors and index.config.embeddings_field is not None
+    from_files = are_compared(index)
+    compared = vectors and (from_files or index.config.embeddings_field is not None)
     changed: list[str] = []
     obstacle = why_not_embed(index)
-    if from_field and obstacle is None:
+    if compared and obstacle is None and len(both):
         if behind:  # they are written again in any case
             both = both[~among(both, np.sort(pack(behind)))]
 
-        changed = changed_among(index, samples, both)
+        if from_files:
+            changed = changed_files(index, both)
+        else:
+            changed = changed_among(index, samples, both)
 
     return Drift(
         missing=missing,
         orphans=[] if shared else unpack(found.orphans(indexed)),
         changed=changed,
         shared=shared,
-        compared=from_field,
+        compared=compared,
         behind=behind,
         obstacle=obstacle if missing or behind else None,
     )
@@ -177,6 +186,9 @@ def sync(
 
     index.reload()
     look_again(root_of(samples), str(index.key))
+    if drift.changed:
+        forget_round(index)
+
     note_if_finished(index)
     if not index.config.unfinished:
         background.forget(root_of(index.samples), index.key)

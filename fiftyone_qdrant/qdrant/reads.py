@@ -138,6 +138,7 @@ class CollectionReads(CollectionCalls):
         sample_ids: Sequence[str] | None = None,
         vectors: bool = False,
         payload: bool = True,
+        start: str | None = None,
     ) -> Iterator[Page]:
         """Yields all points page by page, in the order of their ids.
 
@@ -145,11 +146,12 @@ class CollectionReads(CollectionCalls):
             sample_ids: only points of these samples; of many, in several turns
             vectors: whether to read the vectors
             payload: whether to read the payload
+            start: the id of the point to begin with, if not of some samples
         """
         from qdrant_client import models
 
         if sample_ids is None:
-            yield from self._scroll(None, vectors, payload)
+            yield from self._scroll(None, vectors, payload, start)
             return
 
         wanted = [str(i) for i in sample_ids]
@@ -200,7 +202,11 @@ class CollectionReads(CollectionCalls):
         return np.sort(joined(parts))
 
     def _scroll(
-        self, condition: models.Filter | None, vectors: bool, payload: bool
+        self,
+        condition: models.Filter | None,
+        vectors: bool,
+        payload: bool,
+        start: str | None = None,
     ) -> Iterator[Page]:
         most = self._page_size() if vectors else IDS_PER_CALL
         chosen = vectors and self.with_vectors()
@@ -220,13 +226,13 @@ class CollectionReads(CollectionCalls):
             )
 
         if not vectors or not self.connection.remote:
-            for page in _pages(read):
+            for page in _pages(read, start):
                 yield self._without_foreign(page)
 
             return
 
         with ThreadPoolExecutor(1) as thread:  # reads one page ahead
-            for page in _pages(lambda offset: thread.submit(read, offset)):
+            for page in _pages(lambda offset: thread.submit(read, offset), start):
                 yield self._without_foreign(page)
 
     def _picked(self, sample_ids: set[str], vectors: bool) -> Iterator[Page]:
@@ -365,12 +371,12 @@ class CollectionReads(CollectionCalls):
         return np.asarray(found, dtype=np.float32)
 
 
-def _pages(read: Callable[[Any], Any]) -> Iterator[Page]:
+def _pages(read: Callable[[Any], Any], start: Any = None) -> Iterator[Page]:
     """Yields what ``read`` gives page by page; it gets where to go on.
 
     What it returns may be to come: then the next page is under way with the one before.
     """
-    answer = read(None)
+    answer = read(start)
     while answer is not None:
         page, offset = answer.result() if isinstance(answer, Future) else answer
         later = isinstance(answer, Future) and offset is not None

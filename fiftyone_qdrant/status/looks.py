@@ -11,8 +11,10 @@ from typing import Any
 from fiftyone.operators.store import ExecutionStore
 
 from fiftyone_qdrant.dataset.samples import dataset_id
+from fiftyone_qdrant.status.jobs import now_by_mongodb
 
 _STORE = "fiftyone_qdrant_looks"
+_TURN = "turn to look"  # no brain key: these are identifiers
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class Look:
         missing: of those, how many are not in the index
         changed: how many have another embedding in the embeddings field
         gone: points whose sample or label was deleted
+        pictures: how many were computed from a file that changed since
     """
 
     at: float
@@ -43,11 +46,12 @@ class Look:
     missing: int = 0
     changed: int = 0
     gone: int = 0
+    pictures: int = 0
 
     @property
     def in_step(self) -> bool:
         """Whether nothing is to be done."""
-        return not (self.missing or self.changed or self.gone)
+        return not (self.missing or self.changed or self.gone or self.pictures)
 
     @property
     def words(self) -> str:
@@ -56,6 +60,7 @@ class Look:
             "new": self.missing,
             "changed": self.changed,
             "deleted": self.gone,
+            "with another file": self.pictures,
         }
         told = [f"{count:,} {what}" for what, count in counts.items() if count]
         return ", ".join(told) or "nothing has changed"
@@ -77,6 +82,40 @@ def look_again(dataset: Any, brain_key: str) -> None:
     look = last_look(dataset, brain_key)
     if look is not None:
         note_look(dataset, brain_key, replace(look, state=""))
+
+
+def take_turn(dataset: Any, seconds: float) -> bool:
+    """Whether the caller is to look at a dataset: nobody else has just done so.
+
+    Args:
+        dataset: the dataset
+        seconds: for how long it is nobody's turn again
+    """
+    store, now = _store(dataset), {"at": now_by_mongodb()}
+    before = store.get(_TURN)
+    if before is None:
+        return bool(store.set_if_absent(_TURN, now))
+
+    if now["at"] - before["at"] < seconds:
+        return False
+
+    return bool(store.compare_and_set(_TURN, before, now))
+
+
+def kept(dataset: Any, key: str) -> dict[str, Any] | None:
+    """Returns what :func:`keep` kept."""
+    value: dict[str, Any] | None = _store(dataset).get(key)
+    return value
+
+
+def keep(dataset: Any, key: str, value: dict[str, Any]) -> None:
+    """Keeps something else that was noticed, for all processes."""
+    _store(dataset).set(key, value)
+
+
+def forget(dataset: Any, key: str) -> None:
+    """Forgets it."""
+    _store(dataset).delete(key)
 
 
 def _store(dataset: Any) -> ExecutionStore:

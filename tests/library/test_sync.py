@@ -203,6 +203,8 @@ def test_it_says_whether_it_can_know_what_changed(samples, digits_model):
     index = index_of(samples)
     assert find_drift(index, samples).compared
     index.config.embeddings_field, index.config.model = None, digits_model
+    assert find_drift(index, samples).compared
+    index.config.model = None
     assert not find_drift(index, samples).compared
 
 

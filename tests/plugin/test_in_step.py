@@ -31,7 +31,8 @@ def opened(dataset, monkeypatch):
 
 def test_what_has_changed_is_said_with_a_button(dataset, opened):
     panel, state = opened("tell")
-    assert state["steps"] == [{"brain_key": "k", "mode": "tell", "in_step": True}]
+    (step,) = state["steps"]
+    assert (step["brain_key"], step["mode"], step["in_step"]) == ("k", "tell", True)
     dataset.add_samples([dataset.first().copy()])
     state, _ = send(panel, dataset, "watch", state)
     assert state["steps"][0]["in_step"] is False

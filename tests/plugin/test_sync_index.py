@@ -14,9 +14,10 @@ def plan(dataset, key="pixels", **params):
     return form_of("sync_index", dataset, brain_key=key, **params)["drift"]
 
 
-def test_a_sync_of_models_says_what_it_cannot_know(prompted):
+def test_a_sync_of_models_says_what_was_not_compared(prompted):
     told = plan(prompted, "prompted")
-    assert "changed in place go unnoticed" in told.view.description
+    assert told.view.description == "Their pictures on disk were not compared"
+    assert plan(prompted, "prompted", compare=True).view.description == ""
 
 
 def test_what_would_be_done_is_said(indexed):
