@@ -19,7 +19,6 @@ from .qdrant_operator import QdrantOperator, chosen_index, progress
 from .reopening import is_shown
 from .targets import FEW, count_wanted
 
-
 _CHANGED = {False: "whose embeddings changed", True: "whose picture changed on disk"}
 
 

@@ -12,7 +12,7 @@ from fiftyone_qdrant.dataset.samples import documents_of, is_patches
 
 
 def paths_of(samples: Any) -> dict[str, str]:
-    """Returns the path of each sample of a view by its id; of patches, by its image's."""
+    """Returns the path of each sample by its id; of patches, by that of the image."""
     name = "sample_id" if is_patches(samples) else "id"
     return dict(zip(*samples.values([name, "filepath"]), strict=True))
 

@@ -151,9 +151,7 @@ def _compared(index: QdrantSimilarityIndex, before: Look, found: Look) -> Look:
     return _still_open(before, found)
 
 
-def _compared_by_ids(
-    index: QdrantSimilarityIndex, before: Look, found: Look
-) -> Look:
+def _compared_by_ids(index: QdrantSimilarityIndex, before: Look, found: Look) -> Look:
     """The same of frames and clips, which tell too little: all ids are compared."""
     ids = coverage.compare(index)
     missing = len(ids.lacking) if before.whole else 0

@@ -97,7 +97,7 @@ def compare_some(index: QdrantSimilarityIndex, seconds: float | None) -> Round:
 
     found = replace(before, at=now, next=None)
     deadline = None if seconds is None else time.monotonic() + seconds
-    for page in index.collection.scroll(start=before.next):
+    for page in index.collection.scroll(first=before.next):
         if deadline is not None and time.monotonic() >= deadline:
             found = replace(found, next=str(page.point_ids[0]))
             break

@@ -138,7 +138,7 @@ class CollectionReads(CollectionCalls):
         sample_ids: Sequence[str] | None = None,
         vectors: bool = False,
         payload: bool = True,
-        start: str | None = None,
+        first: str | None = None,
     ) -> Iterator[Page]:
         """Yields all points page by page, in the order of their ids.
 
@@ -146,12 +146,12 @@ class CollectionReads(CollectionCalls):
             sample_ids: only points of these samples; of many, in several turns
             vectors: whether to read the vectors
             payload: whether to read the payload
-            start: the id of the point to begin with, if not of some samples
+            first: the id of the point to begin with, if not of some samples
         """
         from qdrant_client import models
 
         if sample_ids is None:
-            yield from self._scroll(None, vectors, payload, start)
+            yield from self._scroll(None, vectors, payload, first)
             return
 
         wanted = [str(i) for i in sample_ids]

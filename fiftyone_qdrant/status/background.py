@@ -90,7 +90,9 @@ _ENDS = {
 }
 _SEVERITIES = {DONE: "success", CANCELLED: "warning"}
 _START = (
-    "import os, sys; hasattr(os, 'nice') and os.nice(5); sys.path[:] = [*sys.path[1:], sys.argv[1]]; "
+    "import os, sys; "
+    "hasattr(os, 'nice') and os.nice(5); "  # the App's server goes first
+    "sys.path[:] = [*sys.path[1:], sys.argv[1]]; "
     "from fiftyone_qdrant.status.background import main; main()"
 )
 _DIED = "Its process ended in the middle"

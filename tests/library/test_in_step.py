@@ -7,6 +7,7 @@ from fiftyone_qdrant.errors import ConfigError
 from fiftyone_qdrant.ingest import in_step
 from fiftyone_qdrant.ingest.in_step import attend, keep, look
 from fiftyone_qdrant.status import background, jobs
+from tests.library import kinds
 
 N = 40
 
@@ -126,3 +127,34 @@ def test_what_gets_its_vector_later_is_new_to_an_index_of_all(dataset, index):
     late["vector"] = vector
     late.save()
     assert look(whole).words == "1 new"
+
+
+@pytest.fixture
+def parts(request, rng, monkeypatch):
+    """Frames or clips, and their index."""
+    monkeypatch.setattr(in_step, "QUIET", 0)
+    world = kinds.KINDS[request.param]()
+    labels = world.patches_field
+    view = world.fill(rng)
+    create_index(view, "index", embeddings="vector", patches_field=labels)
+    index = load_index(world.dataset, "index")
+    yield world, index
+    index.collection.drop()
+    world.dataset.delete()
+
+
+@pytest.mark.parametrize("parts", ["frames", "frame_patches", "clips"], indirect=True)
+def test_frames_and_clips_that_went_are_noticed(parts):
+    world, index = parts
+    assert look(index).in_step
+    world.shrink()
+    assert look(index).gone > 0
+
+
+@pytest.mark.parametrize("parts", ["frames", "frame_patches"], indirect=True)
+def test_frames_that_came_are_noticed(parts, rng):
+    world, index = parts
+    assert look(index).in_step
+    world.grow()
+    world.fill(rng)
+    assert look(index).missing > 0

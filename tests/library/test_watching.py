@@ -1,7 +1,5 @@
 """One thread looks after the indexes of the datasets that are open in the App."""
 
-
-
 from fiftyone_qdrant import create_index
 from fiftyone_qdrant.ingest import in_step, watching
 from fiftyone_qdrant.status.looks import last_look, take_turn
