@@ -144,6 +144,29 @@ def ask(
     return hits
 
 
+def vector_of(
+    index: QdrantSimilarityIndex,
+    question: Question,
+    pictures: Callable[[str], Any] | None = None,
+    embedded: dict[Any, Matrix] | None = None,
+) -> Matrix:
+    """Returns the one vector that a question stands for, float32, shape ``(size,)``.
+
+    Raises:
+        ConfigError, MissingIDs, VectorError, CollectionNotFound: as :func:`ask`
+    """
+    question.check()
+    known = {} if embedded is None else embedded
+    sides = [[p for p in question.parts if p.unlike is u] for u in (False, True)]
+    like, unlike = (_vectors(index, parts, pictures, known) for parts in sides)
+    assert like is not None  # noqa: S101  (it was checked)
+    if unlike is not None:
+        (steered,) = points.steer(like, unlike, index.metric)
+        return np.asarray(steered, dtype=np.float32)
+
+    return np.asarray(like.mean(axis=0, dtype=np.float64), dtype=np.float32)
+
+
 def without_values(question: Question, kinds: tuple[str, ...]) -> Question:
     """Returns a question without what some kinds of its parts hold."""
     kept = [replace(p, value=None) if p.kind in kinds else p for p in question.parts]

@@ -14,10 +14,13 @@ import fiftyone.core.utils as fou
 from fiftyone_qdrant.dataset.held import labels_by_sample
 from fiftyone_qdrant.dataset.samples import is_generated, root_of
 from fiftyone_qdrant.errors import CollectionNotFound, IngestCancelled
+from fiftyone_qdrant.explore import standing
+from fiftyone_qdrant.explore.history import Search
 from fiftyone_qdrant.index.batch import Batch
 from fiftyone_qdrant.ingest.origins import OtherIndex
 from fiftyone_qdrant.ingest.sources import embed, selected_samples
 from fiftyone_qdrant.qdrant.retries import Patience, patient, seconds_of_patience
+from fiftyone_qdrant.search.matrices import to_matrix
 from fiftyone_qdrant.similarity import QdrantSimilarityIndex
 from fiftyone_qdrant.status import jobs
 
@@ -59,6 +62,7 @@ class Ingest:
         other: the index to take the embeddings from, if not from the source of the
             index itself
         done: what was done so far, known even if it fails
+        standing: the searches of the index that go on by themselves
     """
 
     index: QdrantSimilarityIndex
@@ -66,6 +70,7 @@ class Ingest:
     skip_existing: bool = False
     other: OtherIndex | None = None
     done: Ingested = field(default_factory=Ingested)
+    standing: list[Search] = field(default_factory=list)
 
     def embed(self, samples: Any) -> Batch:
         """Returns the embeddings of some samples."""
@@ -121,6 +126,9 @@ def _go_through(
     progress: Progress,
 ) -> None:
     index, done = ingest.index, 0
+    if ingest.kind != "create":
+        ingest.standing = standing.standing(root_of(index.samples), index.key or "")
+
     with (
         jobs.job(index.samples, ingest.kind, index.key or "", len(ids)) as job,
         fou.ProgressBar(total=len(ids), progress=progress) as bar,
@@ -187,10 +195,21 @@ def _add_batch(ingest: Ingest, samples: Any) -> None:
         done.skipped += len(set(samples.values("id")).difference(batch.sample_ids))
 
     if batch.ids:
-        replaced = len(_present(index, batch.ids))
+        present = _present(index, batch.ids)
         index.add(batch, may_make=not done.points)
-        done.new += len(batch.ids) - replaced
-        done.replaced += replaced
+        done.new += len(batch.ids) - len(present)
+        done.replaced += len(present)
+        _notice(ingest, batch, present)
+
+
+def _notice(ingest: Ingest, batch: Batch, present: set[str]) -> None:
+    """Tells searches that stand what is new."""
+    rows = [row for row, i in enumerate(batch.ids) if i not in present]
+    if ingest.standing and rows:
+        ids = [batch.ids[row] for row in rows]
+        standing.notice(
+            ingest.index, ingest.standing, ids, to_matrix(batch.vectors)[rows]
+        )
 
 
 def _without_existing(index: QdrantSimilarityIndex, samples: Any) -> Any:
