@@ -7,6 +7,7 @@ lost: the state has what is needed to ask again.
 
 from __future__ import annotations
 
+import hashlib
 import threading
 import uuid
 from collections import OrderedDict
@@ -88,8 +89,12 @@ class Session:
         return self._turn == turn
 
     def keep_picture(self, content: bytes) -> str:
-        """Keeps a picture; the oldest goes if there are many. Returns its key."""
-        key = uuid.uuid4().hex
+        """Keeps a picture; the oldest goes if there are many.
+
+        Returns:
+            its key; that of the same picture is the same
+        """
+        key = hashlib.sha256(content).hexdigest()
         with self._lock:
             self._pictures[key] = content
             while len(self._pictures) > _MOST_PICTURES:

@@ -11,6 +11,7 @@ from fiftyone_qdrant.explore import links, thumbnails
 from fiftyone_qdrant.matches import parse_vector, tags
 from fiftyone_qdrant.search.images import check as check_image
 
+from ..guarded_panel import NothingToSay
 from .asked import Asked
 
 _IMAGES = ".png,.jpg,.jpeg,.webp,.bmp,.tif,.tiff"
@@ -71,13 +72,11 @@ class Ways(Asked):
     def _ask_picture(self, ctx: Any, content: bytes, name: str) -> None:
         session = self.session(ctx)
         check_image(content)
-        self._ask(
-            ctx,
-            "picture",
-            session.keep_picture(content),
-            name,
-            thumb=thumbnails.of_bytes(content),
-        )
+        key = session.keep_picture(content)
+        if any(p["value"] == key for p in session.parts):
+            raise NothingToSay  # FiftyOne may send a file twice
+
+        self._ask(ctx, "picture", key, name, thumb=thumbnails.of_bytes(content))
 
     def _ask(
         self, ctx: Any, kind: str, value: Any, name: str, thumb: str | None = None

@@ -47,6 +47,11 @@ def main() -> None:
             path.write_bytes(picture(app))
             size = path.stat().st_size / 1000
             print(f"{path.relative_to(isolation.REPO)}  {size:.0f} kB")
+        with open_app(browser, url) as app:  # nothing is open there
+            app.open_dataset(NAME)
+            for picture in (search_panel, search_panel_light):
+                path = IMAGES / f"{picture.__name__.replace('_', '-')}.png"
+                path.write_bytes(picture(app))
     dataset.delete()
 
 
@@ -161,6 +166,32 @@ def status_panel_wide(app: App) -> bytes:
         expect(panel.get_by_text("1,312 of 1,797")).to_be_visible()
         expect(panel.get_by_text("orphan", exact=True)).to_be_visible()
         return still(app, panel.bounding_box())
+
+
+def search_panel(app: App) -> bytes:
+    """Qdrant Search beside the grid: a 3, and a cut at what is nearest."""
+    app._start_operator("Open Qdrant Search")
+    panel = app.page.locator('[data-cy="panel-content-qdrant_search"]')
+    panel.get_by_role("button", name="Options").wait_for()
+    app.select("ground_truth", 3)
+    panel.get_by_role("button", name="Find similar").click()
+    bar = panel.locator(".js-plotly-plot .bars path").nth(16)
+    bar.wait_for()
+    box = bar.bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    app.page.mouse.click(x, y)
+    panel.get_by_role("button", name="Show all 500").wait_for()
+    found = panel.get_by_text(re.compile(r"^\d+ of 500")).inner_text().split()[0]
+    expect(app.page.get_by_text(f"{found} samples")).to_be_visible()
+    app.page.locator('[data-cy="looker"] canvas[canvas-loaded="true"]').first.wait_for()
+    return still(app, {"x": 0, "y": 0, "width": 1500, "height": 900})
+
+
+def search_panel_light(app: App) -> bytes:
+    """The same by daylight."""
+    app.page.get_by_title("Light mode").click()
+    expect(app.page.get_by_title("Dark mode")).to_be_visible()
+    return still(app, {"x": 0, "y": 0, "width": 1500, "height": 900})
 
 
 def leave_an_orphan() -> None:
