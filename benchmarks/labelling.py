@@ -153,6 +153,7 @@ def cleanlab(dataset: Any, vectors: np.ndarray, given: np.ndarray) -> Set:
         pip = [python, "-m", "pip", "install", "--quiet", *_PACKAGES]
         subprocess.run(pip, check=True)
 
+    vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)  # as by cosine
     into, out = WORLD.root / "in.npz", WORLD.root / "out.npz"
     np.savez(into, vectors=vectors, given=given)
     subprocess.run(

@@ -13,11 +13,11 @@ import numpy.typing as npt
 from fiftyone_qdrant.curate.label_field import LabelField
 from fiftyone_qdrant.curate.vectors import Progress, Rows, families, vectors_of
 from fiftyone_qdrant.curate.voters import Places, nearest_voters
+from fiftyone_qdrant.curate.votes import Ballot
 from fiftyone_qdrant.errors import ConfigError, MissingIDs
-from fiftyone_qdrant.points import Matrix, Scores
+from fiftyone_qdrant.points import Matrix
 from fiftyone_qdrant.runs import load_index
 
-_CELLS = 4_000_000  # votes for a class that are in memory at once
 _MOST = 1_000  # neighbors
 _MOST_CLASSES = 5_000  # of which a matrix still has a use
 
@@ -30,9 +30,11 @@ class LabelAudit:
         brain_key: the index that was asked
         field: the label field
         ids: sample ids, or label ids of patches, the most doubtful label first
-        scores: float32, how doubtful each label is: 0 if all its neighbors have it, 1
-            if all have one other label, 0.5 if the label and the best other one are
-            even. So the neighbors prefer another label where it is larger than 0.5
+        scores: float32, how doubtful each label is: 0 if all votes are for it, 1 if all
+            are for one other label, 0.5 if the label and the best other one are even.
+            So the neighbors prefer another label where it is larger than 0.5. In
+            between it grows with the logarithm of the two shares' ratio, each with one
+            vote more: ``(1 + log((other + 1/k) / (mine + 1/k)) / log(k + 1)) / 2``
         labels: the label of each
         suggestions: the label that its neighbors say, often its own; empty where it
             has no neighbors
@@ -108,10 +110,11 @@ def audit_labels(
     """Compares each label with those of its ``k`` nearest neighbors.
 
     A neighbor's vote counts the more, the nearer it is: ``exp(-2 * d / f)`` for its
-    distance ``d``, where the farthest of the ``k`` has the distance ``f``. Those that
-    show the same thing have no vote: twins, patches of the same image, frames and clips
-    of the same video, slices of the same group. What has no label gets a suggestion in
-    the same way. Nothing is written.
+    distance ``d``, where the farthest of the ``k`` has the distance ``f``. Half of it
+    is for its own label and half for what its own neighbors have, so that a wrong label
+    among them counts less. Those that show the same thing have no vote: twins, patches
+    of the same image, frames and clips of the same video, slices of the same group.
+    What has no label gets a suggestion in the same way. Nothing is written.
 
     Of dot product indexes the neighbors are those by angle.
 
@@ -149,12 +152,14 @@ def audit_labels(
         if twins is None:
             twins = vectors.twins(np.random.default_rng(0))
 
+        family = families(index, vectors)
         places, distances = nearest_voters(
-            vectors, voters, families(index, vectors), twins, int(k), progress
+            vectors, voters, family, twins, int(k), progress
         )
         ids = vectors.ids
 
-    said, shares, scores = _votes(places, distances, given, voters, len(classes))
+    ballot = Ballot(places, distances, given, voters, family, len(classes))
+    said, shares, scores = ballot.count()
     for row in voters.tolist() if right else ():
         if right is not None and right.get(ids[row]) == labels[row]:
             scores[row] = 0.0
@@ -184,52 +189,6 @@ def audit_labels(
         matrix=matrix,
         twins=float(twins),
     )
-
-
-def _votes(
-    places: Places, distances: Matrix, given: Places, voters: Rows, count: int
-) -> tuple[Places, Matrix, Matrix]:
-    """Returns what the neighbors of each say, its share, and how doubtful labels are.
-
-    Args:
-        places: the neighbors of each, as places in ``voters``
-        distances: their distances
-        given: the class of each, -1 for none
-        voters: the rows of those that have one
-        count: the number of classes
-    """
-    known = places >= 0
-    near = np.where(known, distances, 0.0)
-    farthest = near.max(axis=1, initial=0.0, keepdims=True)
-    weights = np.exp(-2.0 * near / np.where(farthest == 0, 1.0, farthest))
-    weights[~known] = 0.0
-    return _counted(places, weights, given, given[voters], count)
-
-
-def _counted(
-    places: Places, weights: Matrix, given: Places, votes: Places, count: int
-) -> tuple[Places, Matrix, Matrix]:
-    said = np.full(len(places), -1, np.int32)
-    shares, scores = np.zeros((2, len(places)), np.float32)
-    step = max(1, _CELLS // count)
-    for start in range(0, len(places), step):
-        part = slice(start, start + step)
-        own, weight = given[part], weights[part]
-        lines = np.arange(len(own))
-        cells = lines[:, np.newaxis] * count + votes[places[part]]
-        sums = np.bincount(cells.ravel(), weight.ravel(), len(own) * count)
-        of: Scores = sums.reshape(len(own), count).astype(np.float64)
-        total = of.sum(axis=1)
-        heard = total > 0
-        of[heard] /= total[heard, np.newaxis]
-        mine = np.where(own >= 0, of[lines, own], 0.0)
-        of[lines[own >= 0], own[own >= 0]] += 1e-9  # of equal ones, the label it has
-        said[part] = np.where(heard, of.argmax(axis=1), -1)
-        shares[part] = np.minimum(of.max(axis=1), 1.0)
-        of[lines[own >= 0], own[own >= 0]] = -1.0
-        scores[part] = np.where(heard, (1.0 - mine + of.max(axis=1)) / 2, 0.0)
-
-    return said, shares, np.clip(scores, 0.0, 1.0)
 
 
 def _renumbered(places: Places, voters: Rows, ranked: Rows) -> Places:
