@@ -21,7 +21,9 @@ from fiftyone_qdrant.errors import ConfigError
 from fiftyone_qdrant.explore import history
 from fiftyone_qdrant.explore.history import Search
 from fiftyone_qdrant.explore.questions import Question, vector_of
+from fiftyone_qdrant.matches import matches_of
 from fiftyone_qdrant.points import Matrix
+from fiftyone_qdrant.search.hits import Hits
 from fiftyone_qdrant.similarity import QdrantSimilarityIndex
 
 _MOST_IDS = 1_000  # that are kept of what is new
@@ -125,6 +127,15 @@ def have_seen(dataset: Any, search_id: str) -> list[str]:
 
     ids: list[str] = known["ids"]
     return ids
+
+
+def view_of_news(index: QdrantSimilarityIndex, search: Search) -> Any:
+    """Returns a view of what is new of a search, the first 1,000."""
+    ids: list[str] = (search.standing or {"ids": []})["ids"]
+    _, samples, labels = index.contents.retrieved(ids, allow_missing=True)
+    found = (samples if labels is None else labels).tolist()
+    none = np.zeros(len(found))
+    return matches_of(index, Hits(found, samples.tolist(), none, none)).view
 
 
 def in_words(search: Search) -> str:

@@ -21,9 +21,11 @@ from fiftyone.operators.categories import Categories
 
 from ..guarded_panel import show_problem
 from .actions import Actions
+from .earlier import Earlier
 from .results import Results
 from .scope import Scope
 from .ways import Ways
+from .why import Why
 
 _SECTIONS = (
     "show_asked",
@@ -32,11 +34,13 @@ _SECTIONS = (
     "show_options",
     "show_results",
     "show_twins",
+    "show_why",
     "show_actions",
+    "show_earlier",
 )
 
 
-class QdrantSearch(Ways, Scope, Results, Actions):
+class QdrantSearch(Earlier, Why, Ways, Scope, Results, Actions):
     """The search panel."""
 
     @property
