@@ -207,6 +207,15 @@ class Asked(Frame):
                 view=types.TextFieldView(placeholder="Type, or select in the grid"),
                 on_change=self.type_text,
             )
+            if (session.asked.get("text") or "").strip():
+                line.btn(
+                    "text_unlike",
+                    label="Unlike",
+                    icon="thumb_down",
+                    variant="outlined",
+                    on_click=self.text_unlike,
+                )
+
         else:
             panel.md(
                 "Select samples in the grid to find what is like them. "
@@ -217,6 +226,15 @@ class Asked(Frame):
         self._show_selected(panel, ctx)
         for part in session.parts:
             self._show_part(panel, part)
+
+        if len(session.parts) > 1:
+            panel.btn(
+                "start_anew",
+                label="Drop all",
+                icon="close",
+                variant="text",
+                on_click=self.start_anew,
+            )
 
     def _show_selected(self, panel: Any, ctx: Any) -> None:
         count = len(ctx.selected or []) or len(ctx.selected_labels or [])

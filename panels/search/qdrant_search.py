@@ -19,7 +19,7 @@ import fiftyone.operators as foo
 import fiftyone.operators.types as types
 from fiftyone.operators.categories import Categories
 
-from ..guarded_panel import show_problem
+from ..guarded_panel import NothingToSay, show_problem
 from .actions import Actions
 from .earlier import Earlier
 from .results import Results
@@ -63,11 +63,13 @@ class QdrantSearch(Earlier, Why, Ways, Scope, Results, Actions):
         """Begins anew, unless FiftyOne sent the same event again."""
         session = self.session(ctx)
         name = None if ctx.dataset is None else ctx.dataset.name
-        if session.extra.get("dataset") != name:
-            session.asked.clear()
-            session.parts, session.answer, session.base = [], None, None
-            session.extra.clear()
+        if session.extra.get("dataset") == name:
+            raise NothingToSay
 
+        session.asked.clear()
+        session.parts, session.answer, session.base = [], None, None
+        session.extra.clear()
+        self._empty(ctx, "ask.text")
         self._begin(ctx)
 
     def create(self, ctx: Any) -> None:

@@ -117,8 +117,7 @@ def test_a_person_searches_beside_the_grid(
     # and what is found is kept
     panel.click("Tag", nth=1)
     panel.box.get_by_role("button", name=f"Tag {K}").wait_for()
-    tag = panel.box.locator('input[type="text"]').last
-    tag.fill("mine")
+    panel.box.get_by_role("textbox").last.fill("mine")
     panel.click(f"Tag {K}")
     app.expect_told(f"Tagged {K} with 'mine'")
     dataset.reload()

@@ -57,6 +57,10 @@ class Page:
             stages = self.told["set_view"]["view"]
             self.view = fo.DatasetView._build(self._dataset, stages)
 
+    def open(self, dataset):
+        """Opens another dataset in the same page."""
+        self._dataset, self.view, self.selected = dataset, None, []
+
     def ask(self, *ids, how="only"):
         """Asks with samples."""
         self.selected = list(ids)
@@ -152,6 +156,23 @@ def test_parts_weigh_the_same_and_can_be_unlike_or_dropped(page, indexed, vector
     assert page.shown == nearest(indexed, vectors, vectors[3] + vectors[5])
     page.send("drop", part=like["id"])
     assert page.shown == nearest(indexed, vectors, vectors[5])
+
+
+def test_a_text_is_made_unlike_beside_a_sample(prompted, digits_model):
+    page = Page(prompted)
+    page.send("on_load")
+    page.ask(prompted.first().id)
+    page.send("type_text", value="a photo of a seven")
+    page.send("text_unlike")
+    assert page.told["patch_panel_state"]
+    assert page.state["ask"]["text"] == ""
+    assert [(p["kind"], p["unlike"]) for p in page.parts] == [
+        ("ids", False),
+        ("text", True),
+    ]
+    page.send("start_anew")
+    assert page.parts == []
+    assert "found" not in page.drawn
 
 
 def test_only_what_is_unwanted_is_no_question(page, indexed):
@@ -481,6 +502,20 @@ def test_an_index_that_went_away_is_said(page, indexed):
     assert "no Qdrant index 'pixels'" in page.problem
     page.send("refresh")
     assert "create" in page.drawn
+
+
+def test_another_dataset_begins_anew(page, indexed, make_dataset):
+    page.ask(indexed.first().id)
+    page.open(make_dataset(3))
+    page.send("on_change_dataset")
+    assert "create" in page.drawn
+    page.send("on_change_dataset")
+    assert page.told == {}
+    page.open(indexed)
+    page.send("on_change_dataset")
+    assert "found" not in page.drawn
+    page.ask(indexed.last().id)
+    assert page.shown[0] == indexed.last().id
 
 
 def test_no_dataset_is_said():
