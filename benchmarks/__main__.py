@@ -45,6 +45,9 @@ def main() -> None:
         results[name] = compare(num_points, size, given.only)
         report.write(results, given.out)
 
+    print("labels and selection", flush=True)
+    run("benchmarks.labelling", "--out", given.out)
+
 
 def compare(num_points: int, size: int, only: list[str]) -> dict[str, Figures]:
     """Returns the figures of every contender, by its name."""

@@ -11,7 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from fiftyone_qdrant.curate.label_field import LabelField
-from fiftyone_qdrant.curate.vectors import Progress, Rows, families, vectors_of
+from fiftyone_qdrant.curate.vectors import (
+    Progress,
+    Rows,
+    check_twins,
+    families,
+    vectors_of,
+)
 from fiftyone_qdrant.curate.voters import Places, nearest_voters
 from fiftyone_qdrant.curate.votes import Ballot
 from fiftyone_qdrant.errors import ConfigError, MissingIDs
@@ -138,9 +144,14 @@ def audit_labels(
     if not isinstance(k, Integral) or not 0 < k <= _MOST:
         raise ConfigError(f"k must be a whole number from 1 to {_MOST:,}, not {k!r}")
 
+    def beat(_: int, total: int) -> None:
+        if progress is not None:
+            progress(0, total)
+
+    check_twins(twins)
     index = load_index(samples, brain_key)
     label_field = LabelField(index, field)
-    with vectors_of(index) as vectors:
+    with vectors_of(index, beat) as vectors:
         label_of = label_field.read()
         labels = [label_of.get(i) for i in vectors.ids]
         del label_of
@@ -149,12 +160,10 @@ def audit_labels(
         _check_classes(field, classes, len(voters))
         number = {label: n for n, label in enumerate(classes)}
         given = np.array([-1 if v is None else number[v] for v in labels], np.int32)
-        if twins is None:
-            twins = vectors.twins(np.random.default_rng(0))
-
+        near = vectors.twins(twins, np.random.default_rng(0))
         family = families(index, vectors)
         places, distances = nearest_voters(
-            vectors, voters, family, twins, int(k), progress
+            vectors, voters, family, near, int(k), progress
         )
         ids = vectors.ids
 
@@ -187,7 +196,7 @@ def audit_labels(
         distances=distances[order],
         classes=classes,
         matrix=matrix,
-        twins=float(twins),
+        twins=near,
     )
 
 

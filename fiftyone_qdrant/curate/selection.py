@@ -13,7 +13,13 @@ import numpy as np
 
 from fiftyone_qdrant.curate.choosing import Choosing, Wanted, distances_to
 from fiftyone_qdrant.curate.label_field import LabelField
-from fiftyone_qdrant.curate.vectors import Progress, Rows, Vectors, vectors_of
+from fiftyone_qdrant.curate.vectors import (
+    Progress,
+    Rows,
+    Vectors,
+    check_twins,
+    vectors_of,
+)
 from fiftyone_qdrant.errors import ConfigError
 from fiftyone_qdrant.matches import ids_with_tag
 from fiftyone_qdrant.points import Matrix
@@ -116,6 +122,7 @@ def select_samples(
     if not isinstance(n, Integral) or isinstance(n, bool) or n < 1:
         raise ConfigError(f"n must be a whole number from 1 on, not {n!r}")
 
+    check_twins(twins)
     index = load_index(samples, brain_key)
     field = None if balance is None else LabelField(index, balance)
     given_ids = [] if given is None else _ids_of(index, given)
@@ -127,7 +134,7 @@ def select_samples(
 
     with vectors_of(index, lambda done, total: beat()) as vectors:
         rng = np.random.default_rng(seed)
-        near = vectors.twins(rng) if twins is None else float(twins)
+        near = vectors.twins(twins, rng)
         worth = np.ones(len(vectors), np.float32)
         if weights.keys() & {"typical", "unusual"}:
             alone = _ranked(_loneliness(vectors, near, rng, beat))

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ import numpy.typing as npt
 
 from fiftyone_qdrant.curate.space import Space
 from fiftyone_qdrant.dataset.samples import is_clips, is_frames
-from fiftyone_qdrant.errors import MissingIDs
+from fiftyone_qdrant.errors import ConfigError, MissingIDs
 from fiftyone_qdrant.points import Matrix, norms
 from fiftyone_qdrant.similarity import QdrantSimilarityIndex
 
@@ -55,12 +56,17 @@ class Vectors:
         for first in range(0, len(self), step):
             yield first, np.asarray(self.rows[first : first + step])
 
-    def twins(self, rng: np.random.Generator) -> float:
+    def twins(self, given: float | None, rng: np.random.Generator) -> float:
         """Returns the distance up to which two are twins: two takes of one thing.
 
-        A fifth of the distance to an ordinary neighbor: to the fifteenth nearest, in
-        the middle of up to 256 points.
+        Args:
+            given: that distance, or ``None`` for a fifth of that to an ordinary
+                neighbor: to the fifteenth nearest, in the middle of up to 256 points
+            rng: chooses these
         """
+        if given is not None:
+            return float(given)
+
         asked = np.sort(rng.choice(len(self), min(len(self), _ASKED), replace=False))
         queries, nearest = self.rows[asked], np.empty((len(asked), 0), np.float32)
         for _, block in self.blocks():
@@ -144,6 +150,13 @@ def _picked(
         vectors, samples, labels = index.contents.retrieved(part, allow_missing=True)
         if len(vectors):
             yield list(samples if labels is None else labels), list(samples), vectors
+
+
+def check_twins(twins: Any) -> None:
+    """Raises :class:`ConfigError` unless this is a distance, or ``None``."""
+    number = isinstance(twins, Real) and not isinstance(twins, bool)
+    if twins is not None and not (number and float(twins) >= 0):
+        raise ConfigError(f"twins must be a distance from 0 on, not {twins!r}")
 
 
 def families(index: QdrantSimilarityIndex, vectors: Vectors) -> Rows:

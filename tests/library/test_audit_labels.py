@@ -253,3 +253,16 @@ def test_a_tag_is_taken_only_from_those_that_got_it(two_classes):
     assert two_classes.match_tags("doubtful").values("id") == [first, second]
     remove_tag(two_classes, changes)
     assert two_classes.match_tags("doubtful").values("id") == [first]
+
+
+def test_progress_may_stop_an_audit(two_classes):
+    class Stop(Exception):
+        pass
+
+    def progress(done, total):
+        assert total == 40
+        if done:
+            raise Stop
+
+    with pytest.raises(Stop):
+        audit_labels(two_classes, "index", "truth", progress=progress)

@@ -205,6 +205,7 @@ def test_lengths_that_float32_cannot_square_are_compared(rng, make_samples, scal
         ({"strategy": {"coverage": -1}}, "from 0 on"),
         ({"strategy": "near"}, "Give the tag"),
         ({"balance": "nothing"}, "no field"),
+        ({"twins": -1}, "from 0 on"),
         ({"given": 5}, "a tag, a view or ids"),
     ],
 )
