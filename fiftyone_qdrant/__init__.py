@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from fiftyone_qdrant.moving.move import move_index as move_index
     from fiftyone_qdrant.moving.move import undo_move as undo_move
     from fiftyone_qdrant.moving.swapping import swap_indexes as swap_indexes
+    from fiftyone_qdrant.quality.applying import apply_search as apply_search
+    from fiftyone_qdrant.quality.capacity import plan_capacity as plan_capacity
+    from fiftyone_qdrant.quality.measuring import measure as measure
     from fiftyone_qdrant.runs import adopt_run as adopt_run
     from fiftyone_qdrant.runs import follow_rename as follow_rename
     from fiftyone_qdrant.runs import list_indexes as list_indexes
@@ -48,6 +51,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "abandon_move": "moving.move",
     "adopt_run": "runs",
+    "apply_search": "quality.applying",
     "audit_labels": "curate.audit",
     "change_labels": "curate.relabelling",
     "clean_up": "cleanup",
@@ -63,8 +67,10 @@ _HOMES = {
     "list_indexes": "runs",
     "load_index": "runs",
     "make_map": "curate.map",
+    "measure": "quality.measuring",
     "move_index": "moving.move",
     "near_duplicates": "curate.pairs",
+    "plan_capacity": "quality.capacity",
     "plan_labels": "curate.relabelling",
     "preflight": "ingest.preflight",
     "rename_index": "runs",

@@ -49,6 +49,7 @@ def tables_of(details: Any) -> dict[str, Any]:
         ("Collection", f"{entry.name} at {place(entry.location)}"),
         ("Optimizer", f"{health.color}: {health.optimizer_error or health.meaning}"),
         ("In the HNSW graph", _in_graph(health)),
+        ("Measured", str(details.measured or "not yet: Tune Qdrant Index does it")),
         ("Segments", f"{health.segments:,}"),
         ("Memory needed", f"about {size(memory.total)} ({_parts(memory)})"),
         (
@@ -59,6 +60,9 @@ def tables_of(details: Any) -> dict[str, Any]:
         ("Made for", _made_for(entry)),
         ("Shared with", used),
     ]
+    if details.search:
+        facts.insert(4, ("Searched with", details.search))
+
     if health.update_queue:
         facts.insert(2, ("Waiting to be applied", f"{health.update_queue:,} updates"))
 

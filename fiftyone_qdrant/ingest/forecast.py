@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from fiftyone_qdrant.errors import QdrantPluginError
-from fiftyone_qdrant.status.estimates import Estimate
+from fiftyone_qdrant.parameters.estimates import Estimate
 from fiftyone_qdrant.status.indexes import EngineStatus
 from fiftyone_qdrant.words import bytes_in_words, seconds_in_words
 

@@ -29,6 +29,7 @@ from fiftyone_qdrant.ingest.sources import (
     known_points,
 )
 from fiftyone_qdrant.parameters.collection_parameters import CollectionParameters
+from fiftyone_qdrant.parameters.estimates import estimate
 from fiftyone_qdrant.parameters.table import PARAMETERS
 from fiftyone_qdrant.points import DEFAULT_METRIC, check_metric
 from fiftyone_qdrant.qdrant.calls import OWNER, Schema
@@ -40,7 +41,6 @@ from fiftyone_qdrant.runs import (
     is_builtin,
     load_index,
 )
-from fiftyone_qdrant.status.estimates import estimate
 from fiftyone_qdrant.status.indexes import engine_status, impatient
 from fiftyone_qdrant.words import bytes_in_words
 

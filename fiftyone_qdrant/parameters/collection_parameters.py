@@ -68,6 +68,14 @@ class CollectionParameters:
         lacks_in = {
             g.name: {p.name for p in g.parameters if not p.on(engine)} for g in GROUPS
         }
+        quantization = {
+            kind: {
+                p.name: given[p.name]
+                for p in QUANTIZATIONS[kind].parameters
+                if p.name in given and p.on(engine)
+            }
+            for kind, given in self.values.get("quantization_config", {}).items()
+        }
         values = {
             name: {k: v for k, v in value.items() if k not in lacks_in[name]}
             if name in lacks_in
@@ -75,6 +83,9 @@ class CollectionParameters:
             for name, value in self.values.items()
             if name not in lacks
         }
+        if quantization:
+            values["quantization_config"] = quantization
+
         return CollectionParameters({k: v for k, v in values.items() if v != {}})
 
     def merged(
@@ -121,8 +132,11 @@ class CollectionParameters:
         return arguments
 
     def _given(self) -> Iterator[tuple[str, Parameter, Any]]:
-        for group in GROUPS:
-            given = self.values.get(group.name, {})
+        quantization = self.values.get("quantization_config", {})
+        chosen = [g for kind, g in QUANTIZATIONS.items() if kind in quantization]
+        for group in (*GROUPS, *chosen):
+            key = group.key
+            given = quantization[key] if key else self.values.get(group.name, {})
             for p in group.parameters:
                 if p.name in given:
                     yield f"{group.name}.{p.name}", p, given[p.name]
@@ -188,10 +202,13 @@ def _check_quantization(value: Any, wrong: Problems) -> dict[str, Any]:
 def _to_quantization(value: dict[str, Any]) -> Any:
     from qdrant_client import models
 
-    types = {
-        "scalar": models.ScalarQuantization,
-        "product": models.ProductQuantization,
-        "binary": models.BinaryQuantization,
-    }
     ((kind, settings),) = value.items()
-    return types[kind](**{kind: settings})
+    name = {"turbo": "TurboQuantization"}.get(kind, f"{kind.title()}Quantization")
+    made = getattr(models, name, None)
+    if made is None:
+        raise ConfigError(
+            f"The installed qdrant-client has no {kind} quantization: "
+            "pip install --upgrade qdrant-client"
+        )
+
+    return made(**{kind: settings})

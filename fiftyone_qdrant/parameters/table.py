@@ -24,6 +24,19 @@ STORAGE = (
     ),
 )
 
+
+def _memory(what: str) -> Parameter:
+    return Parameter(
+        "memory",
+        str,
+        f"Where {what} are: pinned in memory, cached, or cold on the disk",
+        "In place of the switches for disk and memory, from Qdrant 1.19 on",
+        choices=("cold", "cached", "pinned"),
+        embedded=False,
+        label="Memory tier",
+    )
+
+
 CLUSTER = (
     Parameter(
         "shard_number",
@@ -108,6 +121,7 @@ HNSW = Group(
             default=False,
             label="Graph on disk",
         ),
+        _memory("the links of the graph"),
         Parameter(
             "payload_m",
             int,
@@ -120,7 +134,7 @@ HNSW = Group(
             "inline_storage",
             bool,
             "Store copies of the vectors inside the graph file",
-            "Trades disk space for fewer random reads; needs quantization",
+            "Takes twice the disk; without quantization it does nothing",
             default=False,
             label="Vectors in the graph file",
         ),
@@ -262,6 +276,8 @@ _ALWAYS_RAM = Parameter(
     label="Compressed vectors in memory",
 )
 
+_COMPRESSED = _memory("the quantized vectors")
+
 QUANTIZATIONS = {
     "scalar": Group(
         "quantization_config.scalar",
@@ -286,6 +302,7 @@ QUANTIZATIONS = {
                 label="Quantile kept",
             ),
             _ALWAYS_RAM,
+            _COMPRESSED,
         ),
         key="scalar",
     ),
@@ -303,20 +320,61 @@ QUANTIZATIONS = {
                 label="Compression",
             ),
             _ALWAYS_RAM,
+            _COMPRESSED,
         ),
         key="product",
     ),
     "binary": Group(
         "quantization_config.binary",
-        "Binary (32 times smaller)",
-        (_ALWAYS_RAM,),
+        "Binary (16 to 32 times smaller)",
+        (
+            Parameter(
+                "encoding",
+                str,
+                "Bits of a component",
+                "More bits lose less",
+                default="one_bit",
+                choices=("one_bit", "one_and_half_bits", "two_bits"),
+                label="Encoding",
+            ),
+            Parameter(
+                "query_encoding",
+                str,
+                "What a query is compared as",
+                "Finer loses less, and is slower",
+                default="default",
+                choices=("default", "binary", "scalar4bits", "scalar8bits"),
+                label="Encoding of queries",
+            ),
+            _ALWAYS_RAM,
+            _COMPRESSED,
+        ),
         key="binary",
+    ),
+    "turbo": Group(
+        "quantization_config.turbo",
+        "Turbo (4 to 32 times smaller)",
+        (
+            Parameter(
+                "bits",
+                str,
+                "Bits of a component",
+                "bits4 loses little; fewer need rescoring",
+                default="bits4",
+                choices=("bits1", "bits1_5", "bits2", "bits4", "bits8"),
+                label="Bits",
+            ),
+            _ALWAYS_RAM,
+            _COMPRESSED,
+        ),
+        key="turbo",
     ),
 }
 QUANTIZATION_REQUIRED = {
     "scalar": {"type": "int8"},
     "product": {"compression": "x16"},
     "binary": {},
+    "turbo": {},
 }
 
 GROUPS = (HNSW, OPTIMIZERS, WAL, STRICT_MODE)

@@ -154,8 +154,6 @@ def _pages(parts: Sequence[models.QueryRequest]) -> bool:
 
 def _allowed(request: models.QueryRequest, limits: Limits) -> models.QueryRequest:
     """The request with search parameters that are allowed."""
-    from qdrant_client import models
-
     given = request.params
     if given is None:
         return request
@@ -171,7 +169,7 @@ def _allowed(request: models.QueryRequest, limits: Limits) -> models.QueryReques
     if (exact, ef) == (given.exact, given.hnsw_ef):
         return request
 
-    params = models.SearchParams(exact=exact, hnsw_ef=ef)
+    params = given.model_copy(update={"exact": exact, "hnsw_ef": ef})
     return _changed(request, params=params)
 
 

@@ -42,6 +42,9 @@ class QueryOptions:
         exact: compare with every point instead of using the HNSW graph
         hnsw_ef: the number of candidates kept while the HNSW graph is searched: more
             are slower, and miss less. By default it follows from ``k``
+        oversampling: of quantized collections: how many times ``k`` are found by their
+            quantized vectors, to be ranked anew by whole ones
+        rescore: of quantized collections: whether they are ranked anew
     """
 
     k: int | None = None
@@ -52,6 +55,8 @@ class QueryOptions:
     diversity: float | None = None
     exact: bool = False
     hnsw_ef: int | None = None
+    oversampling: float | None = None
+    rescore: bool | None = None
 
     @property
     def plain(self) -> bool:
@@ -74,6 +79,7 @@ class QueryOptions:
 
     def _wrong_values(self) -> list[tuple[str, bool, str]]:
         k, far, d, ef = self.k, self.max_distance, self.diversity, self.hnsw_ef
+        times = self.oversampling
         known = (None, "mean", *POST_AGGREGATIONS)
         return [
             (
@@ -101,6 +107,16 @@ class QueryOptions:
                 "hnsw_ef",
                 ef is not None and not _is_count(ef),
                 f"hnsw_ef must be a whole number of 1 or more, not {ef!r}",
+            ),
+            (
+                "oversampling",
+                times is not None and not (_is_number(times) and times >= 1),
+                f"oversampling must be a number of 1 or more, not {times!r}",
+            ),
+            (
+                "rescore",
+                self.rescore not in (None, True, False),
+                f"rescore must be true or false, not {self.rescore!r}",
             ),
         ]
 

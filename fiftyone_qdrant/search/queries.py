@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from fiftyone_qdrant.qdrant.collection import Collection
 from fiftyone_qdrant.qdrant.limits import Limits
 from fiftyone_qdrant.search import scan
 from fiftyone_qdrant.search.hits import Hits
+from fiftyone_qdrant.search.kept import kept
 from fiftyone_qdrant.search.options import QueryOptions
 
 if TYPE_CHECKING:
@@ -236,7 +237,7 @@ def _request(
         query=_farthest(query) if reverse else models.NearestQuery(nearest=query),
         filter=within,
         using=schema.vector_name,
-        params=_search_params(collection, k, exact, options.hnsw_ef),
+        params=search_params(collection, k, exact, options),
         limit=k,
         score_threshold=threshold,
         with_payload=[points.SAMPLE_ID] if with_samples else False,
@@ -254,25 +255,40 @@ def _threshold(max_distance: float, metric: str) -> float:
     return score - better * points.ROUNDING * max(1.0, abs(score))
 
 
-def _search_params(
-    collection: Collection, k: int, exact: bool, hnsw_ef: int | None
+def search_params(
+    collection: Collection, k: int, exact: bool, options: QueryOptions
 ) -> models.SearchParams:
     """Sees to it that the graph is searched deeply enough: recall@25 is 0.99.
 
     For many hits that takes four candidates each: with ``hnsw_ef`` at ``k``, recall
     falls to 0.95 at 250 hits. Many points take more as well: at 100,000 of them 128
     are enough, but at 1,000,000 recall falls to 0.95. Where that is more than a full
-    scan of the embedded engine costs, it is asked for one.
+    scan of the embedded engine costs, it is asked for one. What was measured, and is
+    kept with the collection, comes before this rule.
     """
     from qdrant_client import models
 
     num_points = collection.schema().num_points
-    scan = not collection.connection.remote and hnsw_ef is None
+    scan = not collection.connection.remote and options.hnsw_ef is None
     if exact or (scan and k > num_points // _POINTS_PER_HIT):
         return models.SearchParams(exact=True)
 
+    settings = kept(collection)
     by_size = min(max(num_points // _POINTS_PER_EF, _MIN_EF), _MAX_EF)
-    return models.SearchParams(hnsw_ef=hnsw_ef or max(by_size, 4 * k))
+    ef = options.hnsw_ef or max(settings.hnsw_ef or by_size, 4 * k)
+    params = models.SearchParams(hnsw_ef=ef)
+    quantized = {
+        name: _first(getattr(options, name), getattr(settings, name))
+        for name in ("oversampling", "rescore")
+    }
+    if any(value is not None for value in quantized.values()):
+        params.quantization = models.QuantizationSearchParams(**quantized)
+
+    return params
+
+
+def _first(value: Any, otherwise: Any) -> Any:
+    return otherwise if value is None else value
 
 
 def _to_hits(answer: Answer, with_samples: bool, reverse: bool, metric: str) -> Hits:

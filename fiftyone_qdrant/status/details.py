@@ -7,12 +7,14 @@ from typing import Any
 
 from fiftyone_qdrant.dataset.samples import dataset_id
 from fiftyone_qdrant.index import ownership
+from fiftyone_qdrant.parameters.estimates import Memory
 from fiftyone_qdrant.parameters.in_force import settings_in_force
 from fiftyone_qdrant.parameters.table import COLLECTION, GROUPS
 from fiftyone_qdrant.qdrant.health import CollectionHealth, collection_health
+from fiftyone_qdrant.quality.applying import Measured, last_measured
+from fiftyone_qdrant.search.kept import kept
 from fiftyone_qdrant.status import coverage
 from fiftyone_qdrant.status.catalog import Entry, describe
-from fiftyone_qdrant.status.estimates import Memory
 from fiftyone_qdrant.status.footprint import disk_bytes, memory
 from fiftyone_qdrant.status.indexes import load_impatient
 
@@ -52,6 +54,8 @@ class Details:
         disk: bytes on disk, or ``None`` on a server, which does not tell
         entry: whose the collection is
         sharers: the other runs that use the collection
+        measured: what it was last measured to be, or ``None``
+        search: how it is searched, if that was chosen, in words
     """
 
     brain_key: str
@@ -62,6 +66,8 @@ class Details:
     disk: int | None
     entry: Entry
     sharers: tuple[ownership.User, ...]
+    measured: Measured | None = None
+    search: str | None = None
 
 
 @dataclass(frozen=True)
@@ -119,6 +125,8 @@ def index_details(dataset: Any, brain_key: str) -> Details:
         disk_bytes(collection),
         entry,
         tuple(u for u in entry.users if (u.dataset_id, u.brain_key) != itself),
+        last_measured(index),
+        str(chosen) if (chosen := kept(collection)).options else None,
     )
 
 

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from fiftyone_qdrant.parameters import estimates
+from fiftyone_qdrant.parameters.estimates import Memory
 from fiftyone_qdrant.parameters.in_force import settings_in_force
 from fiftyone_qdrant.qdrant.collection import Collection
-from fiftyone_qdrant.status import estimates
-from fiftyone_qdrant.status.estimates import Memory
 
 if TYPE_CHECKING:
     from qdrant_client import models
 
-_WIDTHS = {"float16": 2, "uint8": 1}  # bytes of one number
-
 
 def vector_bytes(info: models.CollectionInfo) -> int:
     """Returns the size of all dense vectors of a collection, in bytes."""
-    numbers = sum(v.size * _width(v) for v in _dense(info).values())
-    return (info.points_count or 0) * numbers
+    numbers = sum(
+        v.size * estimates.width_of(v.datatype) for v in _dense(info).values()
+    )
+    return round((info.points_count or 0) * numbers)
 
 
 def memory(info: models.CollectionInfo) -> Memory:
@@ -29,9 +29,8 @@ def memory(info: models.CollectionInfo) -> Memory:
         estimates.memory(
             count,
             params.size,
-            settings_in_force(info, name),
+            {**settings_in_force(info, name), "datatype": params.datatype},
             indexed=indexed,
-            width=_width(params),
         )
         for name, params in named.items()
     )
@@ -51,7 +50,3 @@ def disk_bytes(collection: Collection) -> int | None:
 def _dense(info: models.CollectionInfo) -> dict[str | None, models.VectorParams]:
     vectors: Any = info.config.params.vectors or {}
     return vectors if isinstance(vectors, dict) else {None: vectors}
-
-
-def _width(params: models.VectorParams) -> int:
-    return _WIDTHS.get(str(params.datatype), 4)

@@ -10,6 +10,7 @@ import pytest
 from qdrant_client import models
 
 from fiftyone_qdrant.search import queries
+from fiftyone_qdrant.search.options import QueryOptions
 
 N, SIZE = 1000, 64
 POOR = {"m": 2, "ef_construct": 4, "full_scan_threshold": 10}
@@ -109,14 +110,15 @@ EF = [(1_000, 1, 128), (1_000, 32, 128), (1_000, 33, 132), (500_000, 250, 1000)]
 def test_the_graph_is_searched_four_times_as_deep_as_hits_are_asked_for(
     num_points, k, at_least
 ):
-    schema = SimpleNamespace(num_points=num_points)
+    schema = SimpleNamespace(num_points=num_points, metadata={})
     for remote in (False, True):
         collection = SimpleNamespace(
             schema=lambda: schema, connection=SimpleNamespace(remote=remote)
         )
-        params = queries._search_params(collection, k, False, None)
+        given = QueryOptions(hnsw_ef=7)
+        params = queries.search_params(collection, k, False, QueryOptions())
         assert params.exact or params.hnsw_ef >= at_least
-        assert queries._search_params(collection, k, False, 7).hnsw_ef == 7
-        assert queries._search_params(collection, k, True, None).exact is True
+        assert queries.search_params(collection, k, False, given).hnsw_ef == 7
+        assert queries.search_params(collection, k, True, QueryOptions()).exact is True
 
     assert params.hnsw_ef >= at_least  # on a server, always

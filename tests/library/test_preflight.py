@@ -13,10 +13,10 @@ import pytest
 from fiftyone_qdrant.errors import QdrantPluginError
 from fiftyone_qdrant.ingest.ingest import create_index
 from fiftyone_qdrant.ingest.preflight import preflight
+from fiftyone_qdrant.parameters.estimates import estimate
 from fiftyone_qdrant.qdrant import clients, connection
 from fiftyone_qdrant.qdrant.connection import ENVIRONMENT
 from fiftyone_qdrant.runs import list_indexes, load_index
-from fiftyone_qdrant.status.estimates import estimate
 from tests import isolation
 
 N = 40

@@ -4,8 +4,8 @@ import pytest
 from qdrant_client import models
 
 from fiftyone_qdrant.parameters.collection_parameters import CollectionParameters
+from fiftyone_qdrant.parameters.estimates import estimate
 from fiftyone_qdrant.parameters.in_force import compare, settings_in_force
-from fiftyone_qdrant.status.estimates import estimate
 from fiftyone_qdrant.status.footprint import memory
 
 INT8 = models.ScalarQuantization(scalar=models.ScalarQuantizationConfig(type="int8"))

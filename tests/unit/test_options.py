@@ -19,6 +19,8 @@ WRONG = [
     ("diversity", {"k": 5, "diversity": "much"}),
     ("hnsw_ef", {"k": 5, "hnsw_ef": 0}),
     ("hnsw_ef", {"k": 5, "hnsw_ef": 1.5}),
+    ("oversampling", {"k": 5, "oversampling": 0.5}),
+    ("rescore", {"k": 5, "rescore": "no"}),
 ]
 CONTRADICTORY = [
     ("negatives", {"negatives": True, "reverse": True}),

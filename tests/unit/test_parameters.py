@@ -16,10 +16,8 @@ from fiftyone_qdrant.parameters.table import (
     WAL,
 )
 
-# `memory` replaces on_disk and always_ram in qdrant-client 1.17; servers accept both
-LEFT_OUT = {"memory", "encoding", "query_encoding"}
 # of other vectors than ours, and what 1.20 says not to use any more
-LEFT_OUT |= {"multivector_config", "sparse_config", "max_resident_memory_percent"}
+LEFT_OUT = {"multivector_config", "sparse_config", "max_resident_memory_percent"}
 ALL = [(g.name, p) for g in (*GROUPS, *QUANTIZATIONS.values()) for p in g.parameters]
 
 
@@ -33,6 +31,7 @@ ALL = [(g.name, p) for g in (*GROUPS, *QUANTIZATIONS.values()) for p in g.parame
         (QUANTIZATIONS["scalar"], models.ScalarQuantizationConfig),
         (QUANTIZATIONS["product"], models.ProductQuantizationConfig),
         (QUANTIZATIONS["binary"], models.BinaryQuantizationConfig),
+        (QUANTIZATIONS["turbo"], models.TurboQuantQuantizationConfig),
     ],
     ids=lambda x: getattr(x, "name", None),
 )
@@ -85,7 +84,8 @@ def test_a_wrong_parameter_is_named(keywords, words):
     [
         ({"scalar": {"quantile": 0.9}}, models.ScalarQuantization),
         ({"product": {"compression": "x32"}}, models.ProductQuantization),
-        ({"binary": {"always_ram": True}}, models.BinaryQuantization),
+        ({"binary": {"encoding": "two_bits"}}, models.BinaryQuantization),
+        ({"turbo": {"bits": "bits2"}}, models.TurboQuantization),
     ],
 )
 def test_quantization_is_given_in_qdrants_own_form(given, kind):
@@ -108,9 +108,11 @@ def test_what_the_embedded_engine_lacks_is_named_and_left_out():
         optimizers_config={"indexing_threshold": 5, "flush_interval_sec": 5},
         wal_config={"wal_capacity_mb": 32},
         strict_mode_config={"enabled": True},
+        quantization_config={"turbo": {"bits": "bits4", "memory": "pinned"}},
     )
     assert sorted(parsed.ignored_by("embedded")) == [
         "optimizers_config.flush_interval_sec",
+        "quantization_config.turbo.memory",
         "shard_number",
         "strict_mode_config.enabled",
         "wal_config.wal_capacity_mb",
@@ -119,6 +121,7 @@ def test_what_the_embedded_engine_lacks_is_named_and_left_out():
         "on_disk": True,
         "hnsw_config": {"m": 8},
         "optimizers_config": {"indexing_threshold": 5},
+        "quantization_config": {"turbo": {"bits": "bits4"}},
     }
 
 

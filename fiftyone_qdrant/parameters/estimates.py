@@ -6,7 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-_RATIOS = {"scalar": 4, "binary": 32}  # a float32 to its quantized form
+_RATIOS = {"scalar": 4}  # a float32 to its quantized form
+_BITS = {"bits1": 1, "bits1_5": 1.5, "bits2": 2, "bits4": 4, "bits8": 8}
+_ENCODINGS = {"one_bit": 1, "one_and_half_bits": 1.5, "two_bits": 2}
+_DEFAULT_BITS = 4  # of TurboQuant
+_WIDTHS = {"float16": 2, "turbo16": 2, "uint8": 1, "turbo8": 1, "turbo4": 0.5}
 _COMPRESSIONS = {"x4": 4, "x8": 8, "x16": 16, "x32": 32, "x64": 64}
 _LINK = 4  # bytes of one link of an HNSW graph
 _LINKS = 16  # Qdrant's own ``m``
@@ -83,28 +87,32 @@ def estimate(
 
 
 def memory(
-    count: int, size: int, settings: Mapping[str, Any], *, indexed: int, width: int = 4
+    count: int, size: int, settings: Mapping[str, Any], *, indexed: int
 ) -> Memory:
     """Estimates what vectors want in memory.
 
     Args:
         count: the number of vectors
         size: their dimensions
-        settings: ``on_disk``, ``hnsw_config`` and ``quantization_config`` as asked for
-            or as in force, checked or not
+        settings: ``on_disk``, ``datatype``, ``hnsw_config`` and
+            ``quantization_config`` as asked for or as in force, checked or not
         indexed: how many of them are in an HNSW graph
-        width (4): the bytes of one number
     """
     hnsw = settings.get("hnsw_config")
     hnsw = hnsw if isinstance(hnsw, Mapping) else {}
     m = hnsw.get("m")
     links = 2 * (m if isinstance(m, int) else _LINKS)  # the lowest layer has nearly all
-    ratio = _ratio(settings)
+    ratio, width = _ratio(settings), width_of(settings.get("datatype"))
     return Memory(
-        vectors=0 if settings.get("on_disk") is True else count * size * width,
+        vectors=0 if settings.get("on_disk") is True else round(count * size * width),
         graph=0 if hnsw.get("on_disk") is True else indexed * links * _LINK,
         quantized=round(count * size * 4 / ratio) if ratio else 0,
     )
+
+
+def width_of(datatype: Any) -> float:
+    """Returns the bytes of one number of a ``datatype``; 4 if none is given."""
+    return _WIDTHS.get(str(getattr(datatype, "value", datatype)), 4)
 
 
 def _ratio(settings: Mapping[str, Any]) -> float | None:
@@ -112,7 +120,15 @@ def _ratio(settings: Mapping[str, Any]) -> float | None:
     if not isinstance(quantization, Mapping):
         return None
 
-    if isinstance(product := quantization.get("product"), Mapping):
-        return _COMPRESSIONS.get(str(product.get("compression")), 16)
+    for kind, given in quantization.items():
+        values = given if isinstance(given, Mapping) else {}
+        if kind == "product":
+            return _COMPRESSIONS.get(str(values.get("compression")), 16)
+
+        if kind == "turbo":
+            return 32 / _BITS.get(str(values.get("bits")), _DEFAULT_BITS)
+
+        if kind == "binary":
+            return 32 / _ENCODINGS.get(str(values.get("encoding")), 1)
 
     return next((r for kind, r in _RATIOS.items() if kind in quantization), None)
