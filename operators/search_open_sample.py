@@ -25,5 +25,5 @@ class SearchOpenSample(OpenSearch):
             raise ConfigError("Open a sample first")
 
         leave_sample(ctx.dataset.name, ctx.current_sample)
-        ctx.ops.close_sample()
         super().run(ctx)
+        ctx.ops.close_sample()  # last: with it goes what started this

@@ -21,6 +21,7 @@ _BARS = 40
 _SMALLEST = 1e-9  # FiftyOne takes a slider that begins at 0 for one without an end
 _INSIDE, _OUTSIDE = "#e5732d", "#9a9a9a66"
 _IN_MODAL = 12
+_SMALL = types.ImageView(height="72px")
 _TWINS = {"hide_twins": False, "twins_within": 0.02}
 
 
@@ -183,10 +184,9 @@ class Results(Frame):
             self._show_cut(panel, answer)
 
         if ctx.current_sample:
+            line = panel.h_stack("nearest", gap=1)
             for n, small in enumerate(session.extra.get("small") or []):
-                panel.str(
-                    f"small_{n}", default=small, view=types.ImageView(height="72px")
-                )
+                line.str(f"small_{n}", default=small, view=_SMALL)
 
             panel.btn(
                 "show_again",

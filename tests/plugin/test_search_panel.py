@@ -236,7 +236,7 @@ def test_the_open_sample_is_asked_and_shown_small_until_the_grid_is_wanted(index
     page.send("on_load")
     page.send("ask_selected", how="only")
     assert "set_view" not in page.told
-    assert "small_11" in page.drawn
+    assert len(page.drawn["nearest"].type.properties) == 12
     page.send("show_again")
     assert page.shown[0] == opened
     assert "close_sample" in page.told
