@@ -8,7 +8,9 @@ from .compare_indexes import CompareIndexes
 from .create_qdrant_index import CreateQdrantIndex
 from .delete_duplicates import DeleteDuplicates
 from .find_near_duplicates import FindNearDuplicates
+from .make_map import MakeMap
 from .move_index import MoveIndex
+from .open_curate import OpenCurate
 from .open_search import OpenSearch
 from .query_similar import QuerySimilar
 from .remove_selected import RemoveSelected
@@ -30,11 +32,13 @@ OPERATORS = (
     UndoRemove,
     QuerySimilar,
     OpenSearch,
+    OpenCurate,
     SearchOpenSample,
     FindNearDuplicates,
     AuditLabels,
     SelectSamples,
     DeleteDuplicates,
+    MakeMap,
     SyncIndex,
     CancelIngest,
     TuneIndex,

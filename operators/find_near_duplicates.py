@@ -55,7 +55,6 @@ class FindNearDuplicates(Scan):
         inputs.float(
             "threshold",
             default=default,
-            required=True,
             label="Largest distance",
             description=(
                 "Rather too large: Qdrant Curate finds the right one afterwards, "

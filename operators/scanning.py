@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import fiftyone.operators.types as types
@@ -47,17 +48,25 @@ class Scan(QdrantOperator):
         if started is not None:
             return started
 
-        if ctx.delegated:
-            work = followed(ctx.dataset, self.kind, key, self.uri, ctx.request_params)
-        else:
-            work = job(ctx.dataset, self.kind, key)
-
-        with work as report:
-            answer, asked = self.ask(ctx, key, _progress(ctx, report))
+        with at_work(self, ctx, self.kind, key) as progress:
+            answer, asked = self.ask(ctx, key, progress)
             slot = asked.pop("slot", "")
             one = stored.keep(ctx.dataset, answer, self.name, slot=slot, about=asked)
 
         return {"brain_key": key, "run_key": one.key, **self.about(ctx, answer)}
+
+
+@contextmanager
+def at_work(operator: Any, ctx: Any, kind: str, brain_key: str) -> Iterator[Any]:
+    """Makes what an operator does visible, and gives it its ``progress=``."""
+    if ctx.delegated:
+        request = ctx.request_params
+        work = followed(ctx.dataset, kind, brain_key, operator.uri, request)
+    else:
+        work = job(ctx.dataset, kind, brain_key)
+
+    with work as report:
+        yield _progress(ctx, report)
 
 
 def _progress(ctx: Any, report: Report) -> Callable[[int, int], None]:

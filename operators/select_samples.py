@@ -46,7 +46,7 @@ class SelectSamples(Scan):
         if key is None:
             return
 
-        inputs.int("n", default=DEFAULT_N, min=1, required=True, label="How many")
+        inputs.int("n", default=DEFAULT_N, min=1, label="How many")
         names = {**NAMES, _MIX: "A mix of these"}
         inputs.enum(
             "strategy",

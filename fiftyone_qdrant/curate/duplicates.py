@@ -149,6 +149,8 @@ def show_groups(
         raise ConfigError("There are no groups at this distance")
 
     held = load_index(dataset, brain_key).held
+    there = held.still_there([i for group in left for i in group])
+    left = [[i for i in group if i in there] for group in left]  # or in another dataset
     members = [i for group in left for i in group]
     home = held.flat(held.home)
     if held.patches_field is not None or is_frames(home) or is_clips(home):
@@ -169,7 +171,7 @@ def show_groups(
 
     view = home.exists(GROUP)
     if flat:
-        add_tag(dataset, brain_key, [group[0] for group in left], KEPT_TAG)
+        add_tag(dataset, brain_key, [g[0] for g in left if g], KEPT_TAG)
         return view.sort_by([(GROUP, 1), (RANK, 1)])
 
     return view.group_by(GROUP, order_by=RANK)

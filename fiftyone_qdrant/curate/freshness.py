@@ -97,6 +97,9 @@ def deleted_since(dataset: Any, answer: Any, then: Stamp) -> set[str]:
         return set()
 
     ids = [*answer.ids, *getattr(answer, "new_ids", ())]
+    if getattr(answer, "fixed", None) is not None:  # those may be of another dataset
+        ids = [i for i, fixed in zip(ids, answer.fixed, strict=True) if not fixed]
+
     return set(ids) - index.held.still_there(ids)
 
 

@@ -75,10 +75,11 @@ VERBS = {
     "duplicates": "Finding near-duplicates in",
     "audit": "Auditing labels with",
     "select": "Selecting samples with",
+    "map": "Making the map of",
 }
 """What is done, by the kind of a job."""
 
-READERS = ("duplicates", "audit", "select")
+READERS = ("duplicates", "audit", "select", "map")
 """The kinds that change nothing of an index."""
 
 _ENDS = {

@@ -29,11 +29,13 @@ class Page:
         selected: the ids that are selected in it
     """
 
+    panel = PANEL
+
     def __init__(self, dataset, **asked):
         self.state, self.told, self.selected, self.view = {}, {}, [], None
         self._asked = asked
         self._dataset = dataset
-        self._panel = foo.get_operator(PANEL)
+        self._panel = foo.get_operator(self.panel)
 
     def context(self, **params):
         ctx = panel_context(self._dataset, self.state, **params)

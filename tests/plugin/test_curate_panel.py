@@ -1,0 +1,159 @@
+"""The events of Qdrant Curate outside the App."""
+
+from __future__ import annotations
+
+import fiftyone as fo
+import pytest
+
+from fiftyone_qdrant import load_index
+from fiftyone_qdrant.qdrant.reads import CollectionReads
+from tests.plugin.calls import call
+from tests.plugin.test_search_panel import Page as SearchPage
+
+FOUND = {"brain_key": "pixels", "threshold": 0.2}
+AUDITED = {"brain_key": "pixels", "field": "truth", "k": 5}
+
+
+class Page(SearchPage):
+    """The panel in a browser."""
+
+    panel = "@community/qdrant/qdrant_curate"
+
+
+@pytest.fixture
+def labelled(indexed, digits):
+    """The indexed digits with their labels in the field "truth", the first wrong."""
+    labels = [fo.Classification(label=str(n)) for n in digits.labels[:40]]
+    labels[0] = fo.Classification(label="7")
+    indexed.set_values("truth", labels)
+    return indexed
+
+
+@pytest.fixture
+def page(labelled):
+    """The panel, just opened."""
+    opened = Page(labelled)
+    opened.send("on_load")
+    return opened
+
+
+def test_without_an_index_one_is_offered(dataset):
+    page = Page(dataset)
+    page.send("on_load")
+    assert "create" in page.drawn
+    page.send("create")
+    assert page.told["show_panel_output"]
+    assert "create_qdrant_index" in str(page.told)
+
+
+@pytest.mark.parametrize(
+    ("part", "name"), [("duplicates", "find"), ("labels", "audit"), ("next", "choose")]
+)
+def test_a_part_that_was_not_asked_says_what_it_is_for(page, part, name):
+    page.send("choose_part", part=part)
+    assert {"empty", name} <= page.drawn.keys()
+
+
+@pytest.fixture
+def duplicates(labelled, page):
+    """The panel, with near-duplicates found."""
+    call("find_near_duplicates", labelled, **FOUND)
+    page.send("refresh")
+    return page
+
+
+def test_moving_the_slider_asks_qdrant_nothing(duplicates, monkeypatch):
+    before = duplicates.state["dup"]["groups"]
+    with_nothing_to_ask(monkeypatch)
+    duplicates.send("change_cut", value=0.2)
+    assert "problem_alert" not in duplicates.drawn
+    assert duplicates.state["dup"]["groups"] > before
+    assert f"**{duplicates.state['dup']['groups']}** groups" in words(duplicates, "dup")
+
+
+def with_nothing_to_ask(monkeypatch):
+    """Has every call to an engine fail."""
+
+    def fail(*args, **kwargs):
+        raise AssertionError("Qdrant was asked")
+
+    for name in ("retrieve", "scroll", "count"):
+        monkeypatch.setattr(CollectionReads, name, fail)
+
+
+def words(page, part):
+    return page.drawn[f"{part}_words"].default or str(vars(page.drawn[f"{part}_words"]))
+
+
+def test_groups_that_may_stay_are_left_out_until_they_are_looked_at_again(duplicates):
+    duplicates.send("show_tiles")
+    count = duplicates.state["dup"]["groups"]
+    duplicates.selected = duplicates.view.values("id")[:1]
+    duplicates.send("leave_selected")
+    assert duplicates.state["dup"]["groups"] == count - 1
+    again = Page(duplicates._dataset)
+    again.send("on_load")
+    assert again.state["dup"]["reviewed"] == 1
+    again.send("look_again")
+    assert again.state["dup"]["groups"] == count
+
+
+def test_what_is_kept_is_chosen_without_a_search(duplicates):
+    duplicates.send("change_keep", value="newest")
+    duplicates.send("show_flat")
+    newest = duplicates.view.values("id")[0]
+    assert newest > min(duplicates.view.values("id"))
+    assert duplicates.state["dup"]["keep"] == "newest"
+
+
+@pytest.fixture
+def audited(labelled, page):
+    """The panel, with labels audited."""
+    call("audit_labels", labelled, **AUDITED)
+    page.send("choose_part", part="labels")
+    return page
+
+
+def test_a_suggestion_is_accepted_and_undone(labelled, digits, audited):
+    first = audited.state["audit"]["one"]
+    path = "truth.label"
+    assert labelled.select([first]).values(path) == ["7"]
+    audited.send("accept_one")
+    assert labelled.select([first]).values(path) == [str(digits.labels[0])]
+    assert audited.state["audit"]["one"] != first
+    assert not audited.state["audit"]["outdated"]
+    audited.send("undo")
+    assert labelled.select([first]).values(path) == ["7"]
+    assert audited.state["audit"]["one"] == first
+
+
+def test_what_is_right_stays_right_in_the_next_audit(labelled, audited):
+    first = audited.state["audit"]["one"]
+    audited.selected = [first]
+    audited.send("ignore_selected")
+    call("audit_labels", labelled, **AUDITED)
+    audited.send("refresh")
+    assert audited.state["audit"]["one"] != first
+
+
+def test_a_cell_of_the_matrix_opens_in_the_grid(digits, audited):
+    first = audited.state["audit"]["one"]
+    audited.send("show_cell", y="7", x=str(digits.labels[0]))
+    assert first in audited.shown
+
+
+def test_the_first_of_those_chosen_are_shown_in_order(labelled, page):
+    ids = call("select_samples", labelled, brain_key="pixels", n=6)["ids"]
+    page.send("choose_part", part="next")
+    page.send("change_first", value=4)
+    page.send("show_chosen")
+    assert page.shown == ids[:4]
+    page.send("save_chosen")
+    assert labelled.load_saved_view("label next").values("id") == ids[:4]
+
+
+def test_an_answer_that_is_out_of_date_says_so(labelled, duplicates):
+    index = load_index(labelled, "pixels")
+    index.remove_from_index(sample_ids=labelled.values("id")[:2])
+    duplicates.send("refresh")
+    assert "held 40 then" in duplicates.drawn["outdated"].view.description
