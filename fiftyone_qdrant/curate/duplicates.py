@@ -67,6 +67,24 @@ def groups_at(
     return groups, open_groups(groups, reviewed(dataset, brain_key))
 
 
+def counts_at(dataset: Any, brain_key: str, threshold: float) -> tuple[int, int, int]:
+    """Returns how many groups there are, how many go, and how many groups may stay.
+
+    In milliseconds, so that a slider can be moved.
+
+    Raises:
+        ConfigError: if none were looked for, or only at a smaller threshold
+    """
+    groups = kept_duplicates(dataset, brain_key).at(threshold)
+    seen = reviewed(dataset, brain_key)
+    if not seen.ids:
+        return groups.num_groups, groups.num_remove, 0
+
+    left = open_groups(groups, seen)
+    stay = groups.num_groups - len(left)
+    return len(left), sum(map(len, left)) - len(left), stay
+
+
 def duplicates_to_delete(dataset: Any, brain_key: str, threshold: float) -> list[str]:
     """Returns the ids that go at a threshold: no kept one, and of no reviewed group.
 
@@ -154,7 +172,7 @@ def show_groups(
     members = [i for group in left for i in group]
     home = held.flat(held.home)
     if held.patches_field is not None or is_frames(home) or is_clips(home):
-        return held.select(members)
+        return ordered_view(dataset, brain_key, members)
 
     root = root_of(dataset)
     for name in (GROUP, RANK):
@@ -175,6 +193,16 @@ def show_groups(
         return view.sort_by([(GROUP, 1), (RANK, 1)])
 
     return view.group_by(GROUP, order_by=RANK)
+
+
+def ordered_view(dataset: Any, brain_key: str, ids: list[str]) -> Any:
+    """Returns a view of what an index holds, in the order of ids; patches as such."""
+    held = load_index(dataset, brain_key).held
+    view = held.some(ids)
+    if held.patches_field is not None:
+        view = view.to_patches(held.patches_field)
+
+    return view.select(ids, ordered=True)
 
 
 def keep_by(dataset: Any, brain_key: str, keep: str) -> NearDuplicates:

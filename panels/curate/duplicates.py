@@ -7,6 +7,7 @@ import numpy as np
 
 from fiftyone_qdrant.curate import stored
 from fiftyone_qdrant.curate.duplicates import (
+    counts_at,
     duplicates_to_delete,
     groups_at,
     keep_by,
@@ -163,16 +164,16 @@ class Duplicates(Part):
         key = self.key(ctx)
         found = kept_duplicates(ctx.dataset, key)
         cut = float(min(max(float(value), 0.0), found.threshold))
-        groups, left = groups_at(ctx.dataset, key, cut)
+        groups, remove, stay = counts_at(ctx.dataset, key, cut)
         count = np.searchsorted(found.distances, cut, "right")
         same = int(found.same_file[:count].sum())
         dup = {
             **(ctx.panel.state.dup or {}),
             "cut": cut,
             "compared": len(found.ids),
-            "groups": len(left),
-            "remove": sum(map(len, left)) - len(left),
-            "reviewed": groups.num_groups - len(left),
+            "groups": groups,
+            "remove": remove,
+            "reviewed": stay,
             "same_file": same,
             "keep": found.keep,
             "missing": found.missing,

@@ -6,6 +6,7 @@ import fiftyone.operators.types as types
 
 from fiftyone_qdrant import load_index
 from fiftyone_qdrant.curate import review, stored
+from fiftyone_qdrant.curate.duplicates import ordered_view
 from fiftyone_qdrant.curate.freshness import why_outdated
 from fiftyone_qdrant.curate.label_field import fields_of_one_label
 from fiftyone_qdrant.errors import ConfigError
@@ -140,11 +141,7 @@ class Labels(Part):
         if not ids:
             raise ConfigError("There is nothing to show")
 
-        index = load_index(ctx.dataset, self.key(ctx))
-        view = index.held.some(ids[:MOST])
-        if index.config.patches_field is None:
-            view = view.select(ids[:MOST], ordered=True)
-
+        view = ordered_view(ctx.dataset, self.key(ctx), ids[:MOST])
         first = "The first " if len(ids) > MOST else ""
         self.show_view(ctx, view, f"{first}{min(len(ids), MOST):,} {words}")
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import fiftyone.operators.types as types
 
-from fiftyone_qdrant import load_index
 from fiftyone_qdrant.curate import stored
+from fiftyone_qdrant.curate.duplicates import ordered_view
 from fiftyone_qdrant.curate.freshness import why_outdated
 from fiftyone_qdrant.curate.relabelling import add_tag
 from fiftyone_qdrant.errors import ConfigError
@@ -86,12 +86,7 @@ class Next(Part):
         return ids
 
     def _view(self, ctx: Any, ids: list[str]) -> Any:
-        index = load_index(ctx.dataset, self.key(ctx))
-        view = index.held.some(ids[:MOST])
-        if index.config.patches_field is None:
-            view = view.select(ids[:MOST], ordered=True)
-
-        return view
+        return ordered_view(ctx.dataset, self.key(ctx), ids[:MOST])
 
     def begin_next(self, ctx: Any) -> None:
         """Reads what is kept, and whether it is out of date."""

@@ -24,7 +24,7 @@ from .part import Part, button, choice, update
 _PARTS = {
     "duplicates": ("Near-duplicates", "filter_none"),
     "labels": ("Doubtful labels", "rule"),
-    "next": ("What to label next", "playlist_add_check"),
+    "next": ("Label next", "playlist_add_check"),
 }
 _COLORS = {"duplicates": "duplicate", "labels": "doubt", "next": "chosen"}
 _WHILE_RUNNING = 2000

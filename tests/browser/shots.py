@@ -15,10 +15,11 @@ import shutil  # noqa: E402
 
 import fiftyone as fo  # noqa: E402
 import fiftyone.brain as fob  # noqa: E402
-from playwright.sync_api import expect  # noqa: E402
+from playwright.sync_api import Browser, expect  # noqa: E402
 
 import digits as digits_package  # noqa: E402
-import fiftyone_qdrant  # noqa: E402, F401  its import registers the backend
+import fiftyone_qdrant  # noqa: E402  its import registers the backend
+from fiftyone_qdrant.curate import stored  # noqa: E402
 from fiftyone_qdrant.status import jobs  # noqa: E402
 from tests.browser.app import App, Form, open_app, open_browser  # noqa: E402
 from tests.browser.server import app_server  # noqa: E402
@@ -52,6 +53,7 @@ def main() -> None:
             for picture in (search_panel, search_panel_light):
                 path = IMAGES / f"{picture.__name__.replace('_', '-')}.png"
                 path.write_bytes(picture(app))
+        curate_panel(browser, url)
     dataset.delete()
 
 
@@ -192,6 +194,58 @@ def search_panel_light(app: App) -> bytes:
     app.page.get_by_title("Light mode").click()
     expect(app.page.get_by_title("Dark mode")).to_be_visible()
     return still(app, {"x": 0, "y": 0, "width": 1500, "height": 900})
+
+
+def curate_panel(browser: Browser, url: str) -> None:
+    """The parts of Qdrant Curate beside the grid, each with what it shows there."""
+    curated = prepare_curated()
+    parts = {
+        "duplicates": ("Near-duplicates", "Show groups", "groups within"),
+        "labels": ("Doubtful labels", "Show in the grid", "most doubtful first"),
+        "next": ("Label next", "Show 60 in the grid", "60 chosen, in order"),
+    }
+    with open_app(browser, url) as app:
+        app.open_dataset(curated.name)
+        app._start_operator("Open Qdrant Curate")
+        panel = app.page.locator('[data-cy="panel-content-qdrant_curate"]')
+        for name, (part, show, told) in parts.items():
+            panel.get_by_role("button", name=part, exact=True).click()
+            panel.get_by_role("button", name=show, exact=True).click()
+            expect(app.toast.get_by_text(told)).to_be_visible()
+            app.tiles.first.locator('canvas[canvas-loaded="true"]').wait_for()
+            expect(app.toast).to_have_count(0)
+            picture = still(app, {"x": 0, "y": 0, "width": 1500, "height": 900})
+            (IMAGES / f"curate-{name}.png").write_bytes(picture)
+    curated.delete()
+
+
+def prepare_curated() -> fo.Dataset:
+    """600 digits, some with a wrong label, and what Qdrant Curate keeps of them."""
+    count, digits = 600, digits_package.load_digits()
+    paths = digits_package.write_images(WORLD.images / NAME, digits)[:count]
+    labels = [str(label) for label in digits.labels[:count]]
+    for n in range(0, count, 29):
+        labels[n] = str((int(labels[n]) + 3) % 10)
+    dataset = fo.Dataset("curated")
+    dataset.add_samples(
+        fo.Sample(str(path), ground_truth=fo.Classification(label=label))
+        for path, label in zip(paths, labels, strict=True)
+    )
+    dataset.app_config.active_fields = fo.ActiveFields(paths=["ground_truth"])
+    dataset.save()
+    fob.compute_similarity(
+        dataset,
+        embeddings=digits.vectors[:count],
+        backend="qdrant",
+        brain_key="pixels",
+    )
+    found = fiftyone_qdrant.near_duplicates(dataset, "pixels", 0.04)
+    stored.keep(dataset, found, "find_near_duplicates")
+    audit = fiftyone_qdrant.audit_labels(dataset, "pixels", "ground_truth")
+    stored.keep(dataset, audit, "audit_labels", slot="ground_truth")
+    chosen = fiftyone_qdrant.select_samples(dataset, "pixels", 60)
+    stored.keep(dataset, chosen, "select_samples")
+    return dataset
 
 
 def leave_an_orphan() -> None:

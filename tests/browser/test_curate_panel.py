@@ -87,7 +87,7 @@ def test_the_three_parts_are_gone_through(app, dataset, digits, panel):
     expect(panel.get_by_role("button", name=f"Accept '{right}'")).to_be_visible()
     assert label_of_first(dataset) == "7"
 
-    click(panel, "What to label next")
+    click(panel, "Label next")
     expect(panel.get_by_text("Out of date")).to_be_visible()
     click(panel, "Show 6 in the grid")
     chosen = stored.latest(dataset, "select_samples", "pixels")

@@ -157,3 +157,20 @@ def test_an_answer_that_is_out_of_date_says_so(labelled, duplicates):
     index.remove_from_index(sample_ids=labelled.values("id")[:2])
     duplicates.send("refresh")
     assert "held 40 then" in duplicates.drawn["outdated"].view.description
+
+
+def test_patches_are_curated_as_patches(indexed_patches):
+    key = {"brain_key": "objects"}
+    call("find_near_duplicates", indexed_patches, threshold=0.1, **key)
+    call("audit_labels", indexed_patches, field="detections", k=5, **key)
+    ids = call("select_samples", indexed_patches, n=6, **key)["ids"]
+    page = Page(indexed_patches)
+    page.send("on_load")
+    page.send("show_tiles")
+    count = page.state["dup"]["groups"] + page.state["dup"]["remove"]
+    assert len(page.shown) == count
+    page.send("choose_part", part="labels")
+    assert page.state["closely"]["others"][0]["picture"].startswith("data:image")
+    page.send("choose_part", part="next")
+    page.send("show_chosen")
+    assert page.shown == ids
