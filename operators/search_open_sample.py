@@ -25,5 +25,6 @@ class SearchOpenSample(OpenSearch):
             raise ConfigError("Open a sample first")
 
         leave_sample(ctx.dataset.name, ctx.current_sample)
-        super().run(ctx)
-        ctx.ops.close_sample()  # last: with it goes what started this
+        ctx.ops.close_sample()
+        # Not at once: while the sample is open, a panel opens beside it, not the grid
+        ctx.trigger("@community/qdrant/open_search")
