@@ -62,7 +62,7 @@ bench: $(VENV)/.installed-dev  ## compare with the other backends (ARGS="--point
 	@exec $(PY) -m benchmarks $(ARGS)
 
 clean:  ## remove the environment, caches and builds
-	rm -rf $(VENV) $(LOWEST) build dist .hypothesis .import_linter_cache .mypy_cache \
+	rm -rf $(VENV) $(LOWEST) .venv-lancedb build dist .hypothesis .import_linter_cache .mypy_cache \
 		.pytest_cache .ruff_cache
 
 $(VENV)/pyvenv.cfg:

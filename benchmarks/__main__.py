@@ -11,6 +11,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 from tests import isolation
@@ -60,10 +61,20 @@ def compare(num_points: int, size: int, only: list[str]) -> dict[str, Figures]:
         if num_points > CONTENDERS[who].at_most:
             continue
 
+        python = CONTENDERS[who].python()
+        if python is None:
+            how_to = CONTENDERS[who].how_to.format(
+                fiftyone=metadata.version("fiftyone")
+            )
+            print(f"  {who}: left out. To compare with it: {how_to}", flush=True)
+            continue
+
         print(f"  {who}", flush=True)
         found[who] = {}
         for phase in CONTENDERS[who].phases:
-            found[who].update(run("benchmarks.measure", who, phase, name, folder))
+            found[who].update(
+                run("benchmarks.measure", who, phase, name, folder, python=python)
+            )
 
         if who.startswith("ours"):
             found[who].update(app.measure(name, folder))
@@ -75,9 +86,9 @@ def compare(num_points: int, size: int, only: list[str]) -> dict[str, Figures]:
     return found
 
 
-def run(module: str, *arguments: object) -> Figures:
+def run(module: str, *arguments: object, python: Path | None = None) -> Figures:
     """Runs a module in a process of its own and returns the figures it prints."""
-    command = [sys.executable, "-m", module, *map(str, arguments)]
+    command = [str(python or sys.executable), "-m", module, *map(str, arguments)]
     env = {**os.environ, "PYTHONPATH": str(isolation.REPO)}
     if "built-in qdrant" in command:
         env["PYTHONPATH"] = f"{old_client()}{os.pathsep}{env['PYTHONPATH']}"

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
+from tests import isolation
+
 BRAIN_KEY = "bench"
+
+_LANCEDB = ".venv-lancedb"
 
 
 class Contender:
@@ -19,7 +24,13 @@ class Contender:
 
     name = ""
     at_most = 10_000_000  # points
-    phases: tuple[str, ...] = ("build", "ask")
+    how_to = ""  # what makes the environment that it needs
+    phases: tuple[str, ...] = ("build", "ask", "change")
+
+    @classmethod
+    def python(cls) -> Path | None:
+        """Returns the interpreter that it runs in, or ``None`` if that is not there."""
+        return Path(sys.executable)
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -54,7 +65,7 @@ class Ours(Contender):
 
     name = "qdrant"
     at_most = 200_000
-    phases = ("build", "ask", "batch", "duplicates")
+    phases = ("build", "ask", "change", "batch", "duplicates")
 
     def load(self) -> None:
         super().load()
@@ -77,7 +88,7 @@ class OursWithHnsw(Ours):
     """The same with an HNSW graph of all vectors."""
 
     at_most = Contender.at_most
-    phases = ("build", "ask", "batch")
+    phases = ("build", "ask", "change", "batch")
 
     def build(self, dataset: Any, vectors: Any) -> Any:
         from qdrant_client import models
@@ -98,7 +109,29 @@ class Sklearn(Contender):
 
     name = "sklearn"
     at_most = 100_000
-    phases = ("build", "ask", "duplicates")
+    phases = ("build", "ask", "duplicates")  # it adds in memory alone
+
+
+class LanceDB(Contender):
+    """FiftyOne's LanceDB backend, in an environment of its own."""
+
+    name = "lancedb"
+    how_to = (
+        f"python3 -m venv {_LANCEDB} && {_LANCEDB}/bin/pip install "
+        "fiftyone=={fiftyone} 'fiftyone-brain>=0.27' lancedb"
+    )
+
+    @classmethod
+    def python(cls) -> Path | None:
+        found = isolation.REPO / _LANCEDB / "bin" / "python"
+        return found if found.exists() else None
+
+    def load(self) -> None:
+        super().load()
+        import lancedb  # noqa: F401
+
+    def keywords(self) -> dict[str, Any]:
+        return {**super().keywords(), "uri": str(self.folder / "lancedb")}
 
 
 class Builtin(Contender):
@@ -110,6 +143,7 @@ class Builtin(Contender):
 
     name = "qdrant"
     at_most = 50_000  # its local mode takes minutes beyond
+    phases = ("build", "ask")
 
     def load(self) -> None:
         super().load()
@@ -128,5 +162,6 @@ CONTENDERS: dict[str, type[Contender]] = {
     "ours": Ours,
     "ours + HNSW": OursWithHnsw,
     "sklearn": Sklearn,
+    "lancedb": LanceDB,
     "built-in qdrant": Builtin,
 }

@@ -23,6 +23,7 @@ from benchmarks.contenders import BRAIN_KEY, CONTENDERS, Contender
 _BATCH = 200
 _SECONDS_PER_VIEW = 15
 _FEWEST_QUERIES = 5
+_TURNS = 5
 
 
 def build(contender: Contender, name: str, folder: Path) -> dict[str, float]:
@@ -70,6 +71,26 @@ def ask(contender: Contender, name: str, folder: Path) -> dict[str, float]:
     )
     figures["ask_peak_mb"] = peak_mb()
     return figures
+
+
+def change(contender: Contender, name: str, folder: Path) -> dict[str, float]:
+    """Adds 2 % to the index and takes out 1 %, some times; then it is as before."""
+    import fiftyone as fo
+
+    dataset = fo.load_dataset(name)
+    index = dataset.load_brain_results(BRAIN_KEY)
+    ids = dataset[: len(dataset) // 50].values("id")
+    vectors = np.load(folder / "vectors.npy", mmap_mode="r")[: len(ids)].copy()
+    half = len(ids) // 2
+    added, removed = [], []
+    for _ in range(_TURNS):
+        removed += [
+            timed(lambda: index.remove_from_index(sample_ids=ids[:half])),
+            timed(lambda: index.remove_from_index(sample_ids=ids[half:])),
+        ]
+        added.append(timed(lambda: index.add_to_index(vectors, ids)))
+
+    return {"add_ms": 1000 * median(added), "remove_ms": 1000 * median(removed)}
 
 
 def batch(contender: Contender, name: str, folder: Path) -> dict[str, float]:
@@ -121,7 +142,13 @@ def peak_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
-PHASES = {"build": build, "ask": ask, "batch": batch, "duplicates": duplicates}
+PHASES = {
+    "build": build,
+    "ask": ask,
+    "change": change,
+    "batch": batch,
+    "duplicates": duplicates,
+}
 
 
 def main() -> None:

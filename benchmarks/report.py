@@ -24,6 +24,8 @@ _ROWS = (
     ("query_ms indexed", "query within 1 %, by an indexed field", "ms"),
     ("query_ms picked", "query within 1 %, picked by id", "ms"),
     ("get_ms", "get 10,000 embeddings", "ms"),
+    ("add_ms", "add 2 %", "ms"),
+    ("remove_ms", "remove 1 %", "ms"),
     ("duplicates_s", "near duplicates of all", "s"),
     ("loop_s", "neighbors of 200 samples, one by one", "s"),
     ("at_once_s", "neighbors of 200 samples, at once", "s"),

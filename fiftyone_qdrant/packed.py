@@ -5,8 +5,10 @@ An id takes 12 bytes here, and 120 in a set of strings.
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
+from typing import overload
 
 import numpy as np
 import numpy.typing as npt
@@ -54,6 +56,49 @@ def from_uuids(uuids: npt.NDArray[np.uint8]) -> tuple[Packed, int]:
     foreign = np.asarray(uuids[:, _BYTES:].any(axis=1))
     ids = uuids[~foreign, :_BYTES] if foreign.any() else uuids[:, :_BYTES]
     return np.ascontiguousarray(ids).view(_TYPE).ravel(), int(foreign.sum())
+
+
+class PointIds(Sequence[str]):
+    """Ids of points, as the embedded engine gets them: text only where it is read.
+
+    Args:
+        uuids: 16 bytes each
+    """
+
+    def __init__(self, uuids: bytes) -> None:
+        self.uuids = uuids
+
+    @classmethod
+    def of(cls, ids: Sequence[str]) -> PointIds:
+        """Returns those of sample or label ids, in their order.
+
+        Raises:
+            MissingIDs: if one is no FiftyOne id
+        """
+        uuids = np.zeros((len(ids), 16), dtype=np.uint8)
+        if len(ids):
+            uuids[:, :_BYTES] = pack(ids).view(np.uint8).reshape(-1, _BYTES)
+
+        return cls(uuids.tobytes())
+
+    def __len__(self) -> int:
+        return len(self.uuids) // 16
+
+    @overload
+    def __getitem__(self, at: int) -> str: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> PointIds: ...
+
+    def __getitem__(self, at: int | slice) -> str | PointIds:
+        if isinstance(at, int):
+            return str(uuid.UUID(bytes=self.uuids[16 * range(len(self))[at] :][:16]))
+
+        start, stop, step = at.indices(len(self))
+        if step != 1:
+            raise ValueError("point ids are sliced without a step")
+
+        return PointIds(self.uuids[16 * start : 16 * stop])
 
 
 def unpack(ids: Packed) -> list[str]:

@@ -48,6 +48,7 @@ NOBODY = "0" * 24
 """What no sample or label has as its id: it stands for the points of other makers."""
 
 _OBJECT_ID = re.compile(r"[0-9a-f]{24}", re.IGNORECASE)
+_OBJECT_IDS = re.compile(r"[0-9a-fA-F]*")
 
 
 def check_metric(metric: str) -> str:
@@ -80,7 +81,14 @@ def to_point_id(fiftyone_id: str) -> str:
 
 def to_point_ids(fiftyone_ids: Iterable[str]) -> list[str]:
     """Returns the point ids of sample or label ids, in the same order."""
-    return [to_point_id(i) for i in fiftyone_ids]
+    hexes = [str(i) for i in fiftyone_ids]
+    text = "".join(hexes)
+    if set(map(len, hexes)) != {24} or not _OBJECT_IDS.fullmatch(text):
+        return [to_point_id(i) for i in hexes]  # says which of them is none
+
+    text = text.lower()
+    rows = [text[i : i + 24] for i in range(0, len(text), 24)]
+    return [f"{h[:8]}-{h[8:12]}-{h[12:16]}-{h[16:20]}-{h[20:]}{_SUFFIX}" for h in rows]
 
 
 def is_fiftyones(point_id: object) -> bool:
@@ -139,7 +147,11 @@ class Page:
         Raises:
             CollectionMismatch: if one was not made from a FiftyOne id
         """
-        return [from_point_id(i) for i in self.point_ids]
+        hexes = [str(i).replace("-", "") for i in self.point_ids]
+        if all(len(h) == 32 and h.endswith(_SUFFIX) for h in hexes):
+            return [h[:24] for h in hexes]
+
+        return [from_point_id(i) for i in self.point_ids]  # says which it is
 
     @property
     def sample_ids(self) -> list[str]:

@@ -160,6 +160,15 @@ def are_alike(stage: Any, other: Any) -> bool:
     return bool(stage._serialize(False) == other._serialize(False))
 
 
+def uses_index(samples: Any) -> bool:
+    """Whether MongoDB finds a view's samples by an index, without a look at all."""
+    documents = documents_of(samples)
+    asked = {"aggregate": documents.name, "pipeline": pipeline_of(samples, [])}
+    asked = {"explain": {**asked, "cursor": {}}, "verbosity": "queryPlanner"}
+    plan = str(documents.database.command(asked))
+    return "'IXSCAN'" in plan and "'COLLSCAN'" not in plan
+
+
 def pipeline_of(samples: Any, stages: list[dict[str, Any]]) -> Any:
     """Returns the MongoDB pipeline of a view, with more stages at its end."""
     return samples._pipeline(post_pipeline=stages)

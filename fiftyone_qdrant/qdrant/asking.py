@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fiftyone_qdrant import points
+from fiftyone_qdrant.packed import PointIds
 from fiftyone_qdrant.qdrant.collection import Collection
 from fiftyone_qdrant.qdrant.limits import Limits
 
@@ -201,10 +202,10 @@ def _parts(
             yield _changed(request, limit=rest, offset=offset)
 
 
-def _ids(request: models.QueryRequest) -> list[str] | None:
+def _ids(request: models.QueryRequest) -> Sequence[str] | None:
     """The point ids that a request is restricted to, or ``None`` for all points."""
     must: Any = None if request.filter is None else request.filter.must
-    return None if not must else list(must[0].has_id)
+    return None if not must else must[0].has_id
 
 
 def _all_ids(collection: Collection) -> models.Filter:
@@ -212,13 +213,16 @@ def _all_ids(collection: Collection) -> models.Filter:
     return _among(ids)
 
 
-def among(ids: Sequence[str]) -> models.Filter:
+def among(collection: Collection, ids: Sequence[str]) -> models.Filter:
     """Returns the filter for some sample or label ids."""
-    return _among(points.to_point_ids(ids))
+    if collection.connection.remote:
+        return _among(points.to_point_ids(ids))
+
+    return _among(PointIds.of(ids))
 
 
 def _among(point_ids: Sequence[str]) -> models.Filter:
     from qdrant_client import models
 
-    has_id = models.HasIdCondition.model_construct(has_id=list(point_ids))
+    has_id = models.HasIdCondition.model_construct(has_id=point_ids)
     return models.Filter.model_construct(must=[has_id])

@@ -17,7 +17,7 @@ import numpy as np
 
 from fiftyone_qdrant import points
 from fiftyone_qdrant.errors import LimitExceeded, ReplicasMissing
-from fiftyone_qdrant.packed import Packed, from_uuids, joined, pack
+from fiftyone_qdrant.packed import Packed, PointIds, from_uuids, joined, pack
 from fiftyone_qdrant.points import Matrix, Page
 from fiftyone_qdrant.qdrant import grpc_reading, reading, rest_reading
 from fiftyone_qdrant.qdrant.calls import CollectionCalls
@@ -256,7 +256,8 @@ class CollectionReads(CollectionCalls):
         payload: bool = True,
         vectors: bool | list[str] = True,
     ) -> Iterator[Page]:
-        point_ids = points.to_point_ids(ids)
+        remote = self.connection.remote
+        point_ids = points.to_point_ids(ids) if remote else PointIds.of(ids)
         extra = {} if consistency is None else {"consistency": consistency}
         method, _ = self._readers(bool(vectors) and consistency is None)
 
@@ -274,7 +275,7 @@ class CollectionReads(CollectionCalls):
             len(ids),
             lambda known: known.points(most),
             retrieve,
-            at_once=_READS_AT_ONCE if self.connection.remote else 1,
+            at_once=_READS_AT_ONCE if remote else 1,
         )
 
     def _used_name(self) -> str | None:

@@ -55,7 +55,7 @@ def nearest(
         return [h.within(options.max_distance) for h in found]
 
     metric = collection.schema().metric
-    within = None if ids is None else among(ids)
+    within = None if ids is None else among(collection, ids)
     requests = [
         _request(collection, q, k, options, within, with_samples)
         for q in _to_ask(queries, metric).tolist()
@@ -102,12 +102,12 @@ def nearest_to_point(
         return _nearest_to_stored(collection, point, k, options, ids, with_samples)
 
     itself = models.QueryRequest.model_construct(
-        filter=among([point] if ids is None or point in ids else []),
+        filter=among(collection, [point] if ids is None or point in ids else []),
         limit=1,
         with_payload=True,
         with_vector=collection.with_vectors(),
     )
-    within = None if ids is None else among(ids)
+    within = None if ids is None else among(collection, ids)
     others = _request(collection, point_id, k, options, within, with_samples)
     metric = collection.schema().metric
     requests = [itself, others]
@@ -179,7 +179,7 @@ def most_diverse(
                 nearest=target,
                 mmr=models.Mmr(diversity=diversity, candidates_limit=len(candidates)),
             ),
-            filter=among(candidates),
+            filter=among(collection, candidates),
             using=collection.schema().vector_name,
             params=models.SearchParams(exact=True),
             limit=min(k, len(candidates)),

@@ -22,8 +22,12 @@ from fiftyone_qdrant.dataset.samples import (
     is_patches,
     selected_ids,
     stages_of,
+    uses_index,
 )
 from fiftyone_qdrant.search.hits import Hits
+
+MAX_ID_FILTER = 20_000
+"""How many ids are sent to Qdrant at most; hits of more are filtered here."""
 
 _FEW_IDS = 2_000  # a view known to be so small is searched by its ids at once
 _VIEWS_REMEMBERED = 100
@@ -81,6 +85,22 @@ class Restriction:
         return 1.0 if self.whole else self._experience.hits_per_held
 
     @property
+    def by_index(self) -> bool:
+        """Whether MongoDB finds its samples by an index; it is asked once for a view.
+
+        Then its ids are read without a look at all of the dataset.
+        """
+        known = self._experience.by_index
+        if known is None:
+            known = self._experience.by_index = uses_index(self.samples)
+
+        return known
+
+    def remember_few(self) -> None:
+        """Has the next search in it read its ids at once."""
+        self._experience.hits_per_held = math.inf
+
+    @property
     def num_samples(self) -> int:
         """About how many samples MongoDB looks at to read all ids."""
         return int(documents_of(self.samples).estimated_document_count())
@@ -96,8 +116,8 @@ class Restriction:
             self._held = set(self._ids)
             if self.few:
                 self._experience.hits_per_held = math.inf
-            elif self.hits_per_held == math.inf:  # it has grown
-                self._experience.hits_per_held = None
+            elif len(self._ids) > MAX_ID_FILTER and self.hits_per_held == math.inf:
+                self._experience.hits_per_held = None  # it has grown
 
         return self._ids
 
@@ -161,6 +181,7 @@ class _Experience:
     """What searches in a view have found out; it never decides what they find."""
 
     hits_per_held: float | None = None
+    by_index: bool | None = None
 
 
 @lru_cache(_VIEWS_REMEMBERED)

@@ -22,18 +22,18 @@ from fiftyone_qdrant.qdrant.collection import Collection
 from fiftyone_qdrant.search.hits import Hits
 from fiftyone_qdrant.search.options import POST_AGGREGATIONS, QueryOptions
 from fiftyone_qdrant.search.queries import most_diverse, nearest, nearest_to_point
-from fiftyone_qdrant.search.restriction import Restriction
+from fiftyone_qdrant.search.restriction import MAX_ID_FILTER, Restriction
 
 Queries: TypeAlias = Matrix | Ids
 """Vectors, float32, shape ``(num_queries, size)``, or ids of points."""
 
 _FIRST_PROBE = 100  # hits asked for at first, at least,
 _PROBES_PER_HIT = 15  # or so many times k
-_LARGEST_PROBE = 5_000  # hits that MongoDB is asked about at once, at most
+_LARGEST_PROBE = 5_000  # hits that are asked for at once of many queries, at most
 _MARGIN = 1.5  # times the hits that it should take
 _SCANNED_PER_HIT = 30  # samples MongoDB scans in the time that one more hit costs
+_IDS_PER_HIT = 4  # ids that an index finds in that time, until they are searched
 _READ_PER_ASKED = 5  # ids MongoDB reads in the time to look one up
-_MAX_ID_FILTER = 20_000  # ids sent to Qdrant at most; more are filtered here
 _MAX_IDS_PER_CALL = 200_000  # of all queries together: 8 MB to a server
 _QUERIES_PER_CALL = 128
 _MANY = 1_000_000  # hits, for more of which it is worth to count the points
@@ -149,7 +149,7 @@ class Search:
     def _probe(self, queries: Queries, k: int) -> list[Hits]:
         found: dict[int, Hits] = {}
         pending = list(range(len(queries)))
-        limit, largest = self._first_limit(k), max(2 * k, _LARGEST_PROBE)
+        limit = self._first_limit(k)
         while pending:
             hits = self._find(queries[pending], limit, self._options)
             kept = self._keep(hits)
@@ -161,24 +161,42 @@ class Search:
                 else:
                     fewest = min(fewest, len(held.ids))
 
-            limit = int(_MARGIN * limit * k / max(fewest, 1)) + 1
-            if pending and (limit > largest or self._ids_are_quicker(limit)):
+            share = max(fewest, 1) / limit
+            limit = int(_MARGIN * k / share) + 1
+            if pending and self._ids_are_quicker(limit, share):
                 rest = self._among_ids(queries[pending], k)
                 found.update(zip(pending, rest, strict=True))
                 break
 
         return [found[i] for i in range(len(queries))]
 
-    def _ids_are_quicker(self, limit: int) -> bool:
-        """Whether to read the ids of the view rather than look up so many hits."""
-        return _SCANNED_PER_HIT * limit > self._restriction.num_samples
+    def _ids_are_quicker(self, limit: int, share: float) -> bool:
+        """Whether to read the ids of the view rather than look up so many hits.
+
+        Args:
+            limit: the hits
+            share: of those before, which the view held
+        """
+        if self._scan_is_quicker(limit):
+            return True
+
+        ids = share * self._restriction.num_samples
+        few = ids < min(_IDS_PER_HIT * limit, MAX_ID_FILTER)
+        if not (few and self._restriction.by_index):
+            return False
+
+        self._restriction.remember_few()
+        return True
+
+    def _scan_is_quicker(self, hits: int) -> bool:
+        return _SCANNED_PER_HIT * hits > self._restriction.num_samples
 
     def _among_ids(self, queries: Queries, k: int) -> list[Hits]:
         ids = self._restriction.ids()
         if not ids:
             return [Hits.none(self._with_samples) for _ in queries]
 
-        if len(ids) > _MAX_ID_FILTER:
+        if len(ids) > MAX_ID_FILTER:
             return [self._rank_all(q).first(k) for q in queries[:, np.newaxis]]
 
         found: list[Hits] = []
@@ -196,7 +214,8 @@ class Search:
         return self._keep(hits)[0]
 
     def _keep(self, hits: list[Hits]) -> list[Hits]:
-        if sum(len(h.ids) for h in hits) > _LARGEST_PROBE:
+        asked = sum(len(h.ids) for h in hits)
+        if asked > _LARGEST_PROBE and self._scan_is_quicker(asked):
             self._restriction.ids()  # rather than ask about so many
 
         return self._restriction.keep(hits)

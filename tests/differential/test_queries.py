@@ -35,7 +35,8 @@ LIMITS = {
     "probe often": {"_FIRST_PROBE": 3},
     "ask MongoDB for all": {"_FIRST_PROBE": 7, "_LARGEST_PROBE": 9},
     "send ids": {"_FIRST_PROBE": 2, "_LARGEST_PROBE": 3, "_QUERIES_PER_CALL": 2},
-    "rank all": {"_FIRST_PROBE": 2, "_LARGEST_PROBE": 3, "_MAX_ID_FILTER": 4},
+    "rank all": {"_FIRST_PROBE": 2, "_LARGEST_PROBE": 3, "MAX_ID_FILTER": 4},
+    "never scan": {"_FIRST_PROBE": 2, "_LARGEST_PROBE": 3, "_SCANNED_PER_HIT": 0},
 }
 limits = st.sampled_from(sorted(LIMITS))
 SMALL_BLOCKS = {"_BLOCK_BYTES": 1, "_TILE_ROWS": 16, "_TILE_COLUMNS": 11}

@@ -28,7 +28,7 @@ WAYS = {
     "probe": {"_FIRST_PROBE": 40},
     "probe again": {"_FIRST_PROBE": 3},
     "send ids": {"_FIRST_PROBE": 2, "_LARGEST_PROBE": 3},
-    "rank all": {"_FIRST_PROBE": 2, "_LARGEST_PROBE": 3, "_MAX_ID_FILTER": 4},
+    "rank all": {"_FIRST_PROBE": 2, "_LARGEST_PROBE": 3, "MAX_ID_FILTER": 4},
 }
 
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import tracemalloc
+import uuid
 from collections import Counter
 
 import fiftyone as fo
@@ -23,10 +24,11 @@ import fiftyone_qdrant  # noqa: F401  (registers the backend)
 from benchmarks import bare
 from fiftyone_qdrant import packed
 from fiftyone_qdrant.embedded.client import session
+from fiftyone_qdrant.embedded.owner.queries import Planner
 from fiftyone_qdrant.index import all_pairs
 from fiftyone_qdrant.ingest import sync
 from fiftyone_qdrant.qdrant import reads
-from fiftyone_qdrant.search import restriction
+from fiftyone_qdrant.search import restriction, search
 from fiftyone_qdrant.status import coverage
 from fiftyone_qdrant.status.indexes import index_statuses
 
@@ -35,12 +37,14 @@ N, SIZE, K = 3000, 64, 25
 
 @pytest.fixture(scope="module")
 def index():
-    """An index of 3,000 samples, in a dataset whose samples have a ``bucket``."""
+    """An index of 3,000 samples in a ``bucket`` and, with an index, on a ``shelf``."""
     vectors = np.random.default_rng(7).normal(size=(N, SIZE)).astype(np.float32)
     dataset = fo.Dataset()
     dataset.add_samples(
-        [fo.Sample(f"/{n}.png", bucket=n % 100) for n in range(N)], validate=False
+        [fo.Sample(f"/{n}.png", bucket=n % 100, shelf=n % 100) for n in range(N)],
+        validate=False,
     )
+    dataset.create_index("shelf")
     made = fob.compute_similarity(
         dataset, embeddings=vectors, backend="qdrant", brain_key="index"
     )
@@ -168,6 +172,49 @@ def test_a_view_found_to_be_small_is_searched_by_its_ids(index, calls):
     assert (calls["query"], calls["mongodb"]) == (1, 1)
     # of two queries, the id's own point and the rest: one more, for equals at the cut
     assert calls["hits"] == (K + 1) + 2
+
+
+@pytest.mark.parametrize("field", ["shelf", "bucket"])
+def test_the_ids_of_a_rare_view_are_read_where_an_index_finds_them(
+    index, calls, monkeypatch, field
+):
+    monkeypatch.setattr(restriction, "_FEW_IDS", 0)
+    monkeypatch.setattr(search, "_SCANNED_PER_HIT", 0)  # as if there were a million
+    some = ids(index)[7]
+    with index.use_view(index.samples.match(fo.ViewField(field) == 11)):
+        (first,) = index.search(some, k=K)
+        calls.clear()
+        (again,) = index.search(some, k=K)
+
+    assert again.ids == first.ids
+    if field == "shelf":
+        assert (calls["query"], calls["mongodb"]) == (1, 1)
+        assert calls["hits"] == (K + 1) + 2
+    else:  # a look at all samples: more hits are asked about instead
+        assert calls["query"] == calls["mongodb"] == 2
+        assert calls["hits"] > N
+
+
+def test_a_query_by_id_among_ids_has_no_second_condition():
+    """With one, the engine looks all ids up thrice as often."""
+    asked, others = np.zeros((2, 16), dtype=np.uint8)
+    others[0] = 1
+    buffers = [memoryview(asked.tobytes()), memoryview(others.tobytes())]
+    wire = {
+        "": "QueryRequest",
+        "query": {
+            "": "NearestQuery",
+            "nearest": {"": "Example", "id": ["u", 0]},
+        },
+        "filter": {"": "Filter", "must": [{"": "HasIdCondition", "has_id": ["u", 1]}]},
+        "limit": K,
+    }
+    stored = {uuid.UUID(int=0): [1.0, 0.0]}
+    planner = Planner(lambda _: stored, buffers, "Cosine", quantized=False)
+    planned = planner.plan(wire)
+    assert (planned.drop, planned.request.limit) == ({uuid.UUID(int=0)}, K + 1)
+    assert len(planned.request.filter.must) == 1
+    assert planned.request.filter.must_not is None
 
 
 def test_drift_of_ids_reads_each_side_once_and_keeps_no_ids(index, calls, monkeypatch):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from bson import ObjectId
 
-from fiftyone_qdrant import packed
+from fiftyone_qdrant import packed, points
 from fiftyone_qdrant.errors import MissingIDs
 
 ENDS = ["0" * 24, "f" * 24, "ab" + "0" * 22, "00" * 11 + "01", "0" * 22 + "20"]
@@ -47,3 +47,12 @@ def test_points_of_other_makers_are_counted_and_left_out():
         packed.pack([i.hex() for i in ids]).tolist(),
         1,
     )
+
+
+def test_point_ids_are_those_of_their_ids():
+    ids = [*ENDS, str(ObjectId()), ENDS[1].upper()]
+    found = packed.PointIds.of(ids)
+    assert list(found) == points.to_point_ids(ids)
+    assert [found[0], found[-1]] == list(found)[:: len(found) - 1]
+    assert list(found[2:5]) == list(found)[2:5]
+    assert list(packed.PointIds.of([])) == []

@@ -16,6 +16,7 @@ from qdrant_client.http import models
 
 from fiftyone_qdrant import errors
 from fiftyone_qdrant.embedded import protocol
+from fiftyone_qdrant.packed import PointIds
 
 Matrix = np.ndarray[Any, np.dtype[np.float32]]
 
@@ -49,6 +50,9 @@ class Request:
 
     def ids(self, ids: Sequence[Any]) -> list[Any]:
         """Adds point ids."""
+        if isinstance(ids, PointIds):
+            return ["u", self._add(ids.uuids)]
+
         try:
             kind, packed = protocol.pack_ids(ids)
         except ValueError as e:
