@@ -116,8 +116,10 @@ class Restriction:
             self._held = set(self._ids)
             if self.few:
                 self._experience.hits_per_held = math.inf
-            elif len(self._ids) > MAX_ID_FILTER and self.hits_per_held == math.inf:
-                self._experience.hits_per_held = None  # it has grown
+            elif self.hits_per_held == math.inf:
+                most = MAX_ID_FILTER if self._experience.by_index else _FEW_IDS
+                if len(self._ids) > most:  # it has grown
+                    self._experience.hits_per_held = None
 
         return self._ids
 
