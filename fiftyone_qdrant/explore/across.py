@@ -9,12 +9,14 @@ from urllib.parse import quote
 
 import fiftyone as fo
 import fiftyone.core.media as fom
+import fiftyone.core.utils as fou
 import numpy as np
 
 from fiftyone_qdrant.dataset.samples import dataset_of
 from fiftyone_qdrant.errors import ConfigError
 from fiftyone_qdrant.matches import matches_of
 from fiftyone_qdrant.points import Scores
+from fiftyone_qdrant.runs import list_indexes
 from fiftyone_qdrant.search.hits import Hits
 from fiftyone_qdrant.similarity import QdrantSimilarityIndex
 
@@ -22,10 +24,8 @@ FOUND_IN = "found_in"
 FOUND_ID = "found_id"
 """Fields of samples that were added from another dataset: its name, and their id."""
 
-MOST_ASKED = 20_000
-"""Samples of a dataset that are compared with another, at most; others are left out."""
-
 _AT_ONCE = 64
+_MOST_DATASETS = 100
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,15 @@ class Lacking:
     distances: Scores
     asked: int
     of: int
+
+
+def other_indexes(dataset: Any) -> list[tuple[str, str]]:
+    """Returns the Qdrant indexes of other datasets: the dataset's name, and the key.
+
+    Of the first 100 datasets that FiftyOne lists.
+    """
+    names = [n for n in fo.list_datasets()[:_MOST_DATASETS] if n != dataset.name]
+    return [(n, key) for n in names for key in list_indexes(fo.load_dataset(n))]
 
 
 def why_not_comparable(
@@ -135,18 +144,20 @@ def find_lacking(
     other: QdrantSimilarityIndex,
     k: int = 25,
     *,
+    most: int = 20_000,
     force: bool = False,
     seed: int = 51,
     progress: Callable[[int, int], None] | None = None,
 ) -> Lacking:
     """Returns what an index has in its current view that is far from all of another.
 
-    Of more than :data:`MOST_ASKED`, so many at random are compared.
+    Each is asked for; of very many, some at random.
 
     Args:
         index: the index that has them
         other: the index that lacks them
         k (25): how many to return
+        most (20000): how many of the view are compared, at most
         force (False): see :func:`check_comparable`
         seed (51): decides which are compared
         progress (None): called with how many were compared, and how many there are
@@ -155,7 +166,7 @@ def find_lacking(
         ConfigError: if the indexes cannot be compared, or the other is empty
     """
     check_comparable(index, other, force)
-    chosen, of = _chosen(index, seed)
+    chosen, of = _chosen(index, most, seed)
     ids: list[str] = []
     samples: list[str] = []
     far: list[float] = []
@@ -200,8 +211,8 @@ def save_there(other: QdrantSimilarityIndex, hits: Hits, name: str) -> str:
         raise ConfigError(f"Dataset '{dataset.name}' has a view '{name}' already")
 
     dataset.save_view(name, matches_of(other, hits).view)
-    slug = dataset.get_saved_view_info(name)["slug"]
-    return f"/datasets/{quote(dataset.name)}?view={quote(slug)}"
+    slug = quote(str(fou.to_slug(name)))
+    return f"/datasets/{quote(dataset.name, safe='')}?view={slug}"
 
 
 def add_here(dataset: Any, other: QdrantSimilarityIndex, hits: Hits) -> list[str]:
@@ -239,12 +250,14 @@ def add_here(dataset: Any, other: QdrantSimilarityIndex, hits: Hits) -> list[str
     return added
 
 
-def _chosen(index: QdrantSimilarityIndex, seed: int) -> tuple[list[str], int]:
+def _chosen(
+    index: QdrantSimilarityIndex, most: int, seed: int
+) -> tuple[list[str], int]:
     """Returns ids of the current view, and how many there are."""
     ids = index.restriction().ids()
-    if len(ids) <= MOST_ASKED:
+    if len(ids) <= most:
         return list(ids), len(ids)
 
     rng = np.random.default_rng(seed)
-    rows = np.sort(rng.choice(len(ids), MOST_ASKED, replace=False))
+    rows = np.sort(rng.choice(len(ids), most, replace=False))
     return [ids[row] for row in rows], len(ids)

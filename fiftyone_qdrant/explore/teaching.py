@@ -27,7 +27,7 @@ MOST_CANDIDATES = 2_000
 _NEAR_ONE = 100  # candidates near one of the likes
 _ASKED_ONE_BY_ONE = 10  # likes, the last ones
 _AT_RANDOM = 300
-_WEIGHT_AT_RANDOM = 0.2  # of all that is not liked
+_WEIGHT_AT_RANDOM = 0.1  # of all that is not liked
 _BEFORE_DISLIKES = 50  # rank at which it is unsure whether something is liked
 
 
@@ -72,6 +72,10 @@ class Teaching:
         self.dislikes = [*(i for i in self.dislikes if i not in marked), *not_wanted]
         self.rounds += 1
         self._learnt = None
+
+    def search_in(self, index: QdrantSimilarityIndex) -> None:
+        """Ranks what the current view of an index object has, from now on."""
+        self.index, self._learnt = index, None
 
     def ranking(self, k: int = 500) -> Hits:
         """Returns what is most probably liked, the surest first.
@@ -119,9 +123,12 @@ class Teaching:
 
     def _candidates(self) -> Hits:
         """Returns what is near to the mean of the likes, and to each of the last."""
-        last = self.likes[-_ASKED_ONE_BY_ONE:]
-        found, *more = self.index.search(last, k=_NEAR_ONE, aggregation=None)
-        more += self.index.search(self.likes, k=MOST_CANDIDATES)
+        self._read(self.likes)
+        likes = self._rows(self.likes)
+        found, *more = self.index.search(
+            likes[-_ASKED_ONE_BY_ONE:], k=_NEAR_ONE, aggregation=None
+        )
+        more += self.index.search(likes, k=MOST_CANDIDATES)
         for hits in more:
             found = hits.after(found)
 
@@ -146,7 +153,7 @@ class Teaching:
         ]
         liked = np.arange(len(known)) < len(self.likes)
         spread = 2 * float(known.var(axis=0, dtype=np.float64).sum())
-        machine = SVC(C=1.0, gamma=2 / spread if spread else 1.0)
+        machine = SVC(C=1.0, gamma=4 / spread if spread else 1.0)
         machine.fit(known, liked, sample_weight=np.concatenate(weights))
         return np.asarray(machine.decision_function(self._rows(ids)), dtype=np.float64)
 

@@ -22,8 +22,10 @@ from fiftyone.operators.categories import Categories
 from ..guarded_panel import NothingToSay, show_problem
 from .actions import Actions
 from .earlier import Earlier
+from .other_dataset import OtherDataset
 from .results import Results
 from .scope import Scope
+from .teach import Teach
 from .ways import Ways
 from .why import Why
 
@@ -35,12 +37,14 @@ _SECTIONS = (
     "show_results",
     "show_twins",
     "show_why",
+    "show_teach",
     "show_actions",
+    "show_other",
     "show_earlier",
 )
 
 
-class QdrantSearch(Earlier, Why, Ways, Scope, Results, Actions):
+class QdrantSearch(Earlier, Why, Teach, OtherDataset, Ways, Scope, Results, Actions):
     """The search panel."""
 
     @property

@@ -37,6 +37,9 @@ class Scope(Frame):
         session.extra["indexes"], session.extra["places"] = indexes, places
 
     def searched(self, ctx: Any, session: Session) -> Any:
+        if "places" not in session.extra:  # the server forgot, and no event drew since
+            self.read_scope(ctx)
+
         within = self._within(session)
         if within == "these" and session.base is not None:
             return session.base

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from fiftyone_qdrant.errors import ConfigError, MissingIDs
-from fiftyone_qdrant.explore import across
 from fiftyone_qdrant.explore.across import (
     add_here,
     check_comparable,
@@ -64,9 +63,8 @@ def test_what_one_has_that_the_other_lacks(pair, vectors):
     assert (lacking.asked, lacking.of, told[-1]) == (30, 30, (30, 30))
 
 
-def test_of_a_large_dataset_some_are_compared_and_of_a_view_its_own(pair, monkeypatch):
-    monkeypatch.setattr(across, "MOST_ASKED", 10)
-    lacking = find_lacking(*pair, k=100)
+def test_of_a_large_dataset_some_are_compared_and_of_a_view_its_own(pair):
+    lacking = find_lacking(*pair, k=100, most=10)
     assert (len(set(lacking.ids)), lacking.asked, lacking.of) == (10, 10, 30)
 
     view = pair[0].samples.limit(4)
@@ -122,7 +120,6 @@ def test_hits_are_kept_there_as_a_view(pair):
 
 def test_hits_are_added_here_with_where_they_are_from(pair, make_dataset):
     one, two = pair
-    two.samples.first().tag_samples("good")
     here = make_dataset(5)
     hits = find_across(one, one.samples.values("id")[:1], two, k=20)
     added = add_here(here, two, hits)

@@ -128,7 +128,7 @@ def test_few_embeddings_are_read_and_each_once(
 
 SETS = {
     "digits": lambda rng: load_digits(return_X_y=True),
-    "overlapping": lambda rng: overlapping_classes(rng, 2000),
+    "overlapping": lambda rng: overlapping_classes(rng, 1500),
 }
 
 
@@ -140,7 +140,7 @@ def test_five_rounds_teach_more_than_averaging_likes(
     index = make_index(make_dataset(len(vectors)), embeddings=vectors)
     ids = np.array(index.samples.values("id"))
     gains = []
-    for label in rng.choice(np.unique(labels), 8, replace=False):
+    for label in rng.choice(np.unique(labels), 4, replace=False):
         wanted = dict(zip(ids, (labels == label).tolist(), strict=True))
         first = rng.choice(ids[labels == label])
         taught, averaged = (
