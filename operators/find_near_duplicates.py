@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import fiftyone as fo
 import fiftyone.operators.types as types
 from fiftyone.core.collections import SampleCollection
 from fiftyone.operators.executor import ExecutionResult
@@ -11,7 +12,7 @@ from fiftyone.operators.executor import ExecutionResult
 from fiftyone_qdrant import load_index, near_duplicates
 from fiftyone_qdrant.curate.keeping import KEEP
 from fiftyone_qdrant.curate.loose import loose_threshold
-from fiftyone_qdrant.errors import QdrantPluginError
+from fiftyone_qdrant.errors import ConfigError, QdrantPluginError
 
 from .forms import brain_key_input, dropdown
 from .scanning import Scan
@@ -24,6 +25,13 @@ KEPT = {
     "central": "The most central",
 }
 """Which of near-duplicates is kept, in words."""
+
+_ALL = ""
+_ONLY = {
+    _ALL: "All",
+    "across": "Only across sets, such as groups or videos",
+    "within": "Only within a set",
+}
 
 
 class FindNearDuplicates(Scan):
@@ -69,6 +77,37 @@ class FindNearDuplicates(Scan):
             label="Keep of each group",
             view=dropdown(rules, rules),
         )
+        inputs.enum(
+            "only",
+            list(_ONLY),
+            default=_ALL,
+            label="Pairs",
+            view=dropdown(_ONLY, _ONLY),
+        )
+        if ctx.params.get("only", _ALL) != _ALL:
+            inputs.str(
+                "by",
+                label="Field that tells sets apart",
+                description="Empty: groups, videos, or the samples of patches",
+            )
+
+        others = [name for name in fo.list_datasets() if name != ctx.dataset.name]
+        if others:
+            choices = {_ALL: "Nothing", **{name: name for name in others}}
+            inputs.enum(
+                "against",
+                list(choices),
+                default=_ALL,
+                label="Compared with another dataset",
+                description="What is there already, such as in the other split",
+                view=dropdown(choices, choices),
+            )
+        if ctx.params.get("against"):
+            inputs.str(
+                "against_key",
+                label="Its index",
+                description=f"Empty: '{key}' as well",
+            )
 
     def ask(self, ctx: Any, brain_key: str, progress: Any) -> tuple[Any, Any]:
         threshold = ctx.params.get("threshold")
@@ -76,10 +115,21 @@ class FindNearDuplicates(Scan):
             threshold = loose_threshold(load_index(ctx.dataset, brain_key))
 
         keep = ctx.params.get("keep") or KEEP[0]
+        names = ("only", "by", "against", "against_key")
+        asked = {n: ctx.params[n] for n in names if ctx.params.get(n)}
+        given = dict(asked)
+        if "against" in given:
+            given["against"] = _dataset(given["against"])
+
         found = near_duplicates(
-            ctx.target_view(), brain_key, threshold, keep=keep, progress=progress
+            ctx.target_view(),
+            brain_key,
+            threshold,
+            keep=keep,
+            progress=progress,
+            **given,
         )
-        return found, {"threshold": float(threshold), "keep": keep}
+        return found, {"threshold": float(threshold), "keep": keep, **asked}
 
     def about(self, ctx: Any, answer: Any) -> dict[str, Any]:
         groups = answer.at(answer.threshold)
@@ -101,6 +151,11 @@ class FindNearDuplicates(Scan):
         threshold: float | None = None,
         keep: str = KEEP[0],
         delegate: bool = False,
+        *,
+        only: str | None = None,
+        by: str | None = None,
+        against: str | None = None,
+        against_key: str | None = None,
     ) -> ExecutionResult:
         """Finds all pairs that are near each other.
 
@@ -111,19 +166,36 @@ class FindNearDuplicates(Scan):
                 half of the samples have another one
             keep ("largest"): as for :func:`fiftyone_qdrant.near_duplicates`
             delegate (False): run it in a delegated worker
+            only (None): likewise, as are the arguments that follow
+            by (None): the field that tells sets apart
+            against (None): the name of another dataset
+            against_key (None): the key of its index
 
         Returns:
             a :class:`fiftyone.operators.executor.ExecutionResult` with the key of the
             run that holds them, and numbers
         """
-        params = {"brain_key": brain_key, "threshold": threshold, "keep": keep}
+        params = {
+            "brain_key": brain_key,
+            "threshold": threshold,
+            "keep": keep,
+            "only": only,
+            "by": by,
+            "against": against,
+            "against_key": against_key,
+        }
         return self._run(samples, params, delegate)
+
+
+def _dataset(name: str) -> Any:
+    if not fo.dataset_exists(name):
+        raise ConfigError(f"There is no dataset '{name}' to compare with")
+
+    return fo.load_dataset(name)
 
 
 def keep_choices(dataset: Any) -> dict[str, str]:
     """Returns the rules of what is kept, by value, with the fields to go by."""
-    import fiftyone as fo
-
     kinds = (fo.IntField, fo.FloatField, fo.DateField, fo.DateTimeField)
     rules = dict(KEPT)
     for name, field in dataset.get_field_schema().items():

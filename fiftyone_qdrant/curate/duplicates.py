@@ -168,7 +168,8 @@ def show_groups(
 
     held = load_index(dataset, brain_key).held
     there = held.still_there([i for group in left for i in group])
-    left = [[i for i in group if i in there] for group in left]  # or in another dataset
+    kept = [group[0] for group in left if group[0] in there]  # or in another dataset
+    left = [[i for i in group if i in there] for group in left]
     members = [i for group in left for i in group]
     home = held.flat(held.home)
     if held.patches_field is not None or is_frames(home) or is_clips(home):
@@ -189,7 +190,7 @@ def show_groups(
 
     view = home.exists(GROUP)
     if flat:
-        add_tag(dataset, brain_key, [g[0] for g in left if g], KEPT_TAG)
+        add_tag(dataset, brain_key, kept, KEPT_TAG)
         return view.sort_by([(GROUP, 1), (RANK, 1)])
 
     return view.group_by(GROUP, order_by=RANK)
@@ -198,11 +199,11 @@ def show_groups(
 def ordered_view(dataset: Any, brain_key: str, ids: list[str]) -> Any:
     """Returns a view of what an index holds, in the order of ids; patches as such."""
     held = load_index(dataset, brain_key).held
-    view = held.some(ids)
-    if held.patches_field is not None:
-        view = view.to_patches(held.patches_field)
+    if held.patches_field is None:
+        return held.flat(held.home).select(ids, ordered=True)
 
-    return view.select(ids, ordered=True)
+    patches = held.some(ids).to_patches(held.patches_field)
+    return patches.select(ids, ordered=True)
 
 
 def keep_by(dataset: Any, brain_key: str, keep: str) -> NearDuplicates:
@@ -223,9 +224,10 @@ def keep_by(dataset: Any, brain_key: str, keep: str) -> NearDuplicates:
         np.add.at(closeness, end.astype(np.int64), found.threshold - found.distances)
 
     paired = np.isfinite(found.nearest)
-    ranked = replace(
-        found, keep=keep, ranks=ranks(index, found.ids, keep, paired, closeness)
-    )
+    fixed = int(found.fixed.sum())  # the first ones, which are kept by any rule
+    mine = ranks(index, found.ids[fixed:], keep, paired[fixed:], closeness[fixed:])
+    places = np.append(np.arange(fixed, dtype=np.int32), mine + np.int32(fixed))
+    ranked = replace(found, keep=keep, ranks=places)
     asked = {"threshold": found.threshold, "keep": keep}
     stored.keep(dataset, ranked, KIND, about=asked)
     return ranked

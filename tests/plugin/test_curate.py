@@ -125,3 +125,14 @@ def test_duplicates_are_deleted_once_their_number_is_typed(labelled):
     assert len(labelled) == 40 - len(gone)
     assert all(map(os.path.isfile, files))
     assert groups_at(labelled, "pixels", 0.1)[1] == []
+
+
+def test_only_pairs_across_sets_and_with_another_dataset_are_found(labelled):
+    labelled.set_values("half", [n % 2 for n in range(40)])
+    asked = ASKED["find_near_duplicates"]
+    every = call("find_near_duplicates", labelled, **asked)["pairs"]
+    across = call("find_near_duplicates", labelled, **asked, only="across", by="half")
+    within = call("find_near_duplicates", labelled, **asked, only="within", by="half")
+    assert across["pairs"] + within["pairs"] == every
+    with pytest.raises(ExecutionError):
+        call("find_near_duplicates", labelled, **asked, against="no such dataset")
