@@ -5,12 +5,14 @@ from typing import Any
 
 import fiftyone.operators.types as types
 
+from fiftyone_qdrant import plan_capacity
 from fiftyone_qdrant.errors import ConfigError
 from fiftyone_qdrant.ingest.preflight import preflight
 from fiftyone_qdrant.ingest.sources import NO_COLLECTION, NO_SOURCE
 from fiftyone_qdrant.parameters.table import PARAMETERS
 from fiftyone_qdrant.points import DISTANCES
 from fiftyone_qdrant.qdrant.connection import KEYWORDS
+from fiftyone_qdrant.quality.capacity import MOST_VECTORS
 
 from .forms import (
     dropdown,
@@ -43,6 +45,7 @@ _CONFIG = ("collection_name", "metric", "vector_name")
 _OF_THE_FORM = (
     *("tab", "preflight", "source", "text_model", "slices", "where", "ask"),
     *("quantization", "connect", "dry_run", "view_target", "prompt", "problem"),
+    "expected",
 )
 _PARAMS = {*_ARGUMENTS, *_CONFIG, *PARAMETERS, *KEYWORDS, *_OF_THE_FORM}
 _ELSEWHERE = {"model": "text_model", "url": "where", "path": "where"}
@@ -156,6 +159,13 @@ def _advanced(ctx: Any, inputs: Any) -> None:
         label="Collection",
         description="Empty makes a new name from the dataset's",
     )
+    inputs.int(
+        "expected",
+        min=1,
+        max=MOST_VECTORS,
+        label="How large will it get?",
+        description="Vectors in the end: what that takes is said above, and not set",
+    )
     settings_inputs(ctx, inputs, engine)
 
 
@@ -180,11 +190,24 @@ def _card(ctx: Any, inputs: Any) -> types.View:
         return _refuse(inputs, [(p.text, p.where) for p in found.problems])
 
     verb = "connect" if arguments["connect"] else "create"
+    lines = [*found.lines, *_planned(ctx, found.size)]
     return types.AlertView(
         severity="warning" if found.warnings else "success",
         label=f"Ready to {verb} '{arguments['brain_key']}'",
-        description=" · ".join(found.lines).replace(str(Path.home()), "~"),
+        description=" · ".join(lines).replace(str(Path.home()), "~"),
     )
+
+
+def _planned(ctx: Any, size: int | None) -> list[str]:
+    """What the vectors that are expected in the end will take, in sentences."""
+    expected = ctx.params.get("expected")
+    if not expected:
+        return []
+
+    if size is None:
+        return ["How large it gets depends on the dimensions, which are not known yet"]
+
+    return [f"{expected:,} vectors: {p}" for p in plan_capacity(int(expected), size)]
 
 
 def _missing(ctx: Any, arguments: dict[str, Any]) -> str | None:

@@ -11,6 +11,7 @@ from fiftyone_qdrant.errors import ConfigError, QdrantPluginError
 from fiftyone_qdrant.parameters.table import TUNABLE
 from fiftyone_qdrant.similarity import QdrantSimilarityIndex
 from fiftyone_qdrant.status.indexes import load_impatient
+from fiftyone_qdrant.status.jobs import watched
 from fiftyone_qdrant.tuning import OFF, PRESETS, in_force, plan_tuning, tunable
 
 from .forms import (
@@ -20,12 +21,18 @@ from .forms import (
     quantization_inputs,
     without_empty,
 )
-from .qdrant_operator import QdrantOperator, chosen_index
+from .in_background import start_in_background
+from .qdrant_operator import QdrantOperator, chosen_index, progress
 from .reopening import is_shown
+from .tune_measured import MEASURED, measured_inputs, run_measured
 
-_PARAMS = ("brain_key", "preset", "quantization", "dry_run", *TUNABLE)
+_PARAMS = (
+    *("brain_key", "preset", "quantization", "dry_run", "what", "recall", "curve"),
+    *TUNABLE,
+)
 _ADVANCED = "advanced"
 _PRESETS = {
+    MEASURED: ("Measured", "See what searches find, and choose the recall you want"),
     "exact": ("Exact", "Whole vectors in memory and a dense graph: finds the most"),
     "balanced": ("Balanced", "Searches copies of a quarter of the size: faster"),
     "small_memory": ("Small memory", "Only those copies in memory, vectors on disk"),
@@ -54,6 +61,11 @@ class TuneIndex(QdrantOperator):
 
         try:
             index = load_impatient(ctx.dataset, key)
+            if ctx.params.get("preset") == MEASURED:
+                _preset_input(inputs)
+                measured_inputs(ctx, inputs, index)
+                return
+
             _plan_input(ctx, inputs, index)
             _preset_input(inputs)
             if ctx.params.get("preset") == _ADVANCED:
@@ -65,6 +77,9 @@ class TuneIndex(QdrantOperator):
         unknown = sorted(set(ctx.params) - set(_PARAMS))
         if unknown:
             raise ConfigError(f"Unknown parameter {', '.join(map(repr, unknown))}")
+
+        if ctx.params.get("preset") == MEASURED:
+            return self._run_measured(ctx)
 
         change = plan_tuning if ctx.params.get("dry_run") else tune
         done = change(chosen_index(ctx), **_settings(ctx.params))
@@ -78,6 +93,18 @@ class TuneIndex(QdrantOperator):
             "ignored": ", ".join(done.ignored) or None,
         }
 
+    def _run_measured(self, ctx: Any) -> dict[str, Any]:
+        index = chosen_index(ctx)
+        started = start_in_background(self, ctx, "measure", index.key)
+        if started is not None:
+            return started
+
+        with watched(ctx.dataset, "measure", index.key, progress(ctx)) as tell:
+            return run_measured(ctx, index, tell)
+
+    def in_words(self, result: dict[str, Any]) -> str:
+        return str(result["summary"])
+
     def __call__(
         self,
         samples: SampleCollection,
@@ -90,6 +117,8 @@ class TuneIndex(QdrantOperator):
         delegate: bool = False,
         strict_mode_config: dict[str, Any] | None = None,
         preset: str | None = None,
+        recall: float | None = None,
+        what: str | None = None,
     ) -> ExecutionResult:
         """Changes settings of an index in place.
 
@@ -107,7 +136,11 @@ class TuneIndex(QdrantOperator):
             strict_mode_config (None): a dict with the limits of calls to set, of
                 everyone who uses the collection; a server's
             preset (None): ``"exact"``, ``"balanced"`` or ``"small_memory"``, in place
-                of settings
+                of settings, or ``"measured"``
+            recall (None): with ``preset="measured"``, the recall that searches are to
+                reach from now on; without it, what they reach is measured
+            what (None): with ``preset="measured"``, ``"measure"`` to measure anew,
+                ``"apply"``, or ``"defaults"`` to search with the defaults again
 
         Returns:
             a :class:`fiftyone.operators.executor.ExecutionResult` with the
@@ -122,6 +155,8 @@ class TuneIndex(QdrantOperator):
             "dry_run": dry_run,
             "strict_mode_config": strict_mode_config,
             "preset": preset,
+            "recall": recall,
+            "what": what,
         }
         return self._run(samples, params, delegate)
 

@@ -167,10 +167,13 @@ def _allowed(request: models.QueryRequest, limits: Limits) -> models.QueryReques
     if ef is not None and most is not None and not exact:
         ef = min(ef, most)
 
-    if (exact, ef) == (given.exact, given.hnsw_ef):
-        return request
+    quantization, times = given.quantization, limits.search_max_oversampling
+    if quantization is not None and times is not None:
+        most_times = min(quantization.oversampling or 1.0, times)
+        quantization = quantization.model_copy(update={"oversampling": most_times})
 
-    params = given.model_copy(update={"exact": exact, "hnsw_ef": ef})
+    changes = {"exact": exact, "hnsw_ef": ef, "quantization": quantization}
+    params = given.model_copy(update=changes)
     return _changed(request, params=params)
 
 

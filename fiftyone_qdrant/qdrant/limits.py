@@ -26,6 +26,7 @@ class Limits:
         max_query_limit: points in one answer, or ``None`` for any number, as below
         search_max_batchsize: queries in one call
         search_max_hnsw_ef: the largest ``hnsw_ef``
+        search_max_oversampling: the largest ``oversampling``
         search_allow_exact: whether exact counts and searches are answered
         upsert_max_batchsize: points written by one call
         condition_max_size: ids in one filter
@@ -36,6 +37,7 @@ class Limits:
     max_query_limit: int | None = None
     search_max_batchsize: int | None = None
     search_max_hnsw_ef: int | None = None
+    search_max_oversampling: float | None = None
     search_allow_exact: bool = True
     upsert_max_batchsize: int | None = None
     condition_max_size: int | None = None

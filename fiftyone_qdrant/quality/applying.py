@@ -13,7 +13,7 @@ from fiftyone_qdrant.search.kept import SearchSettings, keep, kept, note
 from fiftyone_qdrant.similarity import QdrantSimilarityIndex
 from fiftyone_qdrant.tuning import in_force
 
-MEASURED = "measured"
+MEASURED = "fiftyone_measured"
 """In a collection's metadata: what was last measured of the whole index."""
 
 _OF_THE_GRAPH = ("hnsw_config", "quantization_config")

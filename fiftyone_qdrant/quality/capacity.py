@@ -23,7 +23,9 @@ from typing import Any
 
 from fiftyone_qdrant.errors import ConfigError
 from fiftyone_qdrant.parameters.estimates import memory
+from fiftyone_qdrant.words import bytes_in_words
 
+MOST_VECTORS = 10**10
 LAPTOP = "laptop"
 ONE_SERVER = "one server"
 CLUSTER = "cluster"
@@ -78,6 +80,12 @@ class Preset:
     fits: bool
     why: str
 
+    def __str__(self) -> str:
+        several = f" ({self.nodes:,} nodes)" if self.nodes > 1 else ""
+        amounts = f"{bytes_in_words(self.memory)} of memory, "
+        amounts += f"{bytes_in_words(self.disk)} of disk"
+        return f"{self.name}{several} {amounts}" + ("" if self.fits else ": too large")
+
 
 def plan_capacity(count: int, size: int, *, recall: float = 0.98) -> list[Preset]:
     """Plans what an index of a size takes, in three ways.
@@ -97,7 +105,7 @@ def plan_capacity(count: int, size: int, *, recall: float = 0.98) -> list[Preset
     Raises:
         ConfigError: if an argument is wrong
     """
-    for name, value, most in (("count", count, 10**10), ("size", size, 65_536)):
+    for name, value, most in (("count", count, MOST_VECTORS), ("size", size, 65_536)):
         whole = isinstance(value, int) and not isinstance(value, bool)
         if not whole or not 1 <= value <= most:
             raise ConfigError(f"{name} must be a whole number from 1 to {most:,}")

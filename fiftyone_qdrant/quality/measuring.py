@@ -89,8 +89,8 @@ class Measurement:
     def choose(self, target: float) -> Point:
         """Returns the point of least work that reaches a recall.
 
-        Work is ``hnsw_ef`` times the oversampling, so that the choice does not depend
-        on what else the machine does.
+        It is the present one where searches are exact. Work is ``hnsw_ef`` times the
+        oversampling, so that the choice does not depend on what else the machine does.
 
         Raises:
             ConfigError: if none reaches it, with what would help
@@ -100,12 +100,13 @@ class Measurement:
 
 def choose(points: list[Point], target: float) -> Point:
     """See :meth:`Measurement.choose`."""
-    good = [p for p in points if p.recall >= target and not p.exact]
+    now = points[0]
+    if now.exact and target <= now.recall:
+        return now
+
+    good = [p for p in points if p.recall >= target]
     if good:
         return min(good, key=_work)
-
-    if points[0].recall >= target:
-        return points[0]
 
     best = max(points, key=lambda p: p.recall)
     raise ConfigError(

@@ -7,14 +7,14 @@ every process that searches it has them with its next query.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from fiftyone_qdrant.errors import ConfigError
 from fiftyone_qdrant.qdrant.collection import Collection
 from fiftyone_qdrant.search.options import QueryOptions
 
-SEARCH = "search"
+SEARCH = "fiftyone_search"
 """In a collection's metadata: the settings of searches that do not give their own."""
 
 _K = 25  # what settings are checked with; they hold for every k
@@ -65,7 +65,9 @@ class SearchSettings:
 
 def kept(collection: Collection) -> SearchSettings:
     """Returns the settings that a collection keeps for its searches."""
-    return SearchSettings(**(collection.schema().metadata.get(SEARCH) or {}))
+    values = collection.schema().metadata.get(SEARCH) or {}
+    known = {f.name for f in fields(SearchSettings)}  # a later version may have more
+    return SearchSettings(**{k: v for k, v in values.items() if k in known})
 
 
 def keep(collection: Collection, settings: SearchSettings) -> SearchSettings:

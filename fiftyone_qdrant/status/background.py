@@ -76,6 +76,7 @@ VERBS = {
     "audit": "Auditing labels with",
     "select": "Selecting samples with",
     "map": "Making the map of",
+    "measure": "Measuring",
 }
 """What is done, by the kind of a job."""
 

@@ -12,14 +12,18 @@ WORLD = isolation.start()  # before FiftyOne is imported
 del os.environ["FIFTYONE_BRAIN_SIMILARITY_QDRANT_PATH"]  # as a newcomer has it
 
 import shutil  # noqa: E402
+import time  # noqa: E402
 
 import fiftyone as fo  # noqa: E402
 import fiftyone.brain as fob  # noqa: E402
+import numpy as np  # noqa: E402
 from playwright.sync_api import Browser, expect  # noqa: E402
 
 import digits as digits_package  # noqa: E402
 import fiftyone_qdrant  # noqa: E402  its import registers the backend
+from fiftyone_qdrant import measure  # noqa: E402
 from fiftyone_qdrant.curate import stored  # noqa: E402
+from fiftyone_qdrant.quality.applying import record  # noqa: E402
 from fiftyone_qdrant.status import jobs  # noqa: E402
 from tests.browser.app import App, Form, open_app, open_browser  # noqa: E402
 from tests.browser.server import app_server  # noqa: E402
@@ -54,7 +58,36 @@ def main() -> None:
                 path = IMAGES / f"{picture.__name__.replace('_', '-')}.png"
                 path.write_bytes(picture(app))
         curate_panel(browser, url)
+        tuned = prepare_tuned()
+        with open_app(browser, url) as app:
+            app.open_dataset(tuned.name)
+            (IMAGES / "tune-measured.png").write_bytes(tune_measured(app))
     dataset.delete()
+    tuned.delete()
+
+
+def prepare_tuned() -> fo.Dataset:
+    """6,000 vectors, whose graph has few edges, measured."""
+    rng = np.random.default_rng(51)
+    dataset = fo.Dataset("noise")
+    path = next((WORLD.images / NAME).iterdir())
+    dataset.add_samples(fo.Sample(str(path)) for _ in range(6000))
+    index = fob.compute_similarity(
+        dataset,
+        embeddings=rng.normal(size=(6000, 16)).astype(np.float32),
+        backend="qdrant",
+        brain_key="noise",
+        hnsw_config={"m": 5, "ef_construct": 16, "full_scan_threshold": 10},
+        optimizers_config={"indexing_threshold": 100},
+    )
+    index.collection.flush()
+    until = time.monotonic() + 60
+    while index.collection.info().indexed_vectors_count < 6000:
+        if time.monotonic() > until:
+            sys.exit("The index was not built.")
+        time.sleep(0.1)
+    record(index, measure(index, queries=100))
+    return dataset
 
 
 def prepare() -> fo.Dataset:
@@ -99,6 +132,15 @@ def query_form(app: App) -> bytes:
     form.choose("Unlike", "What has a tag")
     form.choose("Tag", "scribble")
     form.fill("Diversity", "0.3")
+    return filled_in(app, form)
+
+
+def tune_measured(app: App) -> bytes:
+    """The recall that was measured, and the one that is wanted."""
+    app.page.set_viewport_size({"width": 1500, "height": 1400})
+    form = app.run_operator("Tune Qdrant Index")
+    form.box.get_by_text("Measured", exact=True).click()
+    expect(form.box.locator(".js-plotly-plot .point").first).to_be_visible()
     return filled_in(app, form)
 
 

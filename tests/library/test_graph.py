@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from qdrant_client import models
 
+from fiftyone_qdrant.qdrant.asking import _allowed
+from fiftyone_qdrant.qdrant.limits import Limits
 from fiftyone_qdrant.search import queries
 from fiftyone_qdrant.search.options import QueryOptions
 
@@ -122,3 +124,14 @@ def test_the_graph_is_searched_four_times_as_deep_as_hits_are_asked_for(
         assert queries.search_params(collection, k, True, QueryOptions()).exact is True
 
     assert params.hnsw_ef >= at_least  # on a server, always
+
+
+def test_oversampling_is_what_the_limits_allow():
+    of = models.QuantizationSearchParams
+    params = models.SearchParams(hnsw_ef=64, quantization=of(oversampling=4.0))
+    asked = models.QueryRequest(query=[1.0], params=params)
+
+    allowed = _allowed(asked, Limits(search_max_oversampling=1.5)).params
+
+    assert (allowed.hnsw_ef, allowed.quantization) == (64, of(oversampling=1.5))
+    assert _allowed(asked, Limits()).params == params

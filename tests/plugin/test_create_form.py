@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from fiftyone.operators.executor import ExecutionContext, ExecutionError
 
+from fiftyone_qdrant import plan_capacity
 from fiftyone_qdrant.parameters.collection_parameters import CollectionParameters
 from fiftyone_qdrant.parameters.table import CLUSTER, GROUPS, QUANTIZATIONS, STORAGE
 from tests.plugin.calls import URI, call, operator
@@ -317,3 +318,12 @@ def test_a_dry_run_tells_without_doing(dataset, client):
     assert told["problems"][0]["where"] == "brain_key"
     assert dataset.list_brain_runs() == []
     assert client.get_collections().collections == []
+
+
+def test_what_an_index_will_take_in_the_end_is_said_and_not_set(form):
+    said = card(form(**READY, expected=10_000_000))["description"]
+
+    for preset in plan_capacity(10_000_000, 64):
+        assert f"10,000,000 vectors: {preset}" in said
+
+    assert form(**ADVANCED).get_property("expected") is not None

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import time
+
 import fiftyone.brain as fob
+import numpy as np
 import pytest
 from fiftyone.operators.executor import ExecutionError
 
+from fiftyone_qdrant.quality import measuring
+from fiftyone_qdrant.quality.applying import last_measured
 from fiftyone_qdrant.runs import load_index
+from fiftyone_qdrant.search import queries
+from fiftyone_qdrant.search.kept import kept
 from fiftyone_qdrant.tuning import in_force
 from tests.plugin.calls import call, form_of, operator
 
@@ -143,3 +150,53 @@ def test_a_preset_sets_what_goes_together(indexed):
     operator("tune_index")(indexed, "index", preset="exact")
     values = in_force(load_index(indexed, "index"))
     assert (values["on_disk"], values["quantization_config"]) == (False, None)
+
+
+@pytest.fixture
+def with_graph(make_dataset, rng):
+    """An index of 600 points whose graph finds few of the nearest."""
+    dataset = make_dataset(600)
+    index = fob.compute_similarity(
+        dataset,
+        embeddings=rng.normal(size=(600, 32)).astype(np.float32),
+        backend="qdrant",
+        brain_key="index",
+        hnsw_config={"m": 2, "ef_construct": 4, "full_scan_threshold": 10},
+        optimizers_config={"indexing_threshold": 10},
+    )
+    index.collection.flush()
+    until = time.monotonic() + 60
+    while index.collection.info().indexed_vectors_count < 600:
+        assert time.monotonic() < until, "it was not indexed"
+        time.sleep(0.05)
+
+    yield dataset
+    index.collection.drop()
+
+
+def test_what_is_measured_is_shown_chosen_applied_and_undone(with_graph, monkeypatch):
+    monkeypatch.setattr(measuring, "_FOR_TRUTH", 0.0)  # for the fewest queries only
+    monkeypatch.setattr(queries, "_POINTS_PER_HIT", 1)  # no scan of so few points
+    first = form(with_graph, "measured")
+    assert "curve" not in first
+    assert not first["plan"].invalid
+
+    said = call("tune_index", with_graph, brain_key="index", preset="measured")
+    assert said["summary"].startswith("Measured: recall 0.")
+    best = max(p.recall for p in last_measured(load_index(with_graph, "index")).points)
+
+    fields = form(with_graph, "measured", recall=best)
+    measured, _, chosen = fields["curve"].view.data
+    assert len(measured["x"]) > 3
+    assert chosen["y"][0] >= best
+    assert f"recall {chosen['y'][0]:.3f}" in fields["plan"].view.label
+    assert form(with_graph, "measured", recall=1.1)["plan"].invalid
+
+    tune_index = operator("tune_index")
+    done = tune_index(with_graph, "index", preset="measured", recall=best).result
+    (change,) = done["changes"]
+    assert change["after"] == kept(load_index(with_graph, "index").collection).options
+    assert change["after"]["hnsw_ef"] > 0
+
+    tune_index(with_graph, "index", preset="measured", what="defaults")
+    assert kept(load_index(with_graph, "index").collection).options == {}
