@@ -131,12 +131,14 @@ class Earlier(Frame):
 
     def show_earlier(self, panel: Any, ctx: Any) -> None:
         """Adds what is new, the button, and the searches."""
-        for search in standing.news(ctx.dataset):
+        news = standing.news(ctx.dataset)
+        for search in news:
             line = panel.h_stack(f"news_{search.id}", gap=1, align_y="center")
             line.md(f"**{search.name}**: {standing.in_words(search)}", name="words")
             _button(line, "show", "Show", "grid_view", self.show_news, search)
 
-        for search in standing.untold(ctx.dataset):
+        untold = any(s.standing and not s.standing["told"] for s in news)
+        for search in standing.untold(ctx.dataset) if untold else []:
             words = f"'{search.name}': {standing.in_words(search)}"
             ctx.ops.notify(words, variant="info")
 
