@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fiftyone_qdrant.errors import ConfigError
-from fiftyone_qdrant.index.all_pairs import drop_near
+from fiftyone_qdrant.index.pieces import drop_near
 
 Rows = npt.NDArray[np.int32]
 Ids = npt.NDArray[np.str_]

@@ -68,7 +68,8 @@ def ranks(
         (values,) = values_of(index, wanted, keep.removeprefix("-"))
         badness = _places(values, keep.startswith("-"))
 
-    order = rows[np.argsort(badness, kind="stable")]
+    equals = -rows if keep == "newest" else rows
+    order = rows[np.lexsort((equals, badness))]
     found = np.empty(len(ids), np.int32)
     found[np.concatenate([order, np.flatnonzero(~paired)])] = np.arange(len(ids))
     return found

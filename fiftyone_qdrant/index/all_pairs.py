@@ -7,7 +7,6 @@ read once; many of them lie in a file. What bounds cannot tell, distances decide
 
 from __future__ import annotations
 
-import logging
 import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +17,17 @@ import numpy as np
 import numpy.typing as npt
 
 from fiftyone_qdrant.index import products, vector_table
-from fiftyone_qdrant.index.bounds import Bounds, Directions, choose
+from fiftyone_qdrant.index.bounds import THINNED, Bounds, Directions, choose
+from fiftyone_qdrant.index.nearest import Nearest
+from fiftyone_qdrant.index.pieces import (
+    cluster_pairs,
+    drop_near,
+    parts,
+    square_tiles,
+    tile_pairs,
+    tiles,
+)
+from fiftyone_qdrant.index.unique_count import unique_of
 from fiftyone_qdrant.index.workers import in_threads
 from fiftyone_qdrant.points import (
     Matrix,
@@ -32,27 +41,21 @@ from fiftyone_qdrant.points import (
 _TILE_ROWS = 1024
 _TILE_COLUMNS = 8192
 _MARGIN = 8  # candidates kept beyond k, as rounding may change their order
-_STEP = 1e-6  # what FiftyOne's search for a threshold tells apart
-_FARTHEST = 1e90  # more than any product of float32 vectors
-_SAME = 2**22  # floats that are fewer apart are the same but for 1e-9
 _FEWEST = 1500  # points that are worth a thought about how to compare them
 _SAMPLE = 4096  # points from which that is decided
 _SEED = 0
 _ALIKE = 1e9  # how much longer some vectors may be for float32 to tell them apart
 _MOST_PAIRS = 20_000_000  # that are held to tell unique points
 _BOUND_ROWS = 2048
-_CLUSTERS = 16  # whose distances to all points are made at a time
-_DISTANCES = 8 * 2**20  # of these at most
 _READING = 0.3  # of the work, about, as far as progress tells
 
 Rows = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 Found = tuple[Rows, Rows, Scores]
+_NO_ROWS: Rows = np.empty((1, 0), np.int64)
 _NONE: Found = np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0)
 Progress = Callable[[int, int], Any] | None
 """Called with how many points are done, about, and how many there are; may raise."""
-
-logger = logging.getLogger(__name__)
 
 
 class Vectors(Protocol):
@@ -90,10 +93,10 @@ class AllPairs:
 
     @cached_property
     def _vectors(self) -> Matrix:
-        def done(count: int) -> None:
-            self._tell(_READING * count / len(self._ids))
-
-        return vector_table.read(self._read, self._ids, self._size, done)
+        part = _READING / max(1, len(self._ids))
+        return vector_table.read(
+            self._read, self._ids, self._size, lambda done: self._tell(part * done)
+        )
 
     def _read(self, ids: list[Any]) -> Matrix:
         vectors = self._contents.vectors(ids)
@@ -127,9 +130,9 @@ class AllPairs:
         """
         bounds, lock, count = self._bounds(thresh), threading.Lock(), len(self._ids)
         if bounds is None:
-            pieces, work = _tile_pairs(count), self._dense
+            pieces, work = tile_pairs(count, _TILE_ROWS, _TILE_COLUMNS), self._dense
         else:
-            pieces, work = _cluster_pairs(bounds), partial(self._bounded, bounds)
+            pieces, work = cluster_pairs(bounds), partial(self._bounded, bounds)
 
         def look(piece: Any) -> float:
             for i, j in work(piece, thresh):
@@ -143,9 +146,9 @@ class AllPairs:
 
         self._go_through(look, pieces)
 
-    def _go_through(self, look: Callable[[Any], float], pieces: Any) -> None:
-        done = 0.0
-
+    def _go_through(
+        self, look: Callable[[Any], float], pieces: Any, done: float = 0.0
+    ) -> None:
         def tell(part: float) -> None:
             nonlocal done
             done += part
@@ -170,7 +173,7 @@ class AllPairs:
         for n, rows in enumerate(bounds.near(thresh, first, last), first):
             start, end = bounds.starts[n : n + 2].tolist()
             right = np.ascontiguousarray(bounds.right(bounds.left[start:end]))
-            for some in _parts(rows, _BOUND_ROWS):
+            for some in parts(rows, _BOUND_ROWS):
                 hits = np.flatnonzero(bounds.left[some] @ right <= limit)
                 i, j = np.divmod(hits, end - start)
                 i, j = (
@@ -186,6 +189,9 @@ class AllPairs:
         if len(self._ids) < _FEWEST or self._bad:
             return None
 
+        return self._in_few_dimensions(thresh)
+
+    def _in_few_dimensions(self, thresh: Any) -> Bounds | None:
         count = choose(self._sample[1::2], self._metric, self._directions, thresh)
         if count is not None and count not in self._seen:
             seen = Bounds.of(self._vectors, self._metric, self._directions, count)
@@ -251,7 +257,7 @@ class AllPairs:
     def _unique_by_tiles(self, thresh: float) -> Mask:
         """As :meth:`unique`, without holding pairs, of which there may be too many."""
         keep = np.ones(len(self._ids), dtype=bool)
-        for start, tile in _tiles(self._vectors, _TILE_ROWS):
+        for start, tile in tiles(self._vectors, _TILE_ROWS):
             end = start + len(tile)
             kept = keep[start:end]
             close = products.close(tile, tile, self._metric, thresh)
@@ -266,74 +272,15 @@ class AllPairs:
         return keep
 
     def unique_of(self, count: int, start: float) -> tuple[Mask, float]:
-        """Looks for a threshold at which :meth:`unique` keeps ``count`` points.
-
-        The steps are FiftyOne's, and so are the results, where distances are such that
-        these find one. Where they are shorter, longer or negative, the number of floats
-        in between is halved, which comes to an end for all of them.
-
-        Args:
-            count: how many to keep, at least one, and not all
-            start: the threshold to try first, if it is an ordinary one
-
-        Returns:
-            which points are kept, as near to ``count`` as can be, and the threshold
-        """
-        low, high, kept = 0.0, math.inf, -1
-        thresh = start if 0 < start <= 1 / _STEP else 1.0
-        while True:
-            last, keep = kept, self._try(thresh, count)
-            kept = int(keep.sum())
-            if kept == count:
-                return keep, thresh
-
-            if kept == last and high - low < _STEP:
-                if self._metric == "cosine" or low > 1e3 * _STEP:
-                    return keep, thresh
-
-                break
-
-            low, high = (low, thresh) if kept < count else (thresh, high)
-            if low > 1 / _STEP:
-                break
-
-            thresh = 2 * low if math.isinf(high) else (low + high) / 2
-
-        if not low and self._metric == "dotproduct":
-            low = -_FARTHEST
-
-        return self._halve(count, low, min(high, _FARTHEST), (keep, thresh))
-
-    def _halve(
-        self, count: int, low: float, high: float, best: tuple[Mask, float]
-    ) -> tuple[Mask, float]:
-        """Goes on with :meth:`unique_of` between two thresholds, from 0 if it can."""
-        thresh = 0.0 if low <= 0 else _middle(low, high)
-        while best[0].sum() != count:
-            keep = self._try(thresh, count)
-            kept = int(keep.sum())
-            if abs(kept - count) < abs(int(best[0].sum()) - count):
-                best = keep, thresh
-
-            low, high = (low, thresh) if kept < count else (thresh, high)
-            if _rank(high) - _rank(low) < _SAME:
-                break
-
-            thresh = _middle(low, high)
-
-        return best
-
-    def _try(self, thresh: float, count: int) -> Mask:
-        keep = self.unique(thresh)
-        logger.info("threshold: %g, kept: %d, target: %d", thresh, keep.sum(), count)
-        return keep
+        """See :func:`.unique_count.unique_of`."""
+        return unique_of(self.unique, self._metric, count, start)
 
     def _drop_near(self, kept: Matrix, first: int, keep: Mask, thresh: float) -> None:
         """Clears ``keep``, from ``first``, of what is near one of ``kept``."""
         if not len(kept):
             return
 
-        for start, tile in _tiles(self._vectors[first:], _TILE_COLUMNS):
+        for start, tile in tiles(self._vectors[first:], _TILE_COLUMNS):
             left = np.flatnonzero(keep[first + start : first + start + len(tile)])
             if left.size:
                 near = products.close(kept, tile[left], self._metric, thresh)
@@ -345,133 +292,111 @@ class AllPairs:
         Returns:
             for each point, int64 positions in ``ids`` and float64 distances
         """
+        count = len(self._ids)
+        if count < 2 or k < 1:
+            return [_NONE[0]] * count, [_NONE[2]] * count
+
+        nearest = Nearest(count, min(k + _MARGIN, count - 1))
+        bounds, lock = self._bounds_of_nearest(k), threading.Lock()
+        order = np.arange(count) if bounds is None else bounds.order
+
+        def look(piece: tuple[int, int, float]) -> float:
+            row, column, part = piece
+            i, j = order[row : row + _TILE_ROWS], order[column : column + _TILE_ROWS]
+            if row == column:
+                found = [self._of_tile(i, nearest.rows.shape[1])]
+            elif bounds is None:
+                found = self._nearer(i, j, nearest.limits)
+            else:
+                found = self._maybe_nearer(bounds, row, column, nearest.limits)
+
+            with lock:
+                for pairs in found:
+                    nearest.add(*pairs)
+
+            return part
+
+        for pieces in square_tiles(count, _TILE_ROWS):
+            self._go_through(look, pieces)
+            nearest.settle()
+
+        return self._exact(nearest, k)
+
+    def _of_tile(self, i: Rows, k: int) -> Found:
+        """The nearest others of some points among these."""
+        d, _ = products.rough(self._vectors[i], self._vectors[i], self._metric)
+        np.fill_diagonal(d, np.inf)
+        k = min(k, len(i) - 1)
+        chosen = np.argpartition(d, k - 1, axis=1)[:, :k] if k else _NO_ROWS
+        lines = np.repeat(i, k)
+        return lines, i[chosen.ravel()], np.take_along_axis(d, chosen, 1).ravel()
+
+    def _nearer(self, i: Rows, j: Rows, limits: Scores) -> list[Found]:
+        """What is nearer than the limit of one of two points, for that one."""
+        d, _ = products.rough(self._vectors[i], self._vectors[j], self._metric)
+        found = []
+        a, b = np.nonzero(d <= limits[i, np.newaxis].astype(d.dtype))
+        found.append((i[a], j[b], d[a, b]))
+        a, b = np.nonzero(d <= limits[np.newaxis, j].astype(d.dtype))
+        found.append((j[b], i[a], d[a, b]))
+        return found
+
+    def _maybe_nearer(
+        self, bounds: Bounds, row: int, column: int, limits: Scores
+    ) -> list[Found]:
+        """The same, of which bounds tell most that are not."""
+        i = bounds.order[row : row + _TILE_ROWS]
+        j = bounds.order[column : column + _TILE_ROWS]
+        right = bounds.right(bounds.left[column : column + _TILE_ROWS])
+        product = bounds.left[row : row + _TILE_ROWS] @ right
+        mine, theirs = (bounds.limit(self._as_distance(limits[of])) for of in (i, j))
+        found = []
+        a, b = np.nonzero(product <= np.maximum(mine[:, np.newaxis], theirs))
+        i, j = i[a], j[b]
+        far = products.rough_of_pairs(self._vectors, i, j, self._metric)
+        for one, other in ((i, j), (j, i)):
+            near = far <= limits[one]
+            found.append((one[near], other[near], far[near]))
+
+        return found
+
+    def _as_distance(self, rough: Scores) -> Scores:
+        squared = self._metric == "euclidean"
+        return np.asarray(np.sqrt(np.maximum(rough, 0))) if squared else rough
+
+    def _exact(self, nearest: Nearest, k: int) -> tuple[list[Rows], list[Scores]]:
+        """The first ``k`` of what is nearest by rough distances, by exact ones."""
         rows: list[Rows] = []
         dists: list[Scores] = []
-        for start, tile in _tiles(self._vectors, _TILE_ROWS):
-            found, best = self._nearest(tile, start, k)
-            order = np.argsort(best, axis=1, kind="stable")
-            for row, near, distances in zip(order, found, best, strict=True):
-                keep = row[np.isfinite(distances[row])]
+        at_once = max(1, _TILE_COLUMNS // nearest.rows.shape[1])
+        for start in range(0, len(self._ids), at_once):
+            found = nearest.rows[start : start + at_once].astype(np.int64)
+            some = self._vectors[start : start + at_once, np.newaxis]
+            exact = pairwise_distances(some, self._vectors[found], self._metric)
+            exact[found < 0] = np.inf
+            chosen = np.argsort(exact, axis=1, kind="stable")[:, :k]
+            found = np.take_along_axis(found, chosen, axis=1)
+            exact = np.take_along_axis(exact, chosen, axis=1)
+            for near, distances in zip(found, exact, strict=True):
+                keep = np.isfinite(distances)
                 rows.append(near[keep])
                 dists.append(distances[keep])
 
-            part = (start + len(tile)) / len(self._ids)
-            self._tell(_READING + (1 - _READING) * part)
-
         return rows, dists
 
-    def _nearest(self, tile: Matrix, row: int, k: int) -> tuple[Rows, Scores]:
-        """The nearest others of each vector of a tile, infinite if too few."""
-        rows: Rows = np.empty((len(tile), 0), np.int64)
-        rough = np.empty((len(tile), 0), np.float32)
-        for start, part in _tiles(self._vectors, _TILE_COLUMNS):
-            d, _ = products.rough(tile, part, self._metric)
-            _exclude_itself(d, row, start)
-            columns = np.broadcast_to(np.arange(start, start + len(part)), d.shape)
-            rows, rough = _smallest(
-                np.hstack([rows, columns]), np.hstack([rough, d]), k + _MARGIN
-            )
+    def _bounds_of_nearest(self, k: int) -> Bounds | None:
+        """What tells which points may be among the nearest, if that is less work."""
+        if len(self._ids) < _FEWEST or self._bad:
+            return None
 
-        exact = np.full(rough.shape, np.inf)  # as is that to the point itself
-        at_once = max(1, _TILE_COLUMNS // rows.shape[1])
-        for start, part in _tiles(tile, at_once):
-            lines = slice(start, start + len(part))
-            candidates = self._vectors[rows[lines]]
-            exact[lines] = pairwise_distances(
-                part[:, np.newaxis], candidates, self._metric
-            )
+        some = self._sample[1::2][::THINNED]
+        best = np.empty((len(some), 0))
+        for _, tile in tiles(self._vectors, _TILE_COLUMNS):
+            d, _ = products.rough(some, tile, self._metric)
+            best = np.sort(np.hstack([best, d]), axis=1)[:, : k + 1]  # and itself
 
-        exact[np.isinf(rough)] = np.inf
-        return _smallest(rows, exact, k)
+        return self._in_few_dimensions(self._as_distance(best[:, -1]))
 
 
 class _TooMany(Exception):
     """There are more pairs than shall be held."""
-
-
-def drop_near(better: Any, worse: Any, count: int) -> Mask:
-    """Goes through points in order and drops what is worse than one that stays.
-
-    Args:
-        better: the better of each pair, ascending
-        worse: the other one, a larger number
-        count: how many points there are
-
-    Returns:
-        bool, shape ``(count,)``: which are dropped
-    """
-    gone = bytearray(count)
-    points, starts = np.unique(better, return_index=True)
-    others = worse.tolist()
-    ends = np.append(starts, len(others))[1:].tolist()
-    for point, start, end in zip(points.tolist(), starts.tolist(), ends, strict=True):
-        if not gone[point]:
-            for other in others[start:end]:
-                gone[other] = 1
-
-    return np.frombuffer(gone, dtype=bool)
-
-
-def _tile_pairs(count: int) -> Iterator[tuple[int, int, float]]:
-    """Where tiles of all pairs start, each pair once, and which part each one is."""
-    for row in range(0, count, _TILE_ROWS):
-        for column in range(row, count, _TILE_COLUMNS):
-            yield row, column, 2 * _TILE_ROWS * _TILE_COLUMNS / count**2
-
-
-def _cluster_pairs(bounds: Bounds) -> Iterator[tuple[int, int, float]]:
-    """Clusters whose distances to all points are made at a time; the largest first."""
-    count, last = len(bounds.left), len(bounds.starts) - 1
-    while last > 0:
-        end = int(bounds.starts[last])
-        first = max(0, last - max(1, min(_CLUSTERS, _DISTANCES // end)))
-        yield first, last, 2 * end * (end - int(bounds.starts[first])) / count**2
-        last = first
-
-
-def _rank(number: float) -> int:
-    """The place of a number among all floats, which 0 has at 0."""
-    bits = int(np.float64(abs(number)).view(np.int64))
-    return bits if number > 0 else -bits
-
-
-def _middle(low: float, high: float) -> float:
-    """A number with as many floats below it, down to ``low``, as above it."""
-    rank = (_rank(low) + _rank(high)) // 2
-    return math.copysign(float(np.int64(abs(rank)).view(np.float64)), rank)
-
-
-def _parts(rows: Rows | slice, size: int) -> Iterator[Rows | slice]:
-    """Yields rows, some at a time."""
-    if isinstance(rows, slice):
-        for start in range(rows.start, rows.stop, size):
-            yield slice(start, min(start + size, rows.stop))
-    else:
-        for start in range(0, len(rows), size):
-            yield rows[start : start + size]
-
-
-def _tiles(matrix: Matrix, rows: int) -> Iterator[tuple[int, Matrix]]:
-    for start in range(0, len(matrix), rows):
-        yield start, matrix[start : start + rows]
-
-
-def _exclude_itself(tile: Any, row: int, column: int) -> None:
-    """No point is its own neighbor."""
-    first = max(row, column)
-    last = min(row + tile.shape[0], column + tile.shape[1])
-    if first < last:
-        at = np.arange(first, last)
-        tile[at - row, at - column] = np.inf if tile.dtype.kind == "f" else False
-
-
-def _smallest(rows: Rows, values: Any, k: int) -> tuple[Rows, Any]:
-    """Returns the ``k`` smallest values of each line, in no order, and their rows."""
-    if values.shape[1] <= k:
-        return rows, values
-
-    chosen = np.argpartition(values, k - 1, axis=1)[:, :k]
-    return (
-        np.take_along_axis(rows, chosen, axis=1),
-        np.take_along_axis(values, chosen, axis=1),
-    )

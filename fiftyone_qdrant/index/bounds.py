@@ -24,6 +24,9 @@ from fiftyone_qdrant.index.vector_table import table
 from fiftyone_qdrant.points import Matrix
 
 MOST_DIRECTIONS = 128
+THINNED = 8
+"""Each of so many of a sample is compared with all of it."""
+
 _BLOCK = 8192  # points that are projected at a time
 _COLUMNS = 1024  # points that others are compared with at a time, without clusters
 _CLUSTER = 256  # points of an average cluster
@@ -34,7 +37,6 @@ _FINE = 0.01  # of a square's length: where less is left, float32 is too rough
 _UNIT = 2e-6  # how far the square of a unit vector's length is off, and more
 _COUNTS = (8, 16, 32, 64, 128)  # of directions, that are tried
 _USEFUL = 0.6  # of the size: with more directions the bound is all the work
-_THINNED = 8  # so many of the sample are compared with all of it
 _MANY = 0.01  # of all pairs: where more are near, comparing these is all the work
 _COMPARING = 140.0  # work of one pair by itself, for each dimension, in products
 _DENSE = {"cosine": 2.0, "euclidean": 2.0, "dotproduct": 2.0, "manhattan": 35.0}
@@ -278,9 +280,7 @@ def _centers(bounds: Bounds, count: int, rng: np.random.Generator) -> Matrix:
     return centers
 
 
-def choose(
-    sample: Matrix, metric: str, seen_by: Directions, thresh: float
-) -> int | None:
+def choose(sample: Matrix, metric: str, seen_by: Directions, thresh: Any) -> int | None:
     """Returns how many directions are the least work for a threshold, or ``None``.
 
     None of them is where all dimensions are less work than the pairs they would leave.
@@ -289,11 +289,13 @@ def choose(
         sample: float32, shape ``(num_points, size)``: some of the vectors
         metric: that of the index
         seen_by: their directions
-        thresh: the largest distance
+        thresh: the largest distance, or one for each that :data:`THINNED` leaves
     """
-    size, some = sample.shape[1], slice(None, None, _THINNED)
-    near = close(sample[some], sample, metric, thresh).sum() - len(sample[some])
-    pairs = len(sample[some]) * len(sample)
+    size, some = sample.shape[1], slice(None, None, THINNED)
+    pairs, near = len(sample[some]) * len(sample), 0
+    if np.ndim(thresh) == 0:
+        near = close(sample[some], sample, metric, thresh).sum() - len(sample[some])
+
     if near > _MANY * pairs:
         return None
 
@@ -305,7 +307,8 @@ def choose(
         if count <= min(_USEFUL * size, seen_by.basis.shape[1]):
             seen = Bounds.of(sample, metric, seen_by, count)
             left = np.count_nonzero(
-                seen.left[some] @ seen.right(seen.left) <= seen.limit(thresh)
+                seen.left[some] @ seen.right(seen.left)
+                <= seen.limit(thresh).reshape(-1, 1)
             )
             work[count] = 2 * count + _PASSES + each * left
 

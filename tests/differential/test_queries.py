@@ -39,7 +39,7 @@ LIMITS = {
     "never scan": {"_FIRST_PROBE": 2, "_LARGEST_PROBE": 3, "_SCANNED_PER_HIT": 0},
 }
 limits = st.sampled_from(sorted(LIMITS))
-SMALL_BLOCKS = {"_BLOCK_BYTES": 1, "_TILE_ROWS": 16, "_TILE_COLUMNS": 11}
+SMALL_BLOCKS = {"_FEWEST": 0, "_TILE_ROWS": 16, "_TILE_COLUMNS": 11}
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from benchmarks import planted
 from fiftyone_qdrant import near_duplicates
 from fiftyone_qdrant.curate import collected, pairs
 from fiftyone_qdrant.errors import ConfigError
@@ -249,3 +250,18 @@ def test_one_sample_and_none_have_no_duplicates(make_index, samples, vectors):
     for view in (samples[:1], samples[:0]):
         groups = near_duplicates(view, "index", 2.0).at(1.0)
         assert (groups.groups, groups.remove, groups.num_groups) == ([], [], 0)
+
+
+def test_copies_of_real_pictures_are_found_and_nothing_else(make_index):
+    vectors, copies = planted.plant(150, 12)
+    dataset = fo.Dataset()
+    dataset.add_samples([fo.Sample(f"{i}.png") for i in range(len(vectors))])
+    make_index(dataset, embeddings=vectors)
+    found = near_duplicates(dataset, "index", 0.003)
+    dataset.delete()
+    pairs = set(zip(found.first.tolist(), found.second.tolist(), strict=True))
+    for kind in ("exact copy", "JPEG quality 30", "resized to half"):
+        assert pairs >= set(copies[kind])
+
+    origin = [*range(150), *[n for some in copies.values() for n, _ in some]]
+    assert {(origin[i], origin[j]) for i, j in pairs} <= {(n, n) for n in range(150)}

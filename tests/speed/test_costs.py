@@ -25,7 +25,7 @@ from benchmarks import bare
 from fiftyone_qdrant import packed
 from fiftyone_qdrant.embedded.client import session
 from fiftyone_qdrant.embedded.owner.queries import Planner
-from fiftyone_qdrant.index import all_pairs
+from fiftyone_qdrant.index import vector_table
 from fiftyone_qdrant.ingest import sync
 from fiftyone_qdrant.qdrant import reads
 from fiftyone_qdrant.search import restriction, search
@@ -117,23 +117,20 @@ def test_comparing_all_with_all_reads_the_vectors_once(index, calls):
     assert calls["scroll"] + calls["retrieve"] <= 2 * (N // 1000 + 1)
 
 
-@pytest.mark.parametrize(("blocks", "neighbors", "unique"), [(2, 2, 2), (4, 16, 10)])
-def test_of_more_than_two_blocks_each_is_read_for_each(
-    index, calls, monkeypatch, blocks, neighbors, unique
-):
-    """Each is read by one call, so calls are blocks."""
-    monkeypatch.setattr(all_pairs, "_TILE_ROWS", N // blocks)
-    monkeypatch.setattr(all_pairs, "_BLOCK_BYTES", 0)
+def test_vectors_that_are_read_in_parts_are_read_once(index, calls, monkeypatch):
+    """Each part is read by one call, so calls are parts."""
+    monkeypatch.setattr(vector_table, "_READ_BYTES", 4 * SIZE * N // 4)
+    monkeypatch.setattr(vector_table, "_IN_MEMORY", 0)  # they lie in a file
     monkeypatch.setattr(reads, "_READ_POINTS", N)
     monkeypatch.setattr(reads, "_READS_AT_ONCE", 1)
-    for compare, most in (
-        (lambda: index._kneighbors(k=1), neighbors),
-        (lambda: index._radius_neighbors(thresh=1e-6), neighbors),
-        (lambda: index.find_duplicates(thresh=1e-6), unique),
+    for compare in (
+        lambda: index._kneighbors(k=1),
+        lambda: index._radius_neighbors(thresh=1e-6),
+        lambda: index.find_duplicates(thresh=1e-6),
     ):
         calls.clear()
         compare()
-        assert blocks <= calls["retrieve"] <= most
+        assert calls["retrieve"] == 4
 
 
 def test_a_query_in_a_view_sends_no_more_than_one_in_the_dataset(index, calls):
