@@ -28,6 +28,7 @@ import numpy as np
 from fiftyone import ViewField as F
 
 import digits
+from fiftyone_qdrant import sync
 from fiftyone_qdrant.errors import QdrantPluginError
 
 NAME = "digits-qdrant-demo"
@@ -94,7 +95,13 @@ def prepare_index(dataset: fo.Dataset) -> Any:
         if (index.config.method, index.total_index_size) == ("qdrant", len(dataset)):
             describe(index, True, seconds)
             return index
-        dataset.delete_brain_run(BRAIN_KEY)  # not ours, or its collection is gone
+        if index.config.method == "qdrant" and index.total_index_size:
+            (_, done), seconds = timed(lambda: sync(index, dataset))
+            step("sync", f"{done.new:,} digits were missing: added", False, seconds)
+            describe(index, True, 0)
+            return index
+        step("index", f"'{BRAIN_KEY}' is not Qdrant's, or empty: made again", False, 0)
+        dataset.delete_brain_run(BRAIN_KEY)
 
     model = fo.zoo.load_zoo_model(digits.MODEL_NAME)
     embeddings, seconds = timed(lambda: dataset.compute_embeddings(model))

@@ -41,9 +41,9 @@ if TYPE_CHECKING:
     from fiftyone_qdrant.runs import follow_rename as follow_rename
     from fiftyone_qdrant.runs import list_indexes as list_indexes
     from fiftyone_qdrant.runs import load_index as load_index
-    from fiftyone_qdrant.runs import rename_index as rename_index
     from fiftyone_qdrant.status.indexes import index_status as index_status
     from fiftyone_qdrant.status.jobs import running_jobs as running_jobs
+    from fiftyone_qdrant.status.renaming import rename_index as rename_index
     from fiftyone_qdrant.tuning import tune as tune
 
 __version__ = "0.1.0"
@@ -73,7 +73,7 @@ _HOMES = {
     "plan_capacity": "quality.capacity",
     "plan_labels": "curate.relabelling",
     "preflight": "ingest.preflight",
-    "rename_index": "runs",
+    "rename_index": "status.renaming",
     "running_jobs": "status.jobs",
     "select_samples": "curate.selection",
     "swap_indexes": "moving.swapping",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Any
 
 import fiftyone.operators.types as types
@@ -17,6 +18,7 @@ from .forms import brain_key_input, dropdown, message
 from .scanning import Scan
 
 DEFAULT_K = 15
+_TOLD = 50  # of the most doubtful, in the result
 
 
 class AuditLabels(Scan):
@@ -93,6 +95,19 @@ class AuditLabels(Scan):
             "doubtful": answer.doubtful,
             "labelled": len(answer.ids),
             "suggested": sum(map(bool, answer.new_suggestions)),
+            "most_doubtful": [
+                {"id": i, "label": label, "suggestion": said, "score": float(score)}
+                for i, label, said, score in islice(
+                    zip(
+                        answer.ids,
+                        answer.labels,
+                        answer.suggestions,
+                        answer.scores,
+                        strict=True,
+                    ),
+                    min(answer.doubtful, _TOLD),
+                )
+            ],
         }
 
     def in_words(self, result: dict[str, Any]) -> str:

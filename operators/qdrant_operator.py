@@ -23,6 +23,7 @@ from fiftyone_qdrant.similarity import QdrantSimilarityIndex
 from fiftyone_qdrant.status.jobs import Pace, progress_label
 
 from . import reopening
+from .call_schema import add_call
 from .forms import mark_invalid
 from .in_background import STARTED
 
@@ -110,6 +111,9 @@ class QdrantOperator(foo.Operator):
             self.form(ctx, inputs)
 
         reopening.name_form(ctx, inputs)
+        if not reopening.is_shown(ctx):
+            add_call(self, ctx, inputs)
+
         return types.Property(inputs, view=types.View(label=self.label))
 
     def execute(self, ctx: Any) -> dict[str, Any] | None:
@@ -126,6 +130,11 @@ class QdrantOperator(foo.Operator):
     def resolve_output(self, ctx: Any) -> types.Property:
         outputs, results = types.Object(), ctx.results or {}
         reopening.note_end(ctx)
+        if "results" not in ctx.request_params:  # nothing ran: what would there be?
+            for key, label in self.outputs:
+                kind = types.OneOf([types.Number(), types.String()])
+                outputs.define_property(key, kind, label=label)
+
         if STARTED in results:
             return types.Property(outputs)  # nothing: the App closes the form
 

@@ -10,7 +10,6 @@ from fiftyone_qdrant import rename_index
 from fiftyone_qdrant.curate import stored
 from fiftyone_qdrant.errors import ConfigError
 from fiftyone_qdrant.runs import check_new_key
-from fiftyone_qdrant.status.background import follow_rename
 
 from .forms import brain_key_input, mark_invalid
 from .qdrant_operator import QdrantOperator, chosen_index
@@ -49,7 +48,6 @@ class RenameIndex(QdrantOperator):
         key = chosen_index(ctx).key
         new = ctx.params.get("new_brain_key")
         rename_index(ctx.dataset, key, new)
-        follow_rename(ctx.dataset, key, new)
         stored.follow_rename(ctx.dataset, key, new)
         ctx.ops.reload_dataset()
         return {"brain_key": new, "summary": f"'{key}' is now '{new}'"}

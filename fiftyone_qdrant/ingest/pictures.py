@@ -72,7 +72,7 @@ def changed_files(index: QdrantSimilarityIndex, among_ids: Packed) -> list[str]:
 
 def last_round(index: QdrantSimilarityIndex) -> Round | None:
     """Returns how far was compared, or ``None`` if that was not begun."""
-    value = looks.kept(root_of(index.samples), _key(index))
+    value = looks.kept(root_of(index.samples), looks.files_key(str(index.key)))
     return None if value is None else Round(**value)
 
 
@@ -111,7 +111,7 @@ def compare_some(index: QdrantSimilarityIndex, seconds: float | None) -> Round:
             unknown=found.unknown + unknown,
         )
 
-    looks.keep(root_of(index.samples), _key(index), asdict(found))
+    looks.keep(root_of(index.samples), looks.files_key(str(index.key)), asdict(found))
     return found
 
 
@@ -137,7 +137,7 @@ def in_words(index: QdrantSimilarityIndex) -> str | None:
 
 def forget_round(index: QdrantSimilarityIndex) -> None:
     """Has the next look begin anew, as what had changed was mended."""
-    looks.forget(root_of(index.samples), _key(index))
+    looks.forget(root_of(index.samples), looks.files_key(str(index.key)))
 
 
 def _compared(index: QdrantSimilarityIndex, page: Page) -> tuple[list[str], int, int]:
@@ -152,7 +152,3 @@ def _compared(index: QdrantSimilarityIndex, page: Page) -> tuple[list[str], int,
     changed = [i for i, s, then in told if now.get(s) not in (None, then)]
     gone = sum(s in now and now[s] is None for _, s, _ in told)
     return changed, gone, len(page) - len(told)
-
-
-def _key(index: QdrantSimilarityIndex) -> str:
-    return f"files of {index.key}"

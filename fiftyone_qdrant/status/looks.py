@@ -84,6 +84,23 @@ def look_again(dataset: Any, brain_key: str) -> None:
         note_look(dataset, brain_key, replace(look, state=""))
 
 
+def files_key(brain_key: str) -> str:
+    """Returns the key of what is kept of the files of an index."""
+    return f"files of {brain_key}"
+
+
+def follow_rename(dataset: Any, brain_key: str, new_brain_key: str) -> None:
+    """Keeps what was noticed of an index that has another key now."""
+    for key, new in (
+        (brain_key, new_brain_key),
+        (files_key(brain_key), files_key(new_brain_key)),
+    ):
+        value = kept(dataset, key)
+        if value is not None:
+            keep(dataset, new, value)
+            forget(dataset, key)
+
+
 def take_turn(dataset: Any, seconds: float) -> bool:
     """Whether the caller is to look at a dataset: nobody else has just done so.
 

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -77,7 +78,8 @@ def test_slices_go_on_where_the_last_one_stopped(dataset, index, monkeypatch):
     monkeypatch.setattr("fiftyone_qdrant.qdrant.reads.IDS_PER_CALL", 5)
     paint(dataset, 0, N - 1)
     clock = iter(range(1000))
-    monkeypatch.setattr(pictures.time, "monotonic", lambda: next(clock))
+    time = SimpleNamespace(monotonic=lambda: next(clock))
+    monkeypatch.setattr(pictures, "time", time)
     rounds = [compare_some(index, 1.5)]
     while not rounds[-1].through:
         rounds.append(compare_some(index, 1.5))

@@ -6,7 +6,7 @@ import fiftyone.operators as foo
 import pytest
 from fiftyone.operators.executor import ExecutionError
 
-from fiftyone_qdrant import create_index, load_index, sync
+from fiftyone_qdrant import create_index, load_index, rename_index, sync
 from fiftyone_qdrant.errors import ConfigError
 from fiftyone_qdrant.status import background, jobs
 from fiftyone_qdrant.status.activity import (
@@ -171,7 +171,7 @@ def test_opening_the_dataset_tells_what_ended_meanwhile(dataset, left):
 def test_a_task_follows_a_rename_of_its_index(dataset, left):
     call("create_qdrant_index", dataset, brain_key="k", embeddings="pixels")
     task = left_add(dataset)
-    call("rename_index", dataset, brain_key="k", new_brain_key="new")
+    rename_index(dataset, "k", "new")
     (found,) = background.tasks(dataset)
     assert (found.id, found.brain_key) == (task.id, "new")
     assert '"brain_key": "new"' in found.request
