@@ -35,8 +35,7 @@ def add_call(operator: Any, ctx: Any, inputs: Any) -> None:
         return
 
     for name, (kind, default, about) in parameters(call).items():
-        left_empty = ctx.params.get(name) == ""  # by a form of the App
-        if inputs.get_property(name) is None and not left_empty:
+        if inputs.get_property(name) is None and _fits(kind, ctx.params.get(name)):
             described: dict[str, Any] = {"description": about}
             if default is not None:
                 described["default"] = default
@@ -106,6 +105,22 @@ def _of(call: Any, without: Sequence[str]) -> dict[str, tuple[Any, Any, str]]:
         found[p.name] = (_type(hints.get(p.name, Any)), default, about.get(p.name, ""))
 
     return found
+
+
+def _fits(kind: Any, value: Any) -> bool:
+    """Whether a value is of a type; else its operator says better what is wrong."""
+    if value is None:
+        return True
+
+    if isinstance(kind, types.List):
+        fits = isinstance(value, list)
+        return fits and all(_fits(kind.element_type, one) for one in value)
+
+    if isinstance(kind, types.Number):
+        return isinstance(value, int | float) and not isinstance(value, bool)
+
+    wanted = {types.String: str, types.Boolean: bool, types.Object: dict}
+    return isinstance(value, wanted.get(type(kind), object))
 
 
 def _documented(call: Any) -> dict[str, str]:
