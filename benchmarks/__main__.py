@@ -46,6 +46,10 @@ def main() -> None:
         results[name] = compare(num_points, size, given.only)
         report.write(results, given.out)
 
+    for module in (["benchmarks.pairs", "--sklearn"], ["benchmarks.planted"]):
+        print(f"\n{module[0]}:", flush=True)
+        subprocess.run([sys.executable, "-m", *module], check=True)
+
     print("labels and selection", flush=True)
     run("benchmarks.labelling", "--out", given.out)
 
