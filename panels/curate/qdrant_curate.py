@@ -66,21 +66,23 @@ class QdrantCurate(work_events.WorkEvents, Duplicates, Labels, Next, Part):
             self.begin(ctx)
 
     def open_map(self, ctx: Any) -> None:
-        """Opens the map, colored by what is shown; or the form that makes it."""
+        """Opens the map, with a field to color it by; or the form that makes it."""
         made = f"{self.key(ctx)}_map"
         if not ctx.dataset.has_brain_run(made):
             self.prompt(ctx, "make_map")
             return
 
-        data = {"openKey": made}
+        words = f"Open '{made}'"
         part = ctx.panel.state.part or "duplicates"
         values = getattr(self, f"colors_of_{part}")(ctx)
         if values:
             name = _COLORS[part]
-            data["colorField"] = color_map(ctx.dataset, self.key(ctx), values, name)
+            field = color_map(ctx.dataset, self.key(ctx), values, name)
+            words += f", and color it by '{field}'"
             ctx.ops.reload_dataset()
 
-        ctx.ops.open_panel("Embeddings", layout="horizontal", force=True, data=data)
+        ctx.ops.open_panel("Embeddings")
+        ctx.ops.notify(words, variant="info")
 
     def create(self, ctx: Any) -> None:
         """Opens the form that makes an index."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fiftyone as fo
 import pytest
 
-from fiftyone_qdrant import load_index
+from fiftyone_qdrant import load_index, make_map
 from fiftyone_qdrant.qdrant.reads import CollectionReads
 from tests.plugin.calls import call
 from tests.plugin.test_search_panel import Page as SearchPage
@@ -174,3 +174,10 @@ def test_patches_are_curated_as_patches(indexed_patches):
     page.send("choose_part", part="next")
     page.send("show_chosen")
     assert page.shown == ids
+
+
+def test_the_map_gets_a_field_to_color_it_by(labelled, audited):
+    make_map(labelled, "pixels")
+    audited.send("open_map")
+    assert audited.told["notify"]["message"].endswith("color it by 'doubt_1'")
+    assert max(labelled.values("doubt_1")) > 0.5
