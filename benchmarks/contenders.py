@@ -116,6 +116,7 @@ class LanceDB(Contender):
     """FiftyOne's LanceDB backend, in an environment of its own."""
 
     name = "lancedb"
+    phases = ("build", "ask", "change", "remove")
     how_to = (
         f"python3 -m venv {_LANCEDB} && {_LANCEDB}/bin/pip install "
         "fiftyone=={fiftyone} 'fiftyone-brain>=0.27' lancedb"

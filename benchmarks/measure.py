@@ -93,6 +93,14 @@ def change(contender: Contender, name: str, folder: Path) -> dict[str, float]:
     return {"add_ms": 1000 * median(added), "remove_ms": 1000 * median(removed)}
 
 
+def remove(contender: Contender, name: str, folder: Path) -> dict[str, float]:
+    """Deletes the index, which other environments could not."""
+    import fiftyone as fo
+
+    contender.remove(fo.load_dataset(name))
+    return {}
+
+
 def batch(contender: Contender, name: str, folder: Path) -> dict[str, float]:
     """Asks for the neighbors of many samples one by one and at once."""
     import fiftyone as fo
@@ -146,6 +154,7 @@ PHASES = {
     "build": build,
     "ask": ask,
     "change": change,
+    "remove": remove,
     "batch": batch,
     "duplicates": duplicates,
 }
