@@ -206,6 +206,17 @@ def times_of(clips: Any) -> str | None:
     return field
 
 
+def store_values(dataset: Any, store_name: str) -> list[Any]:
+    """Returns all values of an execution store of a dataset, in one read."""
+    query = {
+        "store_name": store_name,
+        "dataset_id": dataset._doc.id,
+        "key": {"$ne": "__store__"},
+    }
+    found = get_db_conn().execution_store.find(query, {"value": 1})
+    return [document["value"] for document in found if document.get("value")]
+
+
 def add_run(dataset: Any, brain_key: str, run: Any) -> None:
     """Gives a dataset that is in memory a run, and saves it."""
     dataset._doc.brain_methods[brain_key] = run

@@ -15,7 +15,7 @@ from typing import Any
 
 from fiftyone.operators.store import ExecutionStore
 
-from fiftyone_qdrant.dataset.samples import dataset_id
+from fiftyone_qdrant.dataset.samples import dataset_id, root_of, store_values
 from fiftyone_qdrant.errors import ConfigError
 from fiftyone_qdrant.explore.questions import Part, Question
 from fiftyone_qdrant.explore.sessions import Answer
@@ -93,22 +93,25 @@ def keep(
         scope=scope,
         thumbnail=thumbnail,
     )
-    for old in searches(dataset):
+    known = searches(dataset)
+    for old in known:
         if (old.question, old.brain_key) == (new.question, new.brain_key):
             stays = ("id", "name", "pinned", "standing")
             new = replace(new, **{name: getattr(old, name) for name in stays})
             break
 
     write(dataset, new)
-    _forget_old(dataset)
+    rest = [s for s in known if not s.pinned and s.id != new.id]
+    for old in rest[MOST - (not new.pinned) :]:
+        delete_search(dataset, old.id)
+
     return new
 
 
 def searches(dataset: Any) -> list[Search]:
     """Returns the searches of a dataset: pinned ones first, the last first."""
-    store = _store(dataset)
-    values = [store.get(key) for key in store.list_keys()]
-    found = [Search(**{**v, "cut": tuple(v["cut"])}) for v in values if v]
+    values = store_values(root_of(dataset), _STORE)
+    found = [Search(**{**v, "cut": tuple(v["cut"])}) for v in values if "question" in v]
     return sorted(found, key=lambda s: (not s.pinned, -s.at))
 
 
@@ -199,9 +202,8 @@ def of_fiftyone(dataset: Any, brain_keys: list[str]) -> list[Search]:
     Of completed text searches, and of those by samples, with indexes of ours. They are
     read from where FiftyOne 1.22 keeps them, and never written.
     """
-    store = ExecutionStore.create(_OF_FIFTYONE, dataset_id=dataset_id(dataset))
-    runs = [store.get(key) for key in store.list_keys() if key.startswith("run:")]
-    found = [_from_fiftyone(run) for run in runs if run]
+    runs = store_values(root_of(dataset), _OF_FIFTYONE)
+    found = [_from_fiftyone(run) for run in runs if "run_id" in run]
     ours = [s for s in found if s is not None and s.brain_key in brain_keys]
     return sorted(ours, key=lambda s: -s.at)
 
@@ -271,12 +273,6 @@ def _as_python(parts: list[Part]) -> str:
 def write(dataset: Any, search: Search) -> None:
     """Writes a search as it is now."""
     _store(dataset).set(search.id, asdict(search))
-
-
-def _forget_old(dataset: Any) -> None:
-    rest = [s for s in searches(dataset) if not s.pinned]
-    for search in rest[MOST:]:
-        delete_search(dataset, search.id)
 
 
 def _store(dataset: Any) -> ExecutionStore:

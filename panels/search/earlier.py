@@ -35,7 +35,7 @@ class Earlier(Frame):
         kept = history.keep(
             ctx.dataset,
             answer,
-            scope=session.extra["places"].get(session.asked.get("within"), ""),
+            scope=session.extra["places"].get(self._within(session), ""),
             thumbnail=next((p["thumb"] for p in session.parts if p.get("thumb")), None),
             vector_of=lambda part: _vector(session, answer, part),
         )
