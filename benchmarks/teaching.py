@@ -24,7 +24,8 @@ USERS = 10
 def by_teaching(index: Any, wanted: dict[str, bool], first: str) -> Iterator[list[str]]:
     """Yields the ranking before, and after each round of, likes and dislikes.
 
-    Half of what a user looks through are the best, half the unsure ones.
+    Half of what a user looks through are the best, half the unsure ones. What is no
+    candidate follows in the order of its distance to the mean of the likes.
     """
     from fiftyone_qdrant.explore.teaching import Teaching
 
@@ -32,7 +33,7 @@ def by_teaching(index: Any, wanted: dict[str, bool], first: str) -> Iterator[lis
     teaching.mark(likes=[first])
     for _ in range(ROUNDS):
         ranked = teaching.ranking(2000)
-        yield ranked.ids
+        yield _to_the_end(index, teaching, ranked.ids)
         new = ranked.without({*teaching.likes, *teaching.dislikes}).ids[: SHOWN // 2]
         unsure = [i for i in teaching.unsure(SHOWN).ids if i not in new]
         new += unsure[: SHOWN // 2]
@@ -41,7 +42,13 @@ def by_teaching(index: Any, wanted: dict[str, bool], first: str) -> Iterator[lis
             dislikes=[i for i in new if not wanted[i]],
         )
 
-    yield teaching.ranking(2000).ids
+    yield _to_the_end(index, teaching, teaching.ranking(2000).ids)
+
+
+def _to_the_end(index: Any, teaching: Any, ranked: list[str]) -> list[str]:
+    known = set(ranked)
+    rest = index.search(teaching.likes, k=None)[0].ids
+    return [*ranked, *(i for i in rest if i not in known)]
 
 
 def by_averaging(

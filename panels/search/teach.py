@@ -170,7 +170,10 @@ class Teach(Frame):
 
 
 def _in_words(taught: dict[str, Any] | None) -> str:
-    how = "Click what you like in the grid, Alt-click what you do not, then learn."
+    how = (
+        "Tick what you like in the grid, and with Alt held what you do not. "
+        "Then learn from it."
+    )
     if not taught:
         return how
 

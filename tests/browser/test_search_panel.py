@@ -122,3 +122,17 @@ def test_a_person_searches_beside_the_grid(
     app.expect_told(f"Tagged {K} with 'mine'")
     dataset.reload()
     assert set(dataset.match_tags("mine").values("number")) == set(order)
+
+
+def test_a_person_teaches_with_thumbs_on_tiles(app, dataset):
+    app.open_dataset(dataset.name)
+    panel = Panel(app)
+    panel.click("Teach")
+    app.select("number", 0)
+    tile = app.tiles.filter(has=app.page.locator('[title="number: 1"]')).first
+    tile.hover()
+    tile.locator('[data-cy="looker-checkbox-"]').click(modifiers=["Alt"])
+    panel.click("Learn from 2")
+    panel.expect_found("1 liked · 1 not")
+    panel.click("Unsure ones")
+    panel.expect_found("50")
