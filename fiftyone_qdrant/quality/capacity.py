@@ -6,8 +6,8 @@ The formulas, and where each is from:
   times fewer as Qdrant's documentation says (guide "Quantization").
 - graph: ``count * 2 * m`` links of 4 bytes: nearly all points are in the lowest layer
   only, which has ``2 * m`` (``fiftyone_qdrant.parameters.estimates``).
-- ids, payload and their index: 210 bytes a point on disk; what 1,000,000 x 128 took in
-  an embedded store beside its vectors and graph, and 5,000 to 20,000 points too.
+- ids, payload and their index: 210 bytes a point on disk: what 1,000,000 x 128 took in
+  an embedded store beside its vectors and graph.
 - memory beside that: 1.2 times what is to be kept in memory, for the ids and the
   engine; Qdrant's own rule of 1.5 for all of a collection is for vectors alone.
 - disk: twice what is stored, as an optimizer writes a segment beside the old one
