@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fiftyone_qdrant.index import products, vector_table
-from fiftyone_qdrant.index.bounds import THINNED, Bounds, Directions, choose
+from fiftyone_qdrant.index.bounds import Bounds, Directions, choose
 from fiftyone_qdrant.index.nearest import Nearest
 from fiftyone_qdrant.index.pieces import (
     cluster_pairs,
@@ -297,18 +297,15 @@ class AllPairs:
             return [_NONE[0]] * count, [_NONE[2]] * count
 
         nearest = Nearest(count, min(k + _MARGIN, count - 1))
-        bounds, lock = self._bounds_of_nearest(k), threading.Lock()
-        order = np.arange(count) if bounds is None else bounds.order
+        lock, order = threading.Lock(), np.arange(count)
 
         def look(piece: tuple[int, int, float]) -> float:
             row, column, part = piece
             i, j = order[row : row + _TILE_ROWS], order[column : column + _TILE_ROWS]
             if row == column:
                 found = [self._of_tile(i, nearest.rows.shape[1])]
-            elif bounds is None:
-                found = self._nearer(i, j, nearest.limits)
             else:
-                found = self._maybe_nearer(bounds, row, column, nearest.limits)
+                found = self._nearer(i, j, nearest.limits)
 
             with lock:
                 for pairs in found:
@@ -341,29 +338,6 @@ class AllPairs:
         found.append((j[b], i[a], d[a, b]))
         return found
 
-    def _maybe_nearer(
-        self, bounds: Bounds, row: int, column: int, limits: Scores
-    ) -> list[Found]:
-        """The same, of which bounds tell most that are not."""
-        i = bounds.order[row : row + _TILE_ROWS]
-        j = bounds.order[column : column + _TILE_ROWS]
-        right = bounds.right(bounds.left[column : column + _TILE_ROWS])
-        product = bounds.left[row : row + _TILE_ROWS] @ right
-        mine, theirs = (bounds.limit(self._as_distance(limits[of])) for of in (i, j))
-        found = []
-        a, b = np.nonzero(product <= np.maximum(mine[:, np.newaxis], theirs))
-        i, j = i[a], j[b]
-        far = products.rough_of_pairs(self._vectors, i, j, self._metric)
-        for one, other in ((i, j), (j, i)):
-            near = far <= limits[one]
-            found.append((one[near], other[near], far[near]))
-
-        return found
-
-    def _as_distance(self, rough: Scores) -> Scores:
-        squared = self._metric == "euclidean"
-        return np.asarray(np.sqrt(np.maximum(rough, 0))) if squared else rough
-
     def _exact(self, nearest: Nearest, k: int) -> tuple[list[Rows], list[Scores]]:
         """The first ``k`` of what is nearest by rough distances, by exact ones."""
         rows: list[Rows] = []
@@ -383,19 +357,6 @@ class AllPairs:
                 dists.append(distances[keep])
 
         return rows, dists
-
-    def _bounds_of_nearest(self, k: int) -> Bounds | None:
-        """What tells which points may be among the nearest, if that is less work."""
-        if len(self._ids) < _FEWEST or self._bad:
-            return None
-
-        some = self._sample[1::2][::THINNED]
-        best = np.empty((len(some), 0))
-        for _, tile in tiles(self._vectors, _TILE_COLUMNS):
-            d, _ = products.rough(some, tile, self._metric)
-            best = np.sort(np.hstack([best, d]), axis=1)[:, : k + 1]  # and itself
-
-        return self._in_few_dimensions(self._as_distance(best[:, -1]))
 
 
 class _TooMany(Exception):

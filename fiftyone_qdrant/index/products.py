@@ -125,23 +125,6 @@ def within(
     return i[found], j[found], np.concatenate(far)
 
 
-def rough_of_pairs(vectors: Matrix, i: Rows, j: Rows, metric: str) -> Scores:
-    """As :func:`rough`, of pairs, and right to the rounding of differences."""
-    far = [np.empty(0)]
-    for start in range(0, len(i), _AT_ONCE):
-        a, b = (
-            vectors[i[start : start + _AT_ONCE]],
-            vectors[j[start : start + _AT_ONCE]],
-        )
-        if metric == "dotproduct":
-            far.append(-np.einsum("ij,ij->i", a, b, dtype=np.float64))
-        else:
-            far.append(_differences(a, b, metric))
-
-    found = np.concatenate(far)
-    return found**2 if metric == "euclidean" else found
-
-
 def _differences(a: Matrix, b: Matrix, metric: str) -> Scores:
     """Distances by sums of differences, which are right to :data:`_OFF` of themselves.
 

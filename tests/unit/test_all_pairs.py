@@ -96,15 +96,13 @@ def test_bounds_lose_no_pair(few, rng, metric, kind, scale):
 
 @pytest.mark.parametrize("metric", DISTANCES)
 @pytest.mark.parametrize("kind", [clusters, noise, manifold])
-def test_bounds_leave_the_nearest_as_they_are(few, rng, metric, kind):
+def test_the_nearest_of_all_are_the_exact_ones(few, rng, metric, kind):
     vectors = kind(rng).astype(np.float32)
     exact = matrix(vectors, metric)
     few.setattr(all_pairs, "_TILE_ROWS", 64)
-    for directions in (8, None):
-        few.setattr(all_pairs, "choose", lambda *_, d=directions: d)
-        rows, far = AllPairs(Memory(vectors), range(N), SIZE, metric).neighbors(3)
-        np.testing.assert_allclose(far, np.sort(exact, axis=1)[:, :3], atol=1e-5)
-        np.testing.assert_allclose(np.take_along_axis(exact, np.array(rows), 1), far)
+    rows, far = AllPairs(Memory(vectors), range(N), SIZE, metric).neighbors(3)
+    np.testing.assert_allclose(far, np.sort(exact, axis=1)[:, :3], atol=1e-5)
+    np.testing.assert_allclose(np.take_along_axis(exact, np.array(rows), 1), far)
 
 
 def test_of_noise_all_dimensions_are_multiplied_if_the_threshold_is_loose(few, rng):
