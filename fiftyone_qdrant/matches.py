@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import fiftyone.core.patches as fop
+import numpy as np
 
 from fiftyone_qdrant.dataset.held import labels_by_sample
 from fiftyone_qdrant.dataset.samples import dataset_of, label_path
 from fiftyone_qdrant.dataset.scope import mark
-from fiftyone_qdrant.errors import MissingIDs, VectorError
+from fiftyone_qdrant.errors import ConfigError, MissingIDs, VectorError
+from fiftyone_qdrant.search.fusion import fuse
 from fiftyone_qdrant.search.hits import Hits
 from fiftyone_qdrant.search.matrices import to_matrix
 from fiftyone_qdrant.similarity import QdrantSimilarityIndex
+
+_FUSED_PER_HIT, _FUSED_AT_LEAST = 4, 100  # hits of each index that are fused
 
 
 @dataclass(frozen=True)
@@ -58,7 +64,7 @@ class Matches:
 
 
 def find_similar(
-    index: QdrantSimilarityIndex,
+    index: QdrantSimilarityIndex | Sequence[QdrantSimilarityIndex],
     query: Any = None,
     k: int | None = None,
     reverse: bool = False,
@@ -71,11 +77,18 @@ def find_similar(
     diversity: float | None = None,
     exact: bool = False,
     hnsw_ef: int | None = None,
+    weights: Sequence[float] | None = None,
 ) -> Matches:
     """Finds the nearest points to a query within the index's current view.
 
+    Several indexes, as of a model of texts and images and a finer one of images, are
+    asked each by its own vectors, and their rankings fused, see
+    :func:`fiftyone_qdrant.search.fusion.fuse`: of each the best ``4 k`` hits, 100 at
+    least, count. The view is that of the first.
+
     Args:
-        index: the index
+        index: the index, or several that hold the same: samples, or patches of the
+            same field
         query (None): an id or ids, a vector or vectors, or text prompts; several are
             averaged
         k (None): the number of matches, or ``None`` for all
@@ -91,31 +104,96 @@ def find_similar(
         diversity (None): from 0 to 1: how different matches should be
         exact (False): compare with every point
         hnsw_ef (None): how many candidates to keep while searching the graph
+        weights (None): of several indexes, how much the ranking of each counts
 
     Raises:
         ConfigError, MissingIDs, VectorError, CollectionNotFound: as
             :meth:`fiftyone_qdrant.answering.Answering.answer`; ConfigError also if
             ``dist_field`` cannot be, or may not be, written
     """
+    indexes = [index] if isinstance(index, QdrantSimilarityIndex) else list(index)
+    options: dict[str, Any] = {
+        "reverse": reverse,
+        "image": image,
+        "negatives": negatives,
+        "max_distance": max_distance,
+        "diversity": diversity,
+        "exact": exact,
+        "hnsw_ef": hnsw_ef,
+    }
+    if len(indexes) != 1:
+        check_fusible(indexes, query, weights, max_distance, diversity)
+
+    index = indexes[0]
     field = None if dist_field is None else index.distance_field(dist_field)
     if field is not None:
         field.check(overwrite)
 
-    (hits,) = index.search(
-        query,
-        k=k,
-        reverse=reverse,
-        image=image,
-        negatives=negatives,
-        max_distance=max_distance,
-        diversity=diversity,
-        exact=exact,
-        hnsw_ef=hnsw_ef,
-    )
+    if len(indexes) == 1:
+        (hits,) = index.search(query, k=k, **options)
+    else:
+        hits = _fused(indexes, query, k, weights, options)
+
     if field is not None:
         field.store(hits.by_id())
 
     return matches_of(index, hits)
+
+
+def check_fusible(
+    indexes: Sequence[QdrantSimilarityIndex],
+    query: Any,
+    weights: Sequence[float] | None,
+    max_distance: float | None = None,
+    diversity: float | None = None,
+) -> None:
+    """Checks that several indexes can be asked one question.
+
+    Raises:
+        ConfigError: if not
+    """
+    if not indexes:
+        raise ConfigError("Give an index to search")
+
+    kinds = {index.config.patches_field for index in indexes}
+    if len(kinds) > 1:
+        named = ", ".join(f"'{i.key}' holds {i.held}" for i in indexes)
+        raise ConfigError(
+            f"Only indexes of the same things can be asked at once: {named}"
+        )
+
+    if weights is not None and (
+        len(weights) != len(indexes) or not all(0 < w < math.inf for w in weights)
+    ):
+        raise ConfigError(f"Give {len(indexes)} weights of more than 0, one per index")
+
+    if max_distance is not None or diversity is not None:
+        raise ConfigError(
+            "Distances of several indexes cannot be compared: leave out max_distance "
+            "and diversity"
+        )
+
+    if query is not None and np.asarray(query).dtype.kind in "biuf":
+        raise ConfigError(
+            "A vector is of one index: ask several with ids, texts or an image"
+        )
+
+
+def _fused(
+    indexes: list[QdrantSimilarityIndex],
+    query: Any,
+    k: int | None,
+    weights: Sequence[float] | None,
+    options: dict[str, Any],
+) -> Hits:
+    first, *others = indexes
+    deep = None if k is None else max(_FUSED_AT_LEAST, _FUSED_PER_HIT * k)
+    answers = list(first.search(query, k=deep, **options))
+    for other in others:
+        with other.use_view(first.view):
+            answers += other.search(query, k=deep, **options)
+
+    return fuse(answers, list(weights or [1.0] * len(indexes)), k)
 
 
 def matches_of(index: QdrantSimilarityIndex, hits: Hits) -> Matches:
