@@ -54,7 +54,7 @@ def test_all_skills_are_found():
         assert len(skill.content.splitlines()) < 50
 
 
-@pytest.mark.parametrize("skill", SKILLS)
+@pytest.mark.parametrize("skill", sorted(SKILLS))
 def test_a_skill_names_operators_and_params_that_there_are(skill, agent):
     told = agent(skill)
     taken = set().union(*(told.schema(name) for name in told.operators))
