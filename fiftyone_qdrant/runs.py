@@ -8,6 +8,7 @@ from typing import Any
 
 from fiftyone_qdrant.dataset.samples import leave_cache, root_of
 from fiftyone_qdrant.errors import ConfigError, IndexNotFound
+from fiftyone_qdrant.index import claims
 from fiftyone_qdrant.qdrant.connection import SERVER
 from fiftyone_qdrant.similarity import QdrantSimilarityConfig, QdrantSimilarityIndex
 
@@ -108,11 +109,13 @@ def rename_index(dataset: Any, brain_key: str, new_brain_key: str) -> None:
 
     Raises:
         IndexNotFound: if there is no such index
-        ConfigError: if the new key is no identifier, or taken
+        ConfigError: if the new key is no identifier, or taken, or somebody makes or
+            moves the index now
     """
     load_index(dataset, brain_key)  # raises if there is none
     new_brain_key = check_new_key(dataset, new_brain_key, may_go_on=False)
-    dataset.rename_brain_run(brain_key, new_brain_key)
+    with claims.claimed(dataset, brain_key, "renamed"):
+        dataset.rename_brain_run(brain_key, new_brain_key)
 
 
 def follow_rename(

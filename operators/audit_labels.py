@@ -74,9 +74,8 @@ class AuditLabels(Scan):
     def ask(self, ctx: Any, brain_key: str, progress: Any) -> tuple[Any, Any]:
         field, k = ctx.params.get("field"), ctx.params.get("k") or DEFAULT_K
         if not field:
-            fields = ", ".join(
-                map(repr, fields_of_one_label(load_index(ctx.dataset, brain_key)))
-            )
+            known = fields_of_one_label(load_index(ctx.dataset, brain_key))
+            fields = ", ".join(map(repr, known)) or "none"
             raise ConfigError(f"Give the field of the labels. There is {fields}")
 
         found = audit_labels(

@@ -10,21 +10,12 @@ from fiftyone.core.collections import SampleCollection
 from fiftyone.operators.executor import ExecutionResult
 
 from fiftyone_qdrant import load_index, near_duplicates
-from fiftyone_qdrant.curate.keeping import KEEP
+from fiftyone_qdrant.curate.keeping import KEEP, KEPT
 from fiftyone_qdrant.curate.loose import loose_threshold
 from fiftyone_qdrant.errors import ConfigError, QdrantPluginError
 
 from .forms import brain_key_input, dropdown
 from .scanning import Scan
-
-KEPT = {
-    "largest": "The largest picture",
-    "oldest": "The oldest",
-    "newest": "The newest",
-    "labelled": "The one with most labels and tags",
-    "central": "The most central",
-}
-"""Which of near-duplicates is kept, in words."""
 
 _ALL = ""
 _ONLY = {

@@ -7,7 +7,6 @@ from fiftyone.core.collections import SampleCollection
 from fiftyone.operators.executor import ExecutionResult
 
 from fiftyone_qdrant import rename_index
-from fiftyone_qdrant.curate import stored
 from fiftyone_qdrant.errors import ConfigError
 from fiftyone_qdrant.runs import check_new_key
 
@@ -48,7 +47,6 @@ class RenameIndex(QdrantOperator):
         key = chosen_index(ctx).key
         new = ctx.params.get("new_brain_key")
         rename_index(ctx.dataset, key, new)
-        stored.follow_rename(ctx.dataset, key, new)
         ctx.ops.reload_dataset()
         return {"brain_key": new, "summary": f"'{key}' is now '{new}'"}
 

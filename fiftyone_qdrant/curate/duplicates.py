@@ -88,6 +88,8 @@ def counts_at(dataset: Any, brain_key: str, threshold: float) -> tuple[int, int,
 def duplicates_to_delete(dataset: Any, brain_key: str, threshold: float) -> list[str]:
     """Returns the ids that go at a threshold: no kept one, and of no reviewed group.
 
+    What is kept is there: it is looked at anew what was deleted meanwhile.
+
     Raises:
         ConfigError: if none were looked for, or only at a smaller threshold; or if
             FiftyOne cannot delete them
@@ -97,6 +99,10 @@ def duplicates_to_delete(dataset: Any, brain_key: str, threshold: float) -> list
         raise ConfigError(
             "FiftyOne cannot delete frames or clips of a video. Tag them instead"
         )
+
+    root_of(dataset).reload()
+    with _lock:
+        _last.clear()
 
     _, left = groups_at(dataset, brain_key, threshold)
     return [i for group in left for i in group[1:]]

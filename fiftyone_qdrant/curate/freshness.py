@@ -93,7 +93,9 @@ def deleted_since(dataset: Any, answer: Any, then: Stamp) -> set[str]:
     """Returns which ids of an answer the dataset has no more."""
     index = load_index(dataset, answer.brain_key)
     dataset.reload()
-    if index.held.written_until()[1] == then.deleted:
+    written, deleted = index.held.written_until()
+    labels = index.config.patches_field is not None  # whose deletion is a write
+    if deleted == then.deleted and not (labels and written != then.written):
         return set()
 
     ids = [*answer.ids, *getattr(answer, "new_ids", ())]

@@ -16,7 +16,16 @@ from fiftyone_qdrant.dataset.samples import label_path
 from fiftyone_qdrant.errors import ConfigError
 from fiftyone_qdrant.similarity import QdrantSimilarityIndex
 
-KEEP = ("largest", "oldest", "newest", "labelled", "central")
+KEPT = {
+    "largest": "The largest picture",
+    "oldest": "The oldest",
+    "newest": "The newest",
+    "labelled": "The one with most labels and tags",
+    "central": "The most central",
+}
+"""What each rule keeps, in words."""
+
+KEEP = tuple(KEPT)
 """Rules by name; the name of a field, also with ``-`` before it, is one as well."""
 
 _READERS = 8  # threads that read the sizes of pictures

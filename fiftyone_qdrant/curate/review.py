@@ -5,6 +5,7 @@ It is kept before anything is written, so that no old label is ever lost.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -24,11 +25,14 @@ from fiftyone_qdrant.curate.relabelling import (
     plan_labels,
     remove_tag,
 )
+from fiftyone_qdrant.dataset.samples import root_of
 from fiftyone_qdrant.errors import ConfigError
 
 ACCEPTED, IGNORED, TAGGED = "accepted", "ignored", "tagged"
 
 _REVIEWED, _DECIDED = "reviewed_groups", "label_decisions"
+
+_lock = threading.Lock()  # two clicks may be served at once
 
 
 @dataclass(frozen=True)
@@ -138,16 +142,18 @@ def reviewed(dataset: Any, brain_key: str) -> Reviewed:
 
 def review(dataset: Any, brain_key: str, groups: Iterable[Sequence[str]]) -> Reviewed:
     """Notes that groups were looked at, and are to stay."""
-    now = reviewed(dataset, brain_key)
-    ids, starts = list(now.ids), now.starts.tolist()
-    for group in groups:
-        if not now.has(group):
-            starts.append(len(ids))
-            ids.extend(group)
+    with _lock:
+        root_of(dataset).reload()  # others may have noted something
+        now = reviewed(dataset, brain_key)
+        ids, starts = list(now.ids), now.starts.tolist()
+        for group in groups:
+            if not now.has(group):
+                starts.append(len(ids))
+                ids.extend(group)
 
-    changed = replace(now, ids=ids, starts=np.array(starts, np.int64))
-    stored.keep(dataset, changed, _REVIEWED)
-    return changed
+        changed = replace(now, ids=ids, starts=np.array(starts, np.int64))
+        stored.keep(dataset, changed, _REVIEWED)
+        return changed
 
 
 def forget_reviews(dataset: Any, brain_key: str) -> None:
@@ -214,6 +220,12 @@ def undo(dataset: Any, brain_key: str, field: str) -> str | None:
 
     What somebody else has changed in between stays.
     """
+    with _lock:
+        root_of(dataset).reload()
+        return _undo(dataset, brain_key, field)
+
+
+def _undo(dataset: Any, brain_key: str, field: str) -> str | None:
     now = decisions(dataset, brain_key, field)
     if not now.ids:
         return None
@@ -256,14 +268,16 @@ def _note(
     if not ids:
         return
 
-    now = decisions(dataset, audit.brain_key, audit.field)
-    step = int(now.steps.max(initial=-1)) + 1
-    changed = replace(
-        now,
-        ids=[*now.ids, *ids],
-        actions=[*now.actions, *[action] * len(ids)],
-        before=[*now.before, *before],
-        after=[*now.after, *after],
-        steps=np.concatenate([now.steps, np.full(len(ids), step, np.int64)]),
-    )
-    stored.keep(dataset, changed, _DECIDED, slot=audit.field)
+    with _lock:
+        root_of(dataset).reload()  # others may have decided something
+        now = decisions(dataset, audit.brain_key, audit.field)
+        step = int(now.steps.max(initial=-1)) + 1
+        changed = replace(
+            now,
+            ids=[*now.ids, *ids],
+            actions=[*now.actions, *[action] * len(ids)],
+            before=[*now.before, *before],
+            after=[*now.after, *after],
+            steps=np.concatenate([now.steps, np.full(len(ids), step, np.int64)]),
+        )
+        stored.keep(dataset, changed, _DECIDED, slot=audit.field)

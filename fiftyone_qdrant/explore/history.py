@@ -7,10 +7,12 @@ nothing secret, and no query string of a link, is kept.
 
 from __future__ import annotations
 
+import contextlib
 import time
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any
 
 from fiftyone.operators.store import ExecutionStore
@@ -96,11 +98,12 @@ def keep(
     known = searches(dataset)
     for old in known:
         if (old.question, old.brain_key) == (new.question, new.brain_key):
-            stays = ("id", "name", "pinned", "standing")
-            new = replace(new, **{name: getattr(old, name) for name in stays})
-            break
+            with contextlib.suppress(ConfigError):  # it was deleted meanwhile
+                new = change(dataset, old.id, partial(_made_again, new))[1]
+                break
+    else:
+        _store(dataset).set(new.id, asdict(new))
 
-    write(dataset, new)
     rest = [s for s in known if not s.pinned and s.id != new.id]
     for old in rest[MOST - (not new.pinned) :]:
         delete_search(dataset, old.id)
@@ -111,7 +114,7 @@ def keep(
 def searches(dataset: Any) -> list[Search]:
     """Returns the searches of a dataset: pinned ones first, the last first."""
     values = store_values(root_of(dataset), _STORE)
-    found = [Search(**{**v, "cut": tuple(v["cut"])}) for v in values if "question" in v]
+    found = [_from_stored(v) for v in values if "question" in v]
     return sorted(found, key=lambda s: (not s.pinned, -s.at))
 
 
@@ -121,11 +124,33 @@ def find_search(dataset: Any, search_id: str) -> Search:
     Raises:
         ConfigError: if it is not kept any more
     """
-    value = _store(dataset).get(search_id)
-    if value is None:
-        raise ConfigError("That search is not kept any more")
+    return _from_stored(_stored(dataset, search_id))
 
-    return Search(**{**value, "cut": tuple(value["cut"])})
+
+def change(
+    dataset: Any, search_id: str, how: Callable[[Search], Search]
+) -> tuple[Search, Search]:
+    """Changes a search as it is now, whoever else changes it at the same time.
+
+    Args:
+        dataset: the dataset
+        search_id: the search
+        how: returns it changed; is asked again if somebody was quicker
+
+    Returns:
+        the search before, and after
+
+    Raises:
+        ConfigError: if it is not kept any more
+    """
+    while True:
+        stored = _stored(dataset, search_id)
+        before = _from_stored(stored)
+        after = how(before)
+        if after == before or _store(dataset).compare_and_set(
+            search_id, stored, asdict(after)
+        ):
+            return before, after
 
 
 def rename_search(dataset: Any, search_id: str, name: str) -> None:
@@ -134,7 +159,7 @@ def rename_search(dataset: Any, search_id: str, name: str) -> None:
     if not name:
         raise ConfigError("Type a name first")
 
-    write(dataset, replace(find_search(dataset, search_id), name=name))
+    change(dataset, search_id, lambda search: replace(search, name=name))
 
 
 def pin_search(dataset: Any, search_id: str, pinned: bool = True) -> None:
@@ -143,17 +168,32 @@ def pin_search(dataset: Any, search_id: str, pinned: bool = True) -> None:
     Raises:
         ConfigError: if as many are pinned as may be
     """
-    search = find_search(dataset, search_id)
-    if pinned and sum(s.pinned for s in searches(dataset)) >= MOST:
+    others = [s for s in searches(dataset) if s.pinned and s.id != search_id]
+    if pinned and len(others) >= MOST:
         raise ConfigError(f"{MOST} searches are pinned: unpin or delete one first")
 
-    standing = search.standing if pinned else None
-    write(dataset, replace(search, pinned=pinned, standing=standing))
+    def pin(search: Search) -> Search:
+        standing = search.standing if pinned else None
+        return replace(search, pinned=pinned, standing=standing)
+
+    change(dataset, search_id, pin)
 
 
 def delete_search(dataset: Any, search_id: str) -> None:
     """Deletes a search; one that is gone already is no error."""
     _store(dataset).delete(search_id)
+
+
+def follow_rename(dataset: Any, brain_key: str, new_brain_key: str) -> None:
+    """Keeps the searches of an index that has another key now."""
+
+    def renamed(search: Search) -> Search:
+        return replace(search, brain_key=new_brain_key)
+
+    for search in searches(dataset):
+        if search.brain_key == brain_key:
+            with contextlib.suppress(ConfigError):  # it was deleted meanwhile
+                change(dataset, search.id, renamed)
 
 
 def as_python(dataset: Any, search: Search) -> str:
@@ -270,9 +310,21 @@ def _as_python(parts: list[Part]) -> str:
     return repr(values[0] if len(values) == 1 else values)
 
 
-def write(dataset: Any, search: Search) -> None:
-    """Writes a search as it is now."""
-    _store(dataset).set(search.id, asdict(search))
+def _made_again(new: Search, old: Search) -> Search:
+    stays = ("id", "name", "pinned", "standing")
+    return replace(new, **{name: getattr(old, name) for name in stays})
+
+
+def _stored(dataset: Any, search_id: str) -> dict[str, Any]:
+    value: dict[str, Any] | None = _store(dataset).get(search_id)
+    if value is None:
+        raise ConfigError("That search is not kept any more")
+
+    return value
+
+
+def _from_stored(value: Mapping[str, Any]) -> Search:
+    return Search(**{**value, "cut": tuple(value["cut"])})
 
 
 def _store(dataset: Any) -> ExecutionStore:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -115,8 +115,8 @@ def ask(
         question: the question
         pictures (None): returns the picture that is kept under a key, where the values
             of such parts are keys
-        embedded (None): what texts and pictures were embedded to, by kind and value;
-            filled, so that asking again does not embed again
+        embedded (None): what texts and pictures were embedded to, by
+            :func:`embedded_key`; filled, so that asking again does not embed again
 
     Raises:
         ConfigError: if it cannot be asked
@@ -167,10 +167,9 @@ def vector_of(
     return np.asarray(like.mean(axis=0, dtype=np.float64), dtype=np.float32)
 
 
-def without_values(question: Question, kinds: tuple[str, ...]) -> Question:
-    """Returns a question without what some kinds of its parts hold."""
-    kept = [replace(p, value=None) if p.kind in kinds else p for p in question.parts]
-    return replace(question, parts=tuple(kept))
+def embedded_key(index: QdrantSimilarityIndex, part: Part) -> Any:
+    """Returns what tells a part's vector from those of other parts and models."""
+    return index.collection.name, index.config.model, part.kind, part.value
 
 
 def _ids(index: QdrantSimilarityIndex, parts: list[Part]) -> list[str] | None:
@@ -200,7 +199,7 @@ def _mean(
 ) -> Matrix:
     value, answering = part.value, index.answering
     if part.kind in ("text", "picture"):
-        key = (index.key, part.kind, value)
+        key = embedded_key(index, part)
         if key not in known:
             if part.kind == "text":
                 known[key] = answering.vectors([value])

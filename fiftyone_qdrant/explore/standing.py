@@ -7,9 +7,10 @@ that was shown, so nothing is asked of Qdrant.
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -49,8 +50,7 @@ def stand(
     Raises:
         ConfigError: if it is not pinned, or asks for the least similar
     """
-    search = history.find_search(dataset, search_id)
-    if not search.pinned:
+    if not history.find_search(dataset, search_id).pinned:
         raise ConfigError("Pin the search first")
 
     if question.reverse:
@@ -59,13 +59,15 @@ def stand(
     vector = vector_of(index, question).tolist()
     standing = {"vector": vector, "limit": float(limit), "since": time.time()}
     nothing = {"count": 0, "ids": [], "told": True}
-    history.write(dataset, replace(search, standing={**standing, **nothing}))
+    begun = {**standing, **nothing}
+    history.change(
+        dataset, search_id, lambda s: replace(s, standing=begun if s.pinned else None)
+    )
 
 
 def stop_standing(dataset: Any, search_id: str) -> None:
     """Has a search no longer go on by itself."""
-    search = history.find_search(dataset, search_id)
-    history.write(dataset, replace(search, standing=None))
+    history.change(dataset, search_id, lambda search: replace(search, standing=None))
 
 
 def standing(dataset: Any, brain_key: str) -> list[Search]:
@@ -109,30 +111,26 @@ def news(dataset: Any) -> list[Search]:
 
 def untold(dataset: Any) -> list[Search]:
     """Returns those whose news nobody has been told; from now on they count as told."""
-    found = [s for s in news(dataset) if s.standing and not s.standing["told"]]
-    for search in found:
-        told = {**(search.standing or {}), "told": True}
-        history.write(dataset, replace(search, standing=told))
+    found = []
+    for search in news(dataset):
+        before = _change(dataset, search.id, lambda known: {**known, "told": True})
+        if before is not None and not before["told"]:
+            found.append(search)
 
     return found
 
 
 def have_seen(dataset: Any, search_id: str) -> list[str]:
     """Returns the ids of what is new, the first 1,000; from now on nothing is."""
-    search = history.find_search(dataset, search_id)
-    known = search.standing or {"ids": []}
-    seen = {**known, "count": 0, "ids": [], "told": True, "since": time.time()}
-    if search.standing:
-        history.write(dataset, replace(search, standing=seen))
-
-    ids: list[str] = known["ids"]
+    seen = {"count": 0, "ids": [], "told": True, "since": time.time()}
+    before = _change(dataset, search_id, lambda known: {**known, **seen})
+    ids: list[str] = [] if before is None else before["ids"]
     return ids
 
 
-def view_of_news(index: QdrantSimilarityIndex, search: Search) -> Any:
-    """Returns a view of what is new of a search, the first 1,000."""
-    ids: list[str] = (search.standing or {"ids": []})["ids"]
-    _, samples, labels = index.contents.retrieved(ids, allow_missing=True)
+def view_of_news(index: QdrantSimilarityIndex, ids: Sequence[str]) -> Any:
+    """Returns a view of what :func:`have_seen` returned, as far as it is there."""
+    _, samples, labels = index.contents.retrieved(list(ids), allow_missing=True)
     found = (samples if labels is None else labels).tolist()
     none = np.zeros(len(found))
     return matches_of(index, Hits(found, samples.tolist(), none, none)).view
@@ -149,12 +147,30 @@ def in_words(search: Search) -> str:
 
 
 def _add(dataset: Any, search_id: str, ids: Sequence[str]) -> None:
-    search = history.find_search(dataset, search_id)
-    known = search.standing
-    if known is None:  # somebody ended it meanwhile
-        return
+    def add(known: dict[str, Any]) -> dict[str, Any]:
+        kept = [*known["ids"], *ids][:_MOST_IDS]
+        count = known["count"] + len(ids)
+        return {**known, "ids": kept, "count": count, "told": False}
 
-    kept = [*known["ids"], *ids][:_MOST_IDS]
-    count = known["count"] + len(ids)
-    added = {**known, "ids": kept, "count": count, "told": False}
-    history.write(dataset, replace(search, standing=added))
+    _change(dataset, search_id, add)
+
+
+def _change(
+    dataset: Any,
+    search_id: str,
+    how: Callable[[dict[str, Any]], dict[str, Any]],
+) -> dict[str, Any] | None:
+    """Changes what is known of a search, if it goes on by itself yet.
+
+    Returns:
+        what was known before; ``None`` if somebody ended or deleted it meanwhile
+    """
+
+    def changed(search: Search) -> Search:
+        known = search.standing
+        return search if known is None else replace(search, standing=how(known))
+
+    with contextlib.suppress(ConfigError):
+        return history.change(dataset, search_id, changed)[0].standing
+
+    return None

@@ -18,7 +18,7 @@ from typing import Any
 import fiftyone.core.odm as foo
 
 from fiftyone_qdrant.dataset.samples import root_of
-from fiftyone_qdrant.errors import ConnectionFailed, sentence
+from fiftyone_qdrant.errors import ConnectionFailed, EngineError, sentence
 from fiftyone_qdrant.qdrant.calls import KNOWN_SECONDS
 from fiftyone_qdrant.qdrant.collection import Collection
 
@@ -60,6 +60,9 @@ def noted(collection: Collection, ids: Sequence[str]) -> Iterator[None]:
 
     It is noted before, in case the process dies, and that it is done afterwards, so
     that no copy is made of what is not there yet.
+
+    Raises:
+        EngineError: if it took so long that the move ended without it
     """
     began = time.monotonic()
     note = _note(collection, ids, done=False)
@@ -67,11 +70,24 @@ def noted(collection: Collection, ids: Sequence[str]) -> Iterator[None]:
         yield
     finally:  # if it failed, some of it may be written
         if note:
-            _notes().update_many({"note": note}, {"$set": {"done": True}})
-        elif time.monotonic() - began > known_after(collection) / 2:
-            # the move may have begun meanwhile
-            collection.refresh()
-            _note(collection, ids, done=True)
+            done = {"$set": {"done": True}}
+            lost = not _notes().update_many({"note": note}, done).matched_count
+        else:
+            lost = time.monotonic() - began > known_after(collection) / 2
+
+        if lost:  # the move began meanwhile, or was tired of waiting
+            collection.forget()
+            _note_late(collection, ids)
+
+
+def _note_late(collection: Collection, ids: Sequence[str]) -> None:
+    moved = collection.schema().metadata.get(MOVED) or {}
+    if _note(collection, ids, done=True) is None and any(moved.values()):
+        raise EngineError(
+            f"Collection '{collection.name}' was moved while something was written to "
+            f"it, which took long. Write it again: {len(ids):,} points, such as "
+            f"'{ids[0]}', may be at the old place only"
+        )
 
 
 def _note(collection: Collection, ids: Sequence[str], done: bool) -> str | None:

@@ -97,8 +97,9 @@ def compare_some(index: QdrantSimilarityIndex, seconds: float | None) -> Round:
 
     found = replace(before, at=now, next=None)
     deadline = None if seconds is None else time.monotonic() + seconds
-    for page in index.collection.scroll(first=before.next):
-        if deadline is not None and time.monotonic() >= deadline:
+    for number, page in enumerate(index.collection.scroll(first=before.next)):
+        late = deadline is not None and time.monotonic() >= deadline
+        if late and number > 0:  # a page at least, else it never came to an end
             found = replace(found, next=str(page.point_ids[0]))
             break
 

@@ -55,8 +55,13 @@ def compare_indexes(
 
     Raises:
         IndexNotFound: if there is no such index
-        ConfigError: if they hold different things, or have nothing in common
+        ConfigError: if they hold different things, or have nothing in common, or a
+            number is wrong
     """
+    for name, value in (("queries", queries), ("k", k)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ConfigError(f"{name} must be a whole number of 1 or more")
+
     index, other = (load_index(dataset, key) for key in (brain_key, other_key))
     check_alike(index, other)
     ids = [i for i in sampled_ids(index.collection, queries) if i][: 2 * queries]

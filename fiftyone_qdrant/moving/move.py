@@ -103,7 +103,8 @@ def move_index(
             return _leave(source, old)
 
         if from_url is not None:
-            source = places.at(source, places.place_of(source), url=from_url)
+            source.config.load_credentials(url=from_url)
+            source = QdrantSimilarityIndex(source.samples, source.config, brain_key)
 
         if move.get("state") == COPYING:
             places.check_same(move["to"], asked, collection_name)

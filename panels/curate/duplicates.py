@@ -15,6 +15,7 @@ from fiftyone_qdrant.curate.duplicates import (
     show_groups,
 )
 from fiftyone_qdrant.curate.freshness import why_outdated
+from fiftyone_qdrant.curate.keeping import KEPT
 from fiftyone_qdrant.curate.relabelling import add_tag
 from fiftyone_qdrant.curate.review import forget_reviews, review
 from fiftyone_qdrant.errors import ConfigError
@@ -34,13 +35,6 @@ from .part import (
     update,
 )
 
-KEPT = {
-    "largest": "The largest picture",
-    "oldest": "The oldest",
-    "newest": "The newest",
-    "labelled": "Most labels and tags",
-    "central": "The most central",
-}
 _BARS = 40
 _STEPS = 200
 _SMALLEST = 1e-9  # FiftyOne takes a slider that begins at 0 for one without an end

@@ -11,6 +11,7 @@ from fiftyone_qdrant.curate.freshness import why_outdated
 from fiftyone_qdrant.curate.label_field import fields_of_one_label
 from fiftyone_qdrant.errors import ConfigError
 
+from . import matrix
 from .part import (
     AUDIT,
     MOST,
@@ -43,7 +44,7 @@ class Labels(Part):
 
     def choose_doubt(self, ctx: Any) -> None:
         """Looks at one closely: the one whose row was clicked."""
-        self._look_at(ctx, (ctx.panel.state.audit["page"]) + int(ctx.params["row"]))
+        self._look_at(ctx, ctx.panel.state.audit["page"] + int(ctx.params["row"]))
 
     def turn_page(self, ctx: Any) -> None:
         self._look_at(ctx, ctx.panel.state.audit["page"] + int(ctx.params["by"]))
@@ -163,18 +164,19 @@ class Labels(Part):
         found = stored.read(ctx.dataset, one)
         decided = review.decisions(ctx.dataset, self.key(ctx), field)
         outdated = why_outdated(ctx.dataset, found, one.stamp, decided.labels)
-        self._look_at(ctx, (ctx.panel.state.audit or {}).get("at", 0), outdated)
-        ctx.panel.data.set("matrix", [_heatmap(found)])
+        at = (ctx.panel.state.audit or {}).get("at", 0)
+        self._look_at(ctx, at, outdated=outdated)
+        ctx.panel.data.set("matrix", [matrix.heatmap(found)])
 
-    def _look_at(self, ctx: Any, at: int, outdated: Any = None) -> None:
+    def _look_at(self, ctx: Any, at: int, **more: Any) -> None:
         """Looks at the doubtful label of a place in the ranking."""
         found = self._audit(ctx)
         left = self._left(ctx, found)
         at = max(0, min(at, len(left) - 1))
         page = at // _ROWS * _ROWS
         rows = _rows(found, left[page : page + _ROWS])
-        before = ctx.panel.state.audit or {}
         audit = {
+            **(ctx.panel.state.audit or {}),
             "at": at,
             "page": page,
             "one": left[at] if left else None,
@@ -186,8 +188,8 @@ class Labels(Part):
             "decided": bool(
                 review.decisions(ctx.dataset, found.brain_key, found.field).ids
             ),
-            "outdated": outdated if outdated else before.get("outdated"),
             "rows": len(rows),
+            **more,
         }
         update(ctx, audit=audit)
         ctx.panel.data.set("doubts", rows)
@@ -264,7 +266,7 @@ class Labels(Part):
             self._show_many(panel, ctx, audit)
 
         if 1 < audit["classes"] <= _CLASSES:
-            self._show_matrix(panel)
+            matrix.show(panel, self.show_cell)
 
         if not audit.get("outdated"):
             button(panel, "again", "Audit again", "refresh", self.audit, "text")
@@ -339,27 +341,6 @@ class Labels(Part):
         label = f"Tag {audit['left']:,}"
         button(line, "tag_them", label, "sell", self.tag_doubtful)
 
-    def _show_matrix(self, panel: Any) -> None:
-        panel.md(
-            "**Rows: labelled as. Columns: neighbors say.** Click a cell",
-            name="matrix_words",
-        )
-        panel.plot(
-            "matrix",
-            layout={
-                "margin": {"t": 6, "b": 40, "l": 60, "r": 8},
-                "xaxis": {"type": "category", "fixedrange": True},
-                "yaxis": {
-                    "type": "category",
-                    "fixedrange": True,
-                    "autorange": "reversed",
-                },
-            },
-            config={"displayModeBar": False},
-            height=320,
-            on_click=self.show_cell,
-        )
-
 
 def _in_words(audit: dict[str, Any]) -> str:
     words = f"**{audit['doubtful']:,}** of {audit['labelled']:,} labels are doubtful"
@@ -392,24 +373,4 @@ def _style(chosen: int) -> dict[str, Any]:
         "& tbody tr:hover": {"backgroundColor": "action.hover"},
         f"& tbody tr:nth-child({chosen + 1})": {"backgroundColor": "action.selected"},
         "& th, & td": {"px": 1, "py": 0.5},
-    }
-
-
-def _heatmap(found: Any) -> dict[str, Any]:
-    """Colors by the share of a row that is off its diagonal."""
-    matrix = found.matrix.astype(float)
-    shares = matrix / matrix.sum(axis=1, keepdims=True).clip(1)
-    for n in range(len(matrix)):
-        shares[n, n] = 0.0
-
-    return {
-        "type": "heatmap",
-        "x": found.classes,
-        "y": found.classes,
-        "z": shares.tolist(),
-        "text": found.matrix.tolist(),
-        "texttemplate": "%{text}" if len(found.classes) <= 15 else None,
-        "colorscale": [[0, "rgba(128,128,128,.08)"], [1, "#e5732d"]],
-        "showscale": False,
-        "hovertemplate": "%{text} labelled %{y}, neighbors say %{x}<extra></extra>",
     }

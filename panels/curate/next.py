@@ -105,7 +105,7 @@ class Next(Part):
 
     def _take(self, ctx: Any, first: Any, **more: Any) -> None:
         found = self._selection(ctx)
-        first = max(1, min(round(float(first)), len(found.ids)))
+        first = min(max(1, round(float(first))), len(found.ids))
         chosen = {
             **(ctx.panel.state.choice or {}),
             "first": first,
@@ -116,7 +116,8 @@ class Next(Part):
             **more,
         }
         update(ctx, choice=chosen)
-        ctx.panel.data.set("curve", _curve(found, first))
+        if first:
+            ctx.panel.data.set("curve", _curve(found, first))
 
     # --- drawing ----------------------------------------------------------------
 
@@ -139,6 +140,13 @@ class Next(Part):
         outdated, again = chosen.get("outdated"), self.choose_samples
         show_outdated(panel, outdated, "Choose again", again)
         panel.md(_in_words(chosen), name="next_words")
+        if chosen["most"]:
+            self._show_curve(panel, chosen)
+            self._show_actions(panel, chosen)
+        elif not outdated:
+            button(panel, "again", "Choose again", "refresh", again)
+
+    def _show_curve(self, panel: Any, chosen: dict[str, Any]) -> None:
         panel.plot(
             "curve",
             layout={
@@ -166,6 +174,7 @@ class Next(Part):
                 on_change=self.change_first,
             )
 
+    def _show_actions(self, panel: Any, chosen: dict[str, Any]) -> None:
         line = panel.h_stack("next_show", gap=1, align_y="center")
         label = f"Show {chosen['first']:,} in the grid"
         button(line, "chosen", label, "grid_view", self.show_chosen, "contained")
@@ -180,6 +189,9 @@ class Next(Part):
 
 
 def _in_words(chosen: dict[str, Any]) -> str:
+    if not chosen["most"]:
+        return f"All {chosen['total']:,} are like what is labelled already"
+
     words = f"The first **{chosen['first']:,}** of {chosen['most']:,} chosen"
     if chosen["first"] == chosen["most"]:
         words = f"**{chosen['most']:,}** of {chosen['total']:,} chosen"

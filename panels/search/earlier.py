@@ -9,7 +9,7 @@ from fiftyone_qdrant import load_index
 from fiftyone_qdrant.errors import ConfigError
 from fiftyone_qdrant.explore import history, standing
 from fiftyone_qdrant.explore.history import Search
-from fiftyone_qdrant.explore.questions import Part
+from fiftyone_qdrant.explore.questions import Part, embedded_key
 from fiftyone_qdrant.explore.sessions import Answer, Session
 from fiftyone_qdrant.words import seconds_in_words
 
@@ -92,9 +92,8 @@ class Earlier(Frame):
         """Shows what is new of a search in the grid."""
         search = self._find(ctx)
         index = load_index(ctx.dataset, search.brain_key)
-        view = standing.view_of_news(index, search)
-        standing.have_seen(ctx.dataset, search.id)
-        ctx.ops.set_view(view=view)
+        ids = standing.have_seen(ctx.dataset, search.id)
+        ctx.ops.set_view(view=standing.view_of_news(index, ids))
 
     # --- what they do -----------------------------------------------------------
 
@@ -242,5 +241,5 @@ def _types_on(before: Search, answer: Answer) -> bool:
 
 
 def _vector(session: Session, answer: Answer, part: Part) -> Any:
-    known = session.embedded.get((answer.index.key, part.kind, part.value))
+    known = session.embedded.get(embedded_key(answer.index, part))
     return None if known is None else known.mean(axis=0)

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from fiftyone.operators.store import ExecutionStore
 
-from fiftyone_qdrant import load_index
+from fiftyone_qdrant import load_index, rename_index
 from fiftyone_qdrant.dataset.samples import dataset_id
 from fiftyone_qdrant.errors import ConfigError
 from fiftyone_qdrant.explore import history, standing
-from fiftyone_qdrant.explore.questions import Part, Question, ask
+from fiftyone_qdrant.explore.questions import Part, Question, ask, embedded_key
 from fiftyone_qdrant.explore.sessions import Answer
 from fiftyone_qdrant.ingest.ingest import add_samples
 from tests.library.conftest import ONE_ENGINE
@@ -43,6 +43,14 @@ def test_a_search_is_kept_and_asked_again_on_todays_data(index):
     assert ask(index, found.to_question()).ids == answer.hits.ids
 
 
+def test_what_one_model_embedded_is_not_taken_for_anothers(index):
+    part = Part("text", "a cat")
+    before = embedded_key(index, part)
+    assert embedded_key(load_index(index.samples, "index"), part) == before
+    index.config.model = "another"
+    assert embedded_key(index, part) != before
+
+
 def test_the_same_search_again_takes_its_own_place(index):
     dataset = index.samples
     first = history.keep(dataset, search(index, like(index, 0)))
@@ -50,6 +58,13 @@ def test_the_same_search_again_takes_its_own_place(index):
     history.keep(dataset, search(index, like(index, 1)))
     history.keep(dataset, search(index, like(index, 0)))
     assert [s.name for s in history.searches(dataset)] == ["mine", "sample 1"]
+
+
+def test_the_searches_of_an_index_follow_its_new_name(index):
+    dataset = index.samples
+    history.keep(dataset, search(index, like(index, 0)))
+    rename_index(dataset, "index", "renamed")
+    assert [s.brain_key for s in history.searches(dataset)] == ["renamed"]
 
 
 def test_pinned_searches_stay_and_the_oldest_of_the_others_go(index, monkeypatch):
@@ -158,3 +173,31 @@ def test_only_what_is_pinned_can_stand(index):
     kept = history.keep(dataset, search(index, like(index, 0)))
     with pytest.raises(ConfigError, match="Pin the search first"):
         standing.stand(dataset, kept.id, index, kept.to_question(), 1.0)
+
+
+def test_news_and_a_new_name_at_the_same_time_are_both_kept(
+    index, standing_search, monkeypatch
+):
+    dataset, compare_and_set = index.samples, ExecutionStore.compare_and_set
+
+    def slower(store, *args):
+        monkeypatch.undo()
+        history.rename_search(dataset, args[0], "mine")
+        return compare_and_set(store, *args)
+
+    (found,) = standing.standing(dataset, "index")
+    monkeypatch.setattr(ExecutionStore, "compare_and_set", slower)
+    standing.notice(index, [found], ["a" * 24], np.zeros((1, 8), dtype=np.float32))
+    (found,) = history.searches(dataset)
+    assert (found.name, found.standing["count"]) == ("mine", 1)
+
+
+def test_what_is_added_while_a_standing_search_is_deleted_is_added(
+    index, standing_search
+):
+    dataset = index.samples
+    (found,) = standing.standing(dataset, "index")
+    history.delete_search(dataset, found.id)
+    standing.notice(index, [found], ["a" * 24], np.zeros((1, 8), dtype=np.float32))
+    assert history.searches(dataset) == []
+    assert standing.have_seen(dataset, found.id) == []

@@ -139,6 +139,24 @@ def test_labels_accepted_are_undone_and_make_nothing_out_of_date(samples, audit)
     assert review.undo(samples, "index", "truth") is None
 
 
+def test_what_two_processes_decide_is_kept(samples, audit):
+    first, second = audit.ids[:2]
+    review.ignore(samples, audit, [first])
+    code = (
+        "import sys, fiftyone as fo\n"
+        "from fiftyone_qdrant import audit_labels\n"
+        "from fiftyone_qdrant.curate import review\n"
+        "dataset = fo.load_dataset(sys.argv[1])\n"
+        "audit = audit_labels(dataset, 'index', 'truth', k=5, twins=1e-6)\n"
+        "review.ignore(dataset, audit, sys.argv[2:])"
+    )
+    asked = [sys.executable, "-c", code, samples.name, second]
+    subprocess.run(asked, check=True)
+    review.ignore(samples, audit, audit.ids[2:3])
+    decided = review.decisions(samples, "index", "truth")
+    assert decided.settled == set(audit.ids[:3])
+
+
 def test_what_was_deleted_is_left_out_of_groups(samples):
     found = near_duplicates(samples, "index", 0.5)
     one = stored.keep(samples, found, "near_duplicates")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 import fiftyone.brain as fob
@@ -13,10 +14,16 @@ from fiftyone_qdrant import (
     drop_old_copy,
     load_index,
     move_index,
+    rename_index,
     undo_move,
 )
-from fiftyone_qdrant.errors import CollectionExists, CollectionNotFound, ConfigError
-from fiftyone_qdrant.index import moves
+from fiftyone_qdrant.errors import (
+    CollectionExists,
+    CollectionNotFound,
+    ConfigError,
+    EngineError,
+)
+from fiftyone_qdrant.index import claims, moves
 from fiftyone_qdrant.qdrant.connection import ENVIRONMENT
 from tests.library.conftest import IN_MEMORY_SAYS, put_on
 
@@ -254,3 +261,45 @@ def test_a_server_that_is_not_configured_is_refused_before_anything(index, place
         move_index(index.samples, "index", url="http://elsewhere:6333")
 
     assert load_index(index.samples, "index").config.move is None
+
+
+@pytest.mark.parametrize(
+    "places", [pytest.param(("server", "elsewhere"), marks=SAYS)], indirect=True
+)
+def test_it_comes_from_a_server_that_is_not_the_configured_one(
+    index, places, monkeypatch
+):
+    before = answers(index.samples)
+    monkeypatch.setenv(ENVIRONMENT["url"], "http://localhost:1")
+    move_index(index.samples, "index", from_url=places[0]["url"], **places[1])
+    assert_alike(answers(index.samples), before)
+
+
+def test_what_is_being_moved_is_not_renamed(index):
+    claimed = claims.claimed(index.samples, "index", "moved")
+    with claimed, pytest.raises(ConfigError, match="being moved by process"):
+        rename_index(index.samples, "index", "other")
+
+    assert index.samples.list_brain_runs() == ["index"]
+
+
+@pytest.mark.parametrize("ended", [False, True])
+def test_a_write_that_a_move_was_tired_of_is_noted_again_or_said(index, ended):
+    collection, ids = index.collection, index.samples.values("id")[:1]
+    collection.call("update_collection", metadata={moves.MOVING: "a move"})
+    says = contextlib.nullcontext()
+    if ended:
+        says = pytest.raises(EngineError, match="Write it again: 1 points")
+
+    collection.forget()
+    with says, moves.noted(collection, ids):
+        for name in moves.notes("a move"):
+            moves.forget_note(name)
+
+        if ended:
+            metadata = {moves.MOVING: None, moves.MOVED: {"an index": "elsewhere"}}
+            collection.call("update_collection", metadata=metadata)
+
+    noted = [moves.read_note(name) for name in moves.notes("a move")]
+    moves.forget_writes("a move")
+    assert noted == ([] if ended else [(ids, True)])

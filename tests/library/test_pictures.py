@@ -74,19 +74,20 @@ def test_given_vectors_tell_of_no_file(dataset, index):
     assert (found.looked, found.unknown, found.changed) == (N - 1, 1, 0)
 
 
-def test_slices_go_on_where_the_last_one_stopped(dataset, index, monkeypatch):
+@pytest.mark.parametrize("seconds", [1.5, 0])  # a page is read at least
+def test_slices_go_on_where_the_last_one_stopped(dataset, index, monkeypatch, seconds):
     monkeypatch.setattr("fiftyone_qdrant.qdrant.reads.IDS_PER_CALL", 5)
     paint(dataset, 0, N - 1)
     clock = iter(range(1000))
     time = SimpleNamespace(monotonic=lambda: next(clock))
     monkeypatch.setattr(pictures, "time", time)
-    rounds = [compare_some(index, 1.5)]
+    rounds = [compare_some(index, seconds)]
     while not rounds[-1].through:
-        rounds.append(compare_some(index, 1.5))
+        rounds.append(compare_some(index, seconds))
 
     assert [r.looked for r in rounds] == [5, 10, N]
     assert rounds[-1].changed == 2
-    assert compare_some(index, 1.5) == rounds[-1]  # for an hour
+    assert compare_some(index, seconds) == rounds[-1]  # for an hour
     assert in_words(index) == f"{N} of {N} pictures on disk compared"
 
 

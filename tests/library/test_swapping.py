@@ -54,6 +54,12 @@ def test_the_overlap_is_the_share_of_common_neighbors(dataset, rng):
     assert found.overlap == pytest.approx(found.overlaps.mean())
 
 
+@pytest.mark.parametrize("number", [{"queries": 0}, {"k": 0}, {"k": 2.5}])
+def test_a_comparison_of_nothing_is_refused(dataset, number):
+    with pytest.raises(ConfigError, match="a whole number of 1 or more"):
+        compare_indexes(dataset, "old", "new", **number)
+
+
 def test_two_indexes_change_places_and_back(dataset):
     old, new = (first_vector(dataset, key) for key in ("old", "new"))
     swap_indexes(dataset, "old", "new")

@@ -13,7 +13,11 @@ from fiftyone.operators.delegated import DelegatedOperationService
 from fiftyone.operators.executor import ExecutionError
 
 from fiftyone_qdrant.curate import stored
-from fiftyone_qdrant.curate.duplicates import groups_at, show_groups
+from fiftyone_qdrant.curate.duplicates import (
+    duplicates_to_delete,
+    groups_at,
+    show_groups,
+)
 from fiftyone_qdrant.status import background, jobs
 from fiftyone_qdrant.status.activity import resume_work, work_under_way
 from tests.plugin.calls import call, delegate, ended, sentence
@@ -125,6 +129,14 @@ def test_duplicates_are_deleted_once_their_number_is_typed(labelled):
     assert len(labelled) == 40 - len(gone)
     assert all(map(os.path.isfile, files))
     assert groups_at(labelled, "pixels", 0.1)[1] == []
+
+
+def test_of_labels_whose_kept_one_was_deleted_one_is_left(indexed_patches):
+    key, dataset = "objects", indexed_patches
+    call("find_near_duplicates", dataset, brain_key=key, threshold=0.1)
+    group = max(groups_at(dataset, key, 0.1)[1], key=len)
+    dataset.delete_labels(ids=group[:1], fields="detections")
+    assert set(group[1:]) - set(duplicates_to_delete(dataset, key, 0.1))
 
 
 def test_only_pairs_across_sets_and_with_another_dataset_are_found(labelled):

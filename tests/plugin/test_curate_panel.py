@@ -159,6 +159,27 @@ def test_an_answer_that_is_out_of_date_says_so(labelled, duplicates):
     assert "held 40 then" in duplicates.drawn["outdated"].view.description
 
 
+def test_an_audit_made_again_is_not_out_of_date(labelled, audited):
+    second = labelled.skip(1).first()
+    second["truth"].label = "8"
+    second.save()
+    audited.send("refresh")
+    assert "1 labels" in audited.drawn["outdated"].view.description
+    call("audit_labels", labelled, **AUDITED)
+    audited.send("refresh")
+    assert "outdated" not in audited.drawn
+
+
+def test_where_all_is_given_nothing_is_chosen(labelled, page):
+    labelled.tag_samples("done")
+    done = call("select_samples", labelled, brain_key="pixels", n=6, given="done")
+    assert done["ids"] == []
+    page.send("choose_part", part="next")
+    assert "problem_alert" not in page.drawn
+    assert "like what is labelled" in words(page, "next")
+    assert "curve" not in page.drawn
+
+
 def test_patches_are_curated_as_patches(indexed_patches):
     key = {"brain_key": "objects"}
     call("find_near_duplicates", indexed_patches, threshold=0.1, **key)

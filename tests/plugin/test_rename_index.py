@@ -6,10 +6,12 @@ import fiftyone as fo
 import pytest
 from fiftyone.operators.executor import ExecutionError
 
+from fiftyone_qdrant.curate.duplicates import kept_duplicates
 from tests.plugin.calls import call, operator
 
 
 def test_an_index_is_renamed(indexed):
+    call("find_near_duplicates", indexed, brain_key="pixels", threshold=0.1)
     done = operator("rename_index")(indexed, "pixels", "by_pixels").result
     assert done["brain_key"] == "by_pixels"
     indexed.reload()
@@ -18,6 +20,7 @@ def test_an_index_is_renamed(indexed):
         "query_similar", indexed, brain_key="by_pixels", query=indexed.first().id
     )
     assert found["ids"][0] == indexed.first().id
+    assert kept_duplicates(indexed, "by_pixels").brain_key == "by_pixels"
 
 
 @pytest.mark.parametrize("key", ["1bad", "pixels"])
