@@ -7,9 +7,10 @@ import sys
 import time
 from typing import Any
 
-from fiftyone_qdrant.embedded.client import administration, launcher
+from fiftyone_qdrant.embedded.client import administration, launcher, remote_backups
 from fiftyone_qdrant.embedded.client.administration import CollectionState
-from fiftyone_qdrant.errors import QdrantPluginError
+from fiftyone_qdrant.embedded.client.remote_place import is_url
+from fiftyone_qdrant.errors import ConfigError, QdrantPluginError
 from fiftyone_qdrant.qdrant.configured import configured_path
 from fiftyone_qdrant.words import bytes_in_words, seconds_in_words
 
@@ -24,11 +25,13 @@ exit status: 0 done; 1 a problem was found, or it could not be done; 2 wrong arg
 """
 _STATUS = "say whether the owner runs, and list the collections"
 _STOP = "let the owner flush, close everything and leave (programs may start the next)"
-_VERIFY = "compare all files with their checksums, read all points, try the indexes"
+_VERIFY = """compare all files with their checksums, read all points, try the indexes.
+Of backups at a URL (--path URL), all that was sent is compared with its checksums"""
 _BACKUP = """copy collections into a new directory, in use or not, and read the
 copies. A damaged collection is left out, which is said. The copy is itself a store:
 verify it with --path. Its files have holes: copy it with `cp --sparse=always`,
-`rsync -S` or `tar -S`, or each collection takes 136 MB more"""
+`rsync -S` or `tar -S`, or each collection takes 136 MB more. To a URL, such as
+s3://bucket/backups, only what is not there yet is sent"""
 _RESTORE = """take collections from a backup. Checksums are compared first, and nothing
 that the store has is replaced without --replace"""
 
@@ -85,10 +88,20 @@ def _parser() -> argparse.ArgumentParser:
     command("stop", _stop, _STOP)
     command("verify", _verify, _VERIFY).add_argument("--collection", **names)
     backup = command("backup", _backup, _BACKUP)
-    backup.add_argument("target", help="a directory that does not exist yet")
+    backup.add_argument(
+        "target", help="a directory that does not exist yet, or a URL of backups"
+    )
     backup.add_argument("--collection", **names)
+    backup.add_argument(
+        "--keep",
+        type=int,
+        metavar="N",
+        help="at a URL: delete all but the last N backups of this store",
+    )
     restore = command("restore", _restore, _RESTORE)
-    restore.add_argument("source", help="the directory of the backup")
+    restore.add_argument(
+        "source", help="the backup's directory or URL (of all: the latest is taken)"
+    )
     restore.add_argument("--collection", **names)
     restore.add_argument(
         "--replace", action="store_true", help="replace collections of the same name"
@@ -146,6 +159,9 @@ def _stop(path: str, options: argparse.Namespace) -> int:
 
 
 def _verify(path: str, options: argparse.Namespace) -> int:
+    if is_url(path):
+        return _verify_remote(path, options)
+
     bad = 0
     for found in administration.verify(path, options.collection):
         compared = (
@@ -161,17 +177,51 @@ def _verify(path: str, options: argparse.Namespace) -> int:
     return 1 if bad else 0
 
 
+def _verify_remote(url: str, options: argparse.Namespace) -> int:
+    bad = 0
+    for found in remote_backups.verify(url, options.collection):
+        print(f"{found['name']}: {found['compared']:,} chunks compared")
+        for problem in found["problems"]:
+            print(f"  PROBLEM: {problem}")
+
+        bad += bool(found["problems"])
+
+    print(f"{bad} backups have problems" if bad else "no problems")
+    return 1 if bad else 0
+
+
 def _backup(path: str, options: argparse.Namespace) -> int:
+    if is_url(options.target):
+        return _backup_remote(path, options)
+
+    if options.keep is not None:
+        raise ConfigError("--keep is for a URL: delete directories yourself")
+
     for copied in administration.back_up(path, options.target, options.collection):
         print(f"{copied['name']}: {bytes_in_words(copied['bytes'])}")
     print(f"backed up to {options.target}")
     return 0
 
 
-def _restore(path: str, options: argparse.Namespace) -> int:
-    done = administration.restore(
-        path, options.source, options.collection, replace=options.replace
+def _backup_remote(path: str, options: argparse.Namespace) -> int:
+    done = remote_backups.back_up(
+        path, options.target, options.collection, keep=options.keep
     )
+    size = bytes_in_words(done.bytes)
+    print(f"{done.name}: {len(done.collections)} collections, {size}")
+    sent = bytes_in_words(done.bytes_sent)
+    print(f"{done.sent:,} of {done.chunks:,} chunks were not there, {sent} sent")
+    if options.keep is not None:
+        print(
+            f"deleted {done.backups_deleted:,} older backups and "
+            f"{done.chunks_deleted:,} chunks"
+        )
+    return 0
+
+
+def _restore(path: str, options: argparse.Namespace) -> int:
+    take = remote_backups.restore if is_url(options.source) else administration.restore
+    done = take(path, options.source, options.collection, replace=options.replace)
     for restored in done:
         print(f"{restored['name']}: {restored['points']:,} points")
     print(f"restored from {options.source}")

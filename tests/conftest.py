@@ -12,6 +12,7 @@ import subprocess
 import tempfile
 import zlib
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
 
@@ -73,6 +74,8 @@ def pytest_collection_modifyitems(config, items):
         reasons["mount"] = "no disk can be mounted here (root, or sudo -n, can)"
     if WORLD.qdrant_url is None:
         reasons["server"] = "no Qdrant server was given (QDRANT_URL)"
+    if not all(map(find_spec, ("s3fs", "moto", "flask", "flask_cors"))):
+        reasons["s3"] = "no S3 server: pip install s3fs 'moto[s3]' flask flask-cors"
     if CHROMIUM is None:
         if os.environ.get("CI") and any(i.get_closest_marker("browser") for i in items):
             raise pytest.UsageError("The browser tests need Chromium, found none.")

@@ -1,0 +1,496 @@
+"""Backups at URLs: in chunks, broken off and gone on with, kept, damaged, restored."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+import uuid
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from qdrant_client.http import models
+
+from fiftyone_qdrant import errors
+from fiftyone_qdrant.__main__ import main
+from fiftyone_qdrant.embedded import EmbeddedClient
+from fiftyone_qdrant.embedded.client import chunks, launcher, remote_backups
+from fiftyone_qdrant.embedded.client import remote_archive as archive
+from fiftyone_qdrant.embedded.client.remote_place import Place, is_url
+from fiftyone_qdrant.embedded.files import FileLock
+from tests.embedded.conftest import temporary_store
+
+SIZE = 16
+VECTORS = np.random.default_rng(7).standard_normal((1000, SIZE)).astype(np.float32)
+NAMES = ["a", "Ünï/b"]
+
+
+@pytest.fixture
+def run(capsys):
+    """``run(*words)`` runs a command: its exit status, output and errors."""
+
+    def run(*words):
+        code = main([str(word) for word in words])
+        return code, *capsys.readouterr()
+
+    return run
+
+
+def fill(client):
+    for name, count in zip(NAMES, (1000, 10), strict=True):
+        client.create_collection(
+            name, models.VectorParams(size=SIZE, distance=models.Distance.DOT)
+        )
+        client.upload_collection(name, VECTORS[:count], ids=range(count))
+
+
+@pytest.fixture(scope="module")
+def filled():
+    """The path of a store with two collections that no test writes to."""
+    with temporary_store() as path, EmbeddedClient(path) as client:
+        fill(client)
+        yield path
+
+
+@pytest.fixture
+def memory():
+    """A URL where nothing is yet."""
+    return f"memory://{uuid.uuid4().hex}/of the store"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A directory to be made, which its URL names."""
+    return tmp_path / "far" / "away"
+
+
+def of(folder):
+    return f"file://{folder}"
+
+
+def chunk_files(folder):
+    return sorted(p for p in folder.glob("chunks/*/*") if p.is_file())
+
+
+def assert_restored(store):
+    with EmbeddedClient(store) as client:
+        for name, count in zip(NAMES, (1000, 10), strict=True):
+            found = client.retrieve(name, list(range(count)), with_vectors=True)
+            np.testing.assert_array_equal(
+                np.array([p.vector for p in found], np.float32), VECTORS[:count]
+            )
+
+
+@pytest.mark.parametrize("kind", ["memory", "file"])
+def test_what_is_restored_from_a_url_is_what_was_backed_up(
+    filled, store, memory, folder, kind
+):
+    url = memory if kind == "memory" else of(folder)
+
+    done = remote_backups.back_up(filled, url)
+    (found,) = remote_backups.verify(url)
+    restored = remote_backups.restore(store, url)
+
+    assert found["problems"] == []
+    assert found["compared"] == done.chunks == done.sent
+    assert {c["name"]: c["points"] for c in restored} == {"a": 1000, "Ünï/b": 10}
+    assert_restored(store)
+
+
+def test_holes_are_not_sent(filled, memory):
+    done = remote_backups.back_up(filled, memory)
+
+    length = sum(p.stat().st_size for p in filled.glob("collections/*/shard/**/*"))
+    assert done.bytes < 4 << 20 < 100 << 20 < length
+
+
+def test_a_second_backup_sends_only_what_changed(filled, memory):
+    first = remote_backups.back_up(filled, memory)
+    second = remote_backups.back_up(filled, memory)
+
+    assert second.chunks == first.chunks
+    assert second.sent < first.sent / 2
+    assert second.bytes_sent < first.bytes_sent / 4
+
+
+class BrokenOff(Exception):
+    """Stands for the end of a process."""
+
+
+def test_a_backup_that_was_broken_off_goes_on(filled, memory, monkeypatch):
+    monkeypatch.setattr(chunks, "CHUNK", 1 << 14)
+    write, sent = Place.write, []
+
+    def stop_after_five(self, name, data):
+        if name.startswith("chunks/"):
+            if len(sent) >= 5:
+                raise BrokenOff
+
+            sent.append(name)
+        write(self, name, data)
+
+    monkeypatch.setattr(archive, "_WORKERS", 1)
+    monkeypatch.setattr(Place, "write", stop_after_five)
+    with pytest.raises(BrokenOff):
+        remote_backups.back_up(filled, memory)
+    assert archive.names(Place(memory)) == []
+
+    monkeypatch.setattr(Place, "write", write)
+    there = set(archive.chunk_sizes(Place(memory)))
+    done = remote_backups.back_up(filled, memory)
+
+    (name,) = archive.names(Place(memory))
+    again = there & archive.read(Place(memory), name).digests()
+    assert len(there) == 5
+    assert done.sent == done.chunks - len(again)
+    assert len(again) >= 3  # what tells when it was made is not the same
+    assert [found["problems"] for found in remote_backups.verify(memory)] == [[]]
+
+
+def test_half_a_chunk_and_a_wrong_one_are_sent_again(filled, folder):
+    remote_backups.back_up(filled, of(folder))
+    for path in folder.glob("backups/*"):
+        path.unlink()  # as if it had been broken off
+    long = [p for p in chunk_files(folder) if p.stat().st_size > 10_000]
+    os.truncate(long[0], 100)
+    damage(long[1])
+
+    done = remote_backups.back_up(filled, of(folder))
+
+    assert done.sent >= 2
+    assert [found["problems"] for found in remote_backups.verify(of(folder))] == [[]]
+
+
+def test_what_a_killed_backup_left_on_the_disk_is_deleted_by_the_next(
+    filled, memory, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(remote_backups.tempfile, "tempdir", str(tmp_path))
+    left, used, other = (
+        tmp_path / f"{remote_backups._ROOM}{name}" for name in ("left", "used", "x")
+    )
+    for path in (left, used):
+        (path / "backup").mkdir(parents=True)
+        os.utime(path, (0, 0))
+    other.write_text("no directory")
+    os.utime(other, (0, 0))
+    lock = FileLock(str(used / remote_backups._LOCK))
+    lock.acquire()
+    os.utime(used, (0, 0))
+
+    remote_backups.back_up(filled, memory, ["a"])
+
+    lock.release()
+    assert sorted(tmp_path.iterdir()) == [used, other]
+
+
+def damage(path):
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+def largest(folder):
+    return max(chunk_files(folder), key=lambda p: p.stat().st_size)
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [(damage, "is not what was written"), (os.unlink, "is not there")],
+)
+def test_a_damaged_chunk_is_found_and_nothing_is_restored(
+    filled, store, folder, run, harm, said
+):
+    remote_backups.back_up(filled, of(folder))
+    harm(largest(folder))
+
+    code, out, _ = run("verify", "--path", of(folder))
+    assert (code, out.count("PROBLEM"), said in out) == (1, 1, True)
+    assert "1 backups have problems" in out
+    with pytest.raises(errors.CollectionDamaged, match=said):
+        remote_backups.restore(store, of(folder))
+    assert not store.exists()
+
+
+def test_a_deleted_bad_chunk_is_mended_by_the_next_backup(filled, folder):
+    remote_backups.back_up(filled, of(folder))
+    largest(folder).unlink()
+
+    remote_backups.back_up(filled, of(folder))
+
+    assert [f["problems"] for f in remote_backups.verify(of(folder))] == [[], []]
+
+
+def test_keep_deletes_older_backups_and_what_only_they_need(filled, folder):
+    other = remote_backups.back_up(filled, of(folder), ["a"])
+    done = [remote_backups.back_up(filled, of(folder), keep=2) for _ in range(4)]
+
+    place = Place(of(folder))
+    assert archive.names(place) == [other.name, done[2].name, done[3].name]
+    assert [d.backups_deleted for d in done] == [0, 0, 1, 1]
+    assert done[3].chunks_deleted > 0
+    named = set().union(
+        *(archive.read(place, n).digests() for n in archive.names(place))
+    )
+    assert set(archive.chunk_sizes(place)) == named
+    assert all(not f["problems"] for f in remote_backups.verify(of(folder)))
+    assert sorted(p.name for p in folder.rglob("*") if p.is_file()) == sorted(
+        [*archive.names(place), *named]
+    )
+
+
+def backup_of(place, text, origin="x", whole=True):
+    """Adds a backup of one small file."""
+    digest = hashlib.sha256(text).hexdigest()
+    place.write(archive.chunk_place(digest), text)
+    tree = chunks.Tree((), {"f": len(text)}, (chunks.Chunk("f", 0, len(text), digest),))
+    return archive.add(place, {"store": origin}, whole, {}, tree)
+
+
+def test_what_a_running_backup_needs_is_not_deleted(memory):
+    place = Place(memory)
+    old, new = backup_of(place, b"old"), backup_of(place, b"new")
+
+    with archive.running(place, old.digests()) as check:
+        assert archive.keep(place, new, 1) == (1, 0)
+        assert archive.chunk_sizes(place).keys() == old.digests() | new.digests()
+        check()
+
+    assert archive.keep(place, new, 1) == (0, 1)
+    assert archive.chunk_sizes(place).keys() == new.digests()
+
+
+def test_what_was_broken_off_long_ago_keeps_nothing(memory, monkeypatch):
+    place = Place(memory)
+    old, new = backup_of(place, b"old"), backup_of(place, b"new")
+    monkeypatch.setattr(archive, "_RUNNING_SECONDS", -1.0)
+
+    with archive.running(place, old.digests()) as check:
+        assert archive.keep(place, new, 1) == (1, 1)
+        with pytest.raises(errors.StoreUnavailable, match="took so long"):
+            check()
+
+
+def test_a_backup_waits_until_nobody_clears(memory, monkeypatch):
+    place, note = Place(memory), f"clearing/{uuid.uuid4().hex}.json"
+    place.write(note, b"{}")
+    slept = []
+
+    def sleep(seconds):
+        assert len(place.list("running")) == 1  # it said so first
+        slept.append(seconds)
+        if len(slept) == 3:
+            place.delete(note)
+
+    clock = SimpleNamespace(sleep=sleep, monotonic=lambda: 0.0, time=lambda: 0.0)
+    monkeypatch.setattr(archive, "time", clock)
+
+    with archive.running(place, set()):
+        assert len(slept) == 3
+
+
+def test_a_clearing_that_was_killed_is_waited_for_no_longer_than_it_may_take(
+    memory, monkeypatch
+):
+    place, note = Place(memory), f"clearing/{uuid.uuid4().hex}.json"
+    place.write(note, b"{}")
+    now = [0.0]
+
+    def sleep(seconds):
+        now[0] += seconds
+
+    clock = SimpleNamespace(sleep=sleep, monotonic=lambda: now[0], time=lambda: now[0])
+    monkeypatch.setattr(archive, "time", clock)
+
+    with archive.running(place, set()):
+        assert now[0] > archive._CLEAR_SECONDS
+        assert place.list("clearing") == {}
+
+
+def test_nothing_is_cleared_while_a_backup_cannot_be_read(folder):
+    place = Place(of(folder))
+    bad, new = backup_of(place, b"bad", "y"), backup_of(place, b"new")
+    damage(folder / "backups" / bad.name)
+
+    with pytest.raises(errors.CollectionDamaged, match="is not what was written"):
+        archive.keep(place, new, 1)
+
+    assert archive.chunk_sizes(place).keys() == bad.digests() | new.digests()
+
+
+def test_backups_that_are_not_whole_take_no_place_of_whole_ones(memory):
+    place = Place(memory)
+    first, part, second = (
+        backup_of(place, text, whole=whole)
+        for text, whole in ((b"1", True), (b"2", False), (b"3", True))
+    )
+
+    archive.keep(place, second, 2)
+    assert archive.names(place) == [first.name, part.name, second.name]
+    archive.keep(place, second, 1)
+    assert archive.names(place) == [second.name]
+
+
+def test_an_older_backup_is_restored_by_its_url(client, store, memory):
+    fill(client)
+    first = remote_backups.back_up(store, memory)
+    client.delete("a", list(range(500)))
+    remote_backups.back_up(store, memory)
+
+    with temporary_store() as other:
+        old = f"{memory}/backups/{first.name}"
+        (done,) = remote_backups.restore(other, old, ["a"])
+        assert done == {"name": "a", "points": 1000}
+        (done,) = remote_backups.restore(other, memory, ["a"], replace=True)
+        assert done == {"name": "a", "points": 500}
+        with pytest.raises(errors.CollectionExists):
+            remote_backups.restore(other, memory)
+
+
+def test_a_damaged_collection_is_left_out_and_nothing_is_deleted(
+    client, store, folder, run
+):
+    fill(client)
+    whole = remote_backups.back_up(store, of(folder))
+    launcher.stop(store)
+    (store / "collections" / "a" / "collection.json").write_text("{")
+
+    code, _, said = run("backup", of(folder), "--path", store, "--keep", "1")
+
+    assert code == 1
+    assert "has no copy of 'a', only of 'Ünï/b'" in said
+    first, second = archive.names(Place(of(folder)))
+    assert first == whole.name
+    assert f"{of(folder)}/backups/{second}" in said
+
+
+@pytest.mark.parametrize("path", ["../out", "/out", "a/../../out", "a//b", ""])
+def test_a_backup_that_would_write_elsewhere_is_refused(memory, store, path):
+    place = Place(memory)
+    tree = chunks.Tree((), {path: 0}, ())
+    with pytest.raises(errors.CollectionDamaged, match="no path in a backup"):
+        archive.add(place, {}, True, {}, tree)
+    with pytest.raises(errors.CollectionDamaged, match="no path in a backup"):
+        remote_backups.restore(store, memory)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        [],
+        {"format": 1},
+        {"format": "1", "directories": [], "files": {}},
+        {"format": 1, "directories": [], "files": {"f": {"size": -1, "chunks": []}}},
+        {"format": 1, "directories": [], "files": {"f": {"size": 1, "chunks": [3]}}},
+        {
+            "format": 1,
+            "directories": [],
+            "files": {"f": {"size": 1, "chunks": [[1, 1, "0" * 64]]}},
+        },
+    ],
+)
+def test_what_is_no_backup_is_said(memory, content):
+    data = json.dumps(content).encode()
+    digest = hashlib.sha256(data).hexdigest()[:16]
+    name = f"20260101T000000.000000Z-{digest}.json"
+    Place(memory).write(f"backups/{name}", data)
+
+    (found,) = remote_backups.verify(memory)
+
+    assert ["is no backup" in problem for problem in found["problems"]] == [True]
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (["restore", "memory://nothing"], "there is no backup at memory://nothing"),
+        (["verify"], "there is no backup at memory://nothing"),
+        (["backup", "nowhere://x/y"], "Protocol not known: nowhere"),
+        (["backup", "memory://x", "--keep", "0"], "one backup, at least, is kept"),
+        (["backup", "/tmp/never", "--keep", "3"], "--keep is for a URL"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_a_sentence(filled, run, command, said):
+    path = "memory://nothing" if command == ["verify"] else filled
+    code, _, words = run(*command, "--path", path)
+
+    assert code == 1
+    assert said in words
+
+
+def test_a_url_needs_fsspec_and_says_so(monkeypatch):
+    monkeypatch.setitem(sys.modules, "fsspec.core", None)
+
+    with pytest.raises(errors.ConfigError, match=r"fiftyone-qdrant\[remote\]"):
+        Place("s3://bucket")
+
+
+def test_a_password_is_not_repeated():
+    with pytest.raises(errors.ConfigError) as caught:
+        Place("nowhere://me:secret@host/x")
+
+    assert "secret" not in str(caught.value)
+
+
+def test_fsspec_is_imported_for_urls_only(start_process):
+    code = """
+from fiftyone_qdrant.embedded.client import remote_backups
+print("fsspec" in sys.modules)
+"""
+    process = start_process(code, client=False)
+    assert process.communicate(timeout=60)[0] == "False\n"
+
+
+@pytest.mark.parametrize(
+    ("place", "expected"),
+    [
+        ("s3://b/x", True),
+        ("file:///x", True),
+        ("simplecache::s3://b", True),
+        ("/x://y", False),
+        ("C:/x", False),
+        ("backups", False),
+    ],
+)
+def test_urls_are_told_from_directories(place, expected):
+    assert is_url(place) is expected
+
+
+@pytest.fixture
+def s3():
+    """The environment in which s3:// is a server of this process."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ACCESS_KEY_ID": "x",
+        "AWS_SECRET_ACCESS_KEY": "x",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    server.stop()
+
+
+@pytest.mark.s3
+def test_all_commands_work_with_an_s3_server(filled, store, s3, run, monkeypatch):
+    for name, value in s3.items():
+        monkeypatch.setenv(name, value)
+    url = "s3://bucket/backups of mine"
+    code, _, said = run("backup", url, "--path", filled)
+    assert (code, "s3://bucket" in said) == (1, True)  # it makes no bucket
+
+    import boto3
+
+    boto3.client("s3").create_bucket(Bucket="bucket")
+    for deleted in (0, 0, 1):
+        code, out, said = run("backup", url, "--path", filled, "--keep", "2")
+        assert (code, said) == (0, "")
+        assert f"deleted {deleted} older backups" in out
+
+    assert run("verify", "--path", url)[0] == 0
+    assert run("restore", url, "--path", store)[0] == 0
+    assert_restored(store)
+    assert Place(url).list("running") == {}
