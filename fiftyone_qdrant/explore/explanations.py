@@ -179,7 +179,7 @@ class _Asked:
             words += f", and hits may be at most at {limit:.3g}"
             return Explanation(one, TOO_FAR, rank, distance, words)
 
-        if self.k is not None and (rank is None or rank > self.k):
+        if rank is None or (self.k is not None and rank > self.k):
             words += f", and {self.k:,} were asked for"
             return Explanation(one, BEYOND_K, rank, distance, words)
 

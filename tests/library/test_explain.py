@@ -54,21 +54,6 @@ def test_what_is_outside_of_the_view_that_was_searched(index, ids):
     assert not index.has_view
 
 
-def test_without_a_number_what_the_graph_missed_is_beyond_all_ranks(
-    index, ids, monkeypatch
-):
-    monkeypatch.setattr(causes, "_RANKED", 10)
-    asked = index.search
-
-    def missing(query, **how):
-        (hits,) = asked(query, **how)
-        return [hits.without({ids[30]})]
-
-    monkeypatch.setattr(type(index), "search", staticmethod(missing))
-    (found,) = explain(index, ids[0], ids[30], k=None)
-    assert (found.cause, found.rank) == (causes.MISSED, None)
-
-
 def test_what_comes_after_the_last_hit(index, ids):
     (found,) = explain(index, ids[0], ids[30], k=25)
     assert (found.cause, found.rank) == (causes.BEYOND_K, 31)
