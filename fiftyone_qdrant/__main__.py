@@ -20,6 +20,7 @@ owner, has open on behalf of all programs of one user. The owner starts with the
 program that needs it, and leaves a minute after the last one; verify, backup and
 restore start it, too, and work while the store is in use.
 """
+_SAY_SECONDS = 10.0
 _EXIT = """\
 exit status: 0 done; 1 a problem was found, or it could not be done; 2 wrong arguments
 """
@@ -204,8 +205,17 @@ def _backup(path: str, options: argparse.Namespace) -> int:
 
 
 def _backup_remote(path: str, options: argparse.Namespace) -> int:
+    said = time.monotonic()
+
+    def progress(done: int, total: int) -> None:
+        nonlocal said
+        if time.monotonic() - said > _SAY_SECONDS:
+            said = time.monotonic()
+            there = f"{bytes_in_words(done)} of {bytes_in_words(total)}"
+            print(f"backup: {there} are there", file=sys.stderr)
+
     done = remote_backups.back_up(
-        path, options.target, options.collection, keep=options.keep
+        path, options.target, options.collection, keep=options.keep, progress=progress
     )
     size = bytes_in_words(done.bytes)
     print(f"{done.name}: {len(done.collections)} collections, {size}")

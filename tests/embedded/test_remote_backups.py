@@ -106,6 +106,18 @@ def test_holes_are_not_sent(filled, memory):
     assert done.bytes < 4 << 20 < 100 << 20 < length
 
 
+def test_progress_says_how_much_is_there(filled, memory):
+    said = []
+
+    done = remote_backups.back_up(
+        filled, memory, ["a"], progress=lambda *now: said.append(now)
+    )
+
+    assert len(said) == done.chunks
+    assert said == sorted(said)
+    assert said[-1] == (done.bytes, done.bytes)
+
+
 def test_a_second_backup_sends_only_what_changed(filled, memory):
     first = remote_backups.back_up(filled, memory)
     second = remote_backups.back_up(filled, memory)
@@ -272,7 +284,7 @@ def test_what_was_broken_off_long_ago_keeps_nothing(memory, monkeypatch):
             check()
 
 
-def test_a_backup_waits_until_nobody_clears(memory, monkeypatch):
+def test_a_backup_waits_until_nobody_clears(memory, monkeypatch, caplog):
     place, note = Place(memory), f"clearing/{uuid.uuid4().hex}.json"
     place.write(note, b"{}")
     slept = []
@@ -288,6 +300,9 @@ def test_a_backup_waits_until_nobody_clears(memory, monkeypatch):
 
     with archive.running(place, set()):
         assert len(slept) == 3
+    assert [r.message.split(",")[0] for r in caplog.records] == [
+        f"{memory}: another program deletes old chunks"
+    ]
 
 
 def test_a_clearing_that_was_killed_is_waited_for_no_longer_than_it_may_take(

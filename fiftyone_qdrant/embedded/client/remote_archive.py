@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import re
 import time
 import uuid
@@ -41,6 +42,8 @@ _CLEAR_SECONDS = 300.0
 _WAIT_SECONDS = 2 * _CLEAR_SECONDS
 _POLL_SECONDS = 2.0
 _RUNNING_SECONDS = 7 * 86400.0
+
+logger = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
@@ -160,9 +163,6 @@ def running(place: Place, digests: set[str]) -> Iterator[Callable[[], None]]:
 
     Yields:
         what to call before the backup is written: it fails if that was not respected
-
-    Raises:
-        StoreUnavailable: if another program goes on clearing for minutes
     """
     note = f"running/{uuid.uuid4().hex}.json"
     said = {"at": time.time(), "chunks": sorted(digests)}
@@ -184,6 +184,7 @@ def running(place: Place, digests: set[str]) -> Iterator[Callable[[], None]]:
 
 def _wait_for_clearing(place: Place) -> None:
     seen: dict[str, float] = {}
+    told = False
     while True:
         now = time.monotonic()
         notes = list(filter(_NOTE.fullmatch, place.list("clearing")))
@@ -193,6 +194,15 @@ def _wait_for_clearing(place: Place) -> None:
 
         if not notes:
             return
+
+        if not told:
+            told = True
+            logger.warning(
+                "%s: another program deletes old chunks, waiting until it is done, "
+                "%.0f minutes at most",
+                place.url,
+                _WAIT_SECONDS / 60,
+            )
 
         time.sleep(_POLL_SECONDS)
 

@@ -12,7 +12,7 @@ import shutil
 import stat
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -62,6 +62,7 @@ def back_up(
     names: list[str] | None = None,
     *,
     keep: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Sent:
     """Copies collections of a store, in use or not, to a URL.
 
@@ -74,6 +75,7 @@ def back_up(
         names: the collections, or None for all
         keep: how many backups of this store (on this machine, of these collections)
             stay, or None for all. Nothing is deleted if a collection is damaged
+        progress: called with how many bytes are there, and of how many
 
     Raises:
         CollectionDamaged: if collections are. The others are in the backup
@@ -104,7 +106,8 @@ def back_up(
             damaged = e
 
         collections = _collections(local)
-        backup, sent = _send(place, local, origin, damaged is None, collections)
+        whole = damaged is None
+        backup, sent = _send(place, local, origin, whole, collections, progress)
 
     if damaged is not None:
         raise errors.CollectionDamaged(
@@ -164,6 +167,7 @@ def _send(
     origin: dict[str, Any],
     whole: bool,
     collections: dict[str, str],
+    progress: Callable[[int, int], None] | None,
 ) -> tuple[archive.Backup, set[str]]:
     """Sends what is not there, and returns the backup and the chunks that were sent."""
     tree = chunks.cut(local)
@@ -189,8 +193,17 @@ def _send(
 
             return True
 
+        sent: set[str] = set()
+        done, total = 0, sum(c.size for c in wanted.values())
         brought = archive.side_by_side(bring, wanted.values())
-        sent = {digest for digest, new in zip(wanted, brought, strict=True) if new}
+        for chunk, new in zip(wanted.values(), brought, strict=True):
+            done += chunk.size
+            if new:
+                sent.add(chunk.digest)
+
+            if progress is not None:
+                progress(done, total)
+
         check()
         backup = archive.add(place, origin, whole, collections, tree)
 
