@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+import uuid
 from itertools import count
 from pathlib import Path
 
@@ -70,6 +71,18 @@ def shared_client():
 
     with temporary_store() as path, EmbeddedClient(path) as client:
         yield client
+
+
+@pytest.fixture
+def memory():
+    """A URL where nothing is yet."""
+    return f"memory://{uuid.uuid4().hex}/of the store"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A directory to be made, which its URL names."""
+    return tmp_path / "far" / "away"
 
 
 @pytest.fixture
