@@ -11,8 +11,7 @@ from typing import Any
 import fiftyone.core.patches as fop
 import numpy as np
 
-from fiftyone_qdrant.dataset.held import labels_by_sample
-from fiftyone_qdrant.dataset.samples import dataset_of, label_path
+from fiftyone_qdrant.dataset.samples import dataset_of, label_path, labels_by_sample
 from fiftyone_qdrant.dataset.scope import mark
 from fiftyone_qdrant.errors import ConfigError, MissingIDs, VectorError
 from fiftyone_qdrant.search.fusion import fuse

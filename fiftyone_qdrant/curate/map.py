@@ -63,8 +63,9 @@ def make_map(
     key = f"{brain_key}_map"
     if dataset.has_brain_run(key) and _is_map(dataset, key, brain_key) and not anew:
         results = dataset.load_brain_results(key)
-        held = results.label_ids if index.contents.patches else results.sample_ids
-        if results is not None and set(held) == index.contents.point_ids():
+        ids = "label_ids" if index.contents.patches else "sample_ids"
+        held = getattr(results, ids, None)  # there may be none yet
+        if held is not None and set(held) == index.contents.point_ids():
             return key
 
     with vectors_of(index, progress) as vectors:

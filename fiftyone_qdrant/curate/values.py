@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from fiftyone_qdrant.dataset.held import listed
-from fiftyone_qdrant.dataset.samples import label_path
+from fiftyone_qdrant.dataset.samples import label_path, listed
 from fiftyone_qdrant.errors import ConfigError
 from fiftyone_qdrant.similarity import QdrantSimilarityIndex
 

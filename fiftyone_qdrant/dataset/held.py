@@ -23,6 +23,7 @@ from fiftyone_qdrant.dataset.samples import (
     is_frames,
     is_generated,
     label_path,
+    labels_by_sample,
     largest,
     made_of,
     root_of,
@@ -388,17 +389,6 @@ def _videos(dataset: Any) -> Any:
         return dataset
 
     return dataset.select_group_slices(media_type=fom.VIDEO)
-
-
-def listed(labels: Any) -> list[str]:
-    """Returns the ids of one sample's labels as a list, whatever their field."""
-    return labels if isinstance(labels, list) else [labels] if labels else []
-
-
-def labels_by_sample(samples: Any, field: str) -> list[tuple[str, list[str]]]:
-    """Returns each sample's id with the ids of its labels."""
-    ids = samples.values(["id", label_path(samples, field, "id")])
-    return [(sample, listed(labels)) for sample, labels in zip(*ids, strict=True)]
 
 
 def _to_seconds(time: datetime | None) -> float:

@@ -78,6 +78,17 @@ def label_path(samples: Any, field: str | None, name: str | None = None) -> str:
     return str(samples._get_label_field_path(field, name)[1])
 
 
+def listed(labels: Any) -> list[str]:
+    """Returns the ids of one sample's labels as a list, whatever their field."""
+    return labels if isinstance(labels, list) else [labels] if labels else []
+
+
+def labels_by_sample(samples: Any, field: str) -> list[tuple[str, list[str]]]:
+    """Returns each sample's id with the ids of its labels."""
+    ids = samples.values(["id", label_path(samples, field, "id")])
+    return [(sample, listed(labels)) for sample, labels in zip(*ids, strict=True)]
+
+
 def label_type(samples: Any, field: str | None) -> Any:
     """Returns the class of what a label field holds: of labels, or of their list."""
     return samples._get_label_field_path(field)[0]

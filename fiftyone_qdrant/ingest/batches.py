@@ -11,8 +11,7 @@ from typing import Any
 
 import fiftyone.core.utils as fou
 
-from fiftyone_qdrant.dataset.held import labels_by_sample
-from fiftyone_qdrant.dataset.samples import is_generated, root_of
+from fiftyone_qdrant.dataset.samples import is_generated, labels_by_sample, root_of
 from fiftyone_qdrant.errors import CollectionNotFound, IngestCancelled
 from fiftyone_qdrant.explore import standing
 from fiftyone_qdrant.explore.history import Search

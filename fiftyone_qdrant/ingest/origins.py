@@ -9,9 +9,15 @@ from typing import Any
 import fiftyone as fo
 
 from fiftyone_qdrant import points
-from fiftyone_qdrant.dataset.held import Held, labels_by_sample, listed
+from fiftyone_qdrant.dataset.held import Held
 from fiftyone_qdrant.dataset.indexable import TIMES
-from fiftyone_qdrant.dataset.samples import label_path, root_of, with_slices
+from fiftyone_qdrant.dataset.samples import (
+    label_path,
+    labels_by_sample,
+    listed,
+    root_of,
+    with_slices,
+)
 from fiftyone_qdrant.errors import ConfigError, QdrantPluginError
 from fiftyone_qdrant.index.batch import Batch
 from fiftyone_qdrant.runs import as_ours, is_builtin, list_indexes, load_index

@@ -22,7 +22,7 @@ from typing import Any
 
 import fiftyone.core.utils as fou
 
-from fiftyone_qdrant.dataset.samples import dataset_id, leave_cache
+from fiftyone_qdrant.dataset.samples import dataset_id, leave_cache, root_of
 from fiftyone_qdrant.errors import CollectionNotFound, ConfigError
 from fiftyone_qdrant.index import claims, moves, naming, ownership
 from fiftyone_qdrant.moving import agreement, places
@@ -30,6 +30,7 @@ from fiftyone_qdrant.moving.copying import Copy
 from fiftyone_qdrant.qdrant.collection import Collection
 from fiftyone_qdrant.qdrant.connection import KEYWORDS
 from fiftyone_qdrant.runs import load_index
+from fiftyone_qdrant.search import kept
 from fiftyone_qdrant.similarity import QdrantSimilarityIndex
 
 COPYING, SWITCHED, DONE = "copying", "switched", "done"
@@ -227,11 +228,13 @@ def _move(
 
         copy.until_alike(bar.update)
 
+    kept.keep(target.collection, kept.kept(source.collection))
     proof = _prove(source, target, copy)
     old, was = source.collection, places.place_of(source)
     target.config.move = {"id": move["id"], "state": SWITCHED, "was": was}
-    source.config.go_to(target.config)
-    source.save_config()  # the run is at its new place from now on
+    now = _as_it_is_now(source)
+    now.config.go_to(target.config)
+    now.save_config()  # the run is at its new place from now on
     leave_cache(source.samples, source.key)
     return _leave(load_index(source.samples, brain_key), old, *proof)
 
@@ -295,10 +298,17 @@ def _leave(
     copy.follow()
     _mark(old, {moves.MOVING: None})
     moves.forget_writes(move["id"])
-    index.config.move = {**move, "state": DONE}
-    index.save_config()
+    now = _as_it_is_now(index)
+    now.config.move = {**move, "state": DONE}
+    now.save_config()
     count = index.collection.count()
     return Move(count, share, exact, there, old.connection.location)
+
+
+def _as_it_is_now(index: QdrantSimilarityIndex) -> QdrantSimilarityIndex:
+    """Opens an index anew, as others may have changed its config meanwhile."""
+    root_of(index.samples).reload()
+    return load_index(index.samples, str(index.key))
 
 
 def _mark_moved(collection: Collection, name: str, place: str | None) -> None:
@@ -314,10 +324,7 @@ def _mark(collection: Collection, metadata: dict[str, Any]) -> None:
     Raises:
         ConfigError: if the server keeps none
     """
-    collection.call("update_collection", metadata=metadata)
-    collection.forget()
-    known = collection.schema().metadata
-    if any(known.get(name) != value for name, value in metadata.items()):
+    if not collection.note(metadata):
         raise ConfigError(
             f"Collection '{collection.name}' has to say in its metadata that it is "
             "being moved, and this Qdrant server keeps none. Update the server to 1.16 "

@@ -44,6 +44,13 @@ class Collection(CollectionReads):
     See :class:`fiftyone_qdrant.qdrant.calls.CollectionCalls` for its arguments.
     """
 
+    def note(self, metadata: dict[str, Any]) -> bool:
+        """Writes into the metadata; returns whether the server keeps any."""
+        self.call("update_collection", metadata=metadata)
+        self.forget()
+        known = self.schema().metadata
+        return all(known.get(name) == value for name, value in metadata.items())
+
     def mark_float64(self) -> None:
         """Notes, for all who search it, that float32 arithmetic is not enough here.
 

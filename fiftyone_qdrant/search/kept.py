@@ -97,9 +97,7 @@ def note(collection: Collection, name: str, value: Any) -> None:
     Raises:
         ConfigError: if the server keeps none
     """
-    collection.call("update_collection", metadata={name: value})
-    collection.forget()
-    if collection.schema().metadata.get(name) != value:
+    if not collection.note({name: value}):
         raise ConfigError(
             f"Collection '{collection.name}' keeps how it is searched in its metadata, "
             "and this Qdrant server has none. Update the server to 1.16 or later, or "

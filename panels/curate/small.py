@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fiftyone_qdrant import load_index
-from fiftyone_qdrant.dataset.held import labels_by_sample
+from fiftyone_qdrant.dataset.samples import labels_by_sample
 from fiftyone_qdrant.explore import thumbnails
 
 

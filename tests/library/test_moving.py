@@ -11,6 +11,7 @@ import pytest
 
 from fiftyone_qdrant import (
     abandon_move,
+    apply_search,
     drop_old_copy,
     load_index,
     move_index,
@@ -24,7 +25,9 @@ from fiftyone_qdrant.errors import (
     EngineError,
 )
 from fiftyone_qdrant.index import claims, moves
+from fiftyone_qdrant.ingest import in_step
 from fiftyone_qdrant.qdrant.connection import ENVIRONMENT
+from fiftyone_qdrant.search.kept import kept
 from tests.library.conftest import IN_MEMORY_SAYS, put_on
 
 HERE = os.environ["FIFTYONE_BRAIN_SIMILARITY_QDRANT_PATH"]
@@ -95,6 +98,20 @@ def test_it_answers_the_same_at_its_new_place(index, places):
     assert now.collection.name == index.config.collection_name
     assert_alike(answers(dataset), before)
     np.testing.assert_allclose(now.get_embeddings()[0], vectors, rtol=1e-6)
+
+
+def test_how_it_is_searched_goes_along(index, places):
+    apply_search(index, {"hnsw_ef": 99})
+    move_index(index.samples, "index", **places[1])
+    assert kept(load_index(index.samples, "index").collection).hnsw_ef == 99
+
+
+def test_what_is_set_meanwhile_stays_set(index, places):
+    def change(bar):
+        in_step.keep(load_index(index.samples, "index"), in_step.OFF)
+
+    move_index(index.samples, "index", progress=change, **places[1])
+    assert in_step.mode_of(load_index(index.samples, "index")) == in_step.OFF
 
 
 @BOTH_WAYS
