@@ -3,8 +3,9 @@
 #   ARGS="-k norms" make test      arguments for pytest
 PYTHON ?= python3
 ARGS ?=
-# each worker has its own MongoDB and stores; ARGS=-n0 runs all in one process
-WORKERS = -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+# each worker has its own MongoDB and stores, and often waits for them: three fill two
+# processors. ARGS=-n0 runs all in one process
+WORKERS = -n 3 --dist loadfile --no-loadscope-reorder
 
 VENV := .venv
 PY := $(VENV)/bin/python

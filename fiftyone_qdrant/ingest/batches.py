@@ -126,7 +126,8 @@ def _go_through(
 ) -> None:
     index, done = ingest.index, 0
     if ingest.kind != "create":
-        ingest.standing = standing.standing(root_of(index.samples), index.key or "")
+        with jobs.not_needed("Pinned searches are not told what is new"):
+            ingest.standing = standing.standing(root_of(index.samples), index.key or "")
 
     with (
         jobs.job(index.samples, ingest.kind, index.key or "", len(ids)) as job,
@@ -206,9 +207,9 @@ def _notice(ingest: Ingest, batch: Batch, present: set[str]) -> None:
     rows = [row for row, i in enumerate(batch.ids) if i not in present]
     if ingest.standing and rows:
         ids = [batch.ids[row] for row in rows]
-        standing.notice(
-            ingest.index, ingest.standing, ids, to_matrix(batch.vectors)[rows]
-        )
+        vectors = to_matrix(batch.vectors)[rows]
+        with jobs.not_needed("Pinned searches are not told what is new"):
+            standing.notice(ingest.index, ingest.standing, ids, vectors)
 
 
 def _without_existing(index: QdrantSimilarityIndex, samples: Any) -> Any:

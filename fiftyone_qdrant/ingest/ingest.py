@@ -32,7 +32,7 @@ from fiftyone_qdrant.ingest.sources import (
 )
 from fiftyone_qdrant.runs import check_new_key
 from fiftyone_qdrant.similarity import QdrantSimilarityIndex
-from fiftyone_qdrant.status import background, coverage, looks
+from fiftyone_qdrant.status import background, coverage, jobs, looks
 from fiftyone_qdrant.status.jobs import now_by_mongodb
 
 INGEST_ENDS = (IngestCancelled, CollectionNotFound, IndexNotFound)
@@ -122,7 +122,8 @@ def _create(
     note_finished(index)
     points, whole = index.total_index_size, coverage.count(index)
     made = looks.Look(began, "", points, began, deleted, whole=points >= whole)
-    looks.note_look(root_of(index.samples), str(index.key), made)
+    with jobs.not_needed("It is not noted since when the index is in step"):
+        looks.note_look(root_of(index.samples), str(index.key), made)
     return index, ingest.done
 
 

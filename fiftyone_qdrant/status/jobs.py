@@ -348,6 +348,15 @@ def watched(
         yield tell
 
 
+@contextmanager
+def not_needed(what_then: str) -> Iterator[None]:
+    """Within it FiftyOne's execution store is used by what goes on without it."""
+    try:
+        yield
+    except PyMongoError as e:
+        logger.warning("%s: %s", what_then, e)
+
+
 def _new_job(
     kind: str, brain_key: str, total: int = 0, job_id: str | None = None
 ) -> Job:

@@ -140,7 +140,7 @@ def test_five_rounds_teach_more_than_averaging_likes(
     index = make_index(make_dataset(len(vectors)), embeddings=vectors)
     ids = np.array(index.samples.values("id"))
     gains = []
-    for label in rng.choice(np.unique(labels), 4, replace=False):
+    for label in rng.choice(np.unique(labels), 3, replace=False):
         wanted = dict(zip(ids, (labels == label).tolist(), strict=True))
         first = rng.choice(ids[labels == label])
         taught, averaged = (
