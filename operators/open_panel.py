@@ -30,8 +30,9 @@ class OpenPanel(QdrantOperator):
         button = types.Button(label=self.label, icon=icon, prompt=False)
         return types.Placement(self.place, button)
 
-    def resolve_input(self, ctx: Any) -> None:
-        """Asks nothing."""
+    def resolve_input(self, ctx: Any) -> types.Property | None:
+        """Asks nothing; what is given all the same is looked at for secrets."""
+        return super().resolve_input(ctx) if ctx.params else None
 
     def form(self, ctx: Any, inputs: Any) -> None:
         pass

@@ -99,14 +99,7 @@ class QdrantOperator(foo.Operator):
     def resolve_input(self, ctx: Any) -> types.Property:
         inputs = types.Object()
         reopening.show_problem(ctx, inputs)
-        if ctx.params.get("api_key") is not None:  # also before it is queued
-            inputs.str("api_key", label="API key")
-            mark_invalid(inputs, "api_key", API_KEY)
-
-        if "@" in str(ctx.params.get("url") or ""):
-            inputs.str("url", label="URL")
-            mark_invalid(inputs, "url", USER_IN_URL)
-
+        _refuse_secrets(ctx, inputs)  # first, as FiftyOne says what is wrong first
         with keys_kept(), reopening.set_aside(ctx):
             self.form(ctx, inputs)
 
@@ -114,6 +107,7 @@ class QdrantOperator(foo.Operator):
         if not reopening.is_shown(ctx):
             add_call(self, ctx, inputs)
 
+        _refuse_secrets(ctx, inputs)  # and last, whatever fields the form has
         return types.Property(inputs, view=types.View(label=self.label))
 
     def execute(self, ctx: Any) -> dict[str, Any] | None:
@@ -168,6 +162,19 @@ class QdrantOperator(foo.Operator):
         return foo.execute_operator(
             self.uri, ctx, params=given, request_delegation=delegate
         )
+
+
+def _refuse_secrets(ctx: Any, inputs: Any) -> None:
+    """Marks secrets as wrong: before they are queued, which stores them."""
+    if ctx.params.get("api_key") is not None:
+        inputs.str("api_key", label="API key")
+        mark_invalid(inputs, "api_key", API_KEY)
+
+    if "@" in str(ctx.params.get("url") or ""):
+        if inputs.get_property("url") is None:
+            inputs.str("url", label="URL")
+
+        mark_invalid(inputs, "url", USER_IN_URL)
 
 
 def progress(ctx: Any) -> Callable[[Any], None]:

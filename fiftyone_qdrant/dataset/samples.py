@@ -147,6 +147,9 @@ def values_as(samples: Any, path: str, field: Any) -> Any:
 
 def stages_of(view: Any) -> list[Any]:
     """Returns the stages of a view as plain values, the same for the same view."""
+    if isinstance(view, fod.Dataset):
+        return []
+
     stages: list[Any] = view._serialize(include_uuids=False)
     return stages
 

@@ -25,9 +25,11 @@ READY = {"tab": "basic", "brain_key": "new", "embeddings": "pixels"}
 def form_of():
     """``form_of(dataset, **params)`` -> the fields of the form with these values."""
 
-    def resolve(dataset, **params):
+    def resolve(dataset, in_app=False, **params):
         request = {"dataset_name": dataset.name, "params": params}
-        ctx = ExecutionContext(request)
+        ctx = ExecutionContext(
+            {**request, "prompt_id": "a form"} if in_app else request
+        )
         return foo.get_operator(URI + "create_qdrant_index").resolve_input(ctx).type
 
     return resolve
@@ -108,7 +110,7 @@ def test_what_the_engine_lacks_is_not_offered_and_is_named(
     form, path, given, parameter
 ):
     fine = parameter.default if parameter.default is not None else parameter.minimum
-    inputs = form(**ADVANCED, **given(fine))
+    inputs = form(in_app=True, **ADVANCED, **given(fine))
     keywords = {k: v for k, v in given(fine).items() if k != "quantization"}
     lacking = CollectionParameters.parse(**keywords).ignored_by("embedded")
     told = card(inputs)
