@@ -142,7 +142,7 @@ class Next(Part):
         panel.md(_in_words(chosen), name="next_words")
         if chosen["most"]:
             self._show_curve(panel, chosen)
-            self._show_actions(panel, chosen)
+            self._show_what_next(panel, chosen)
         elif not outdated:
             button(panel, "again", "Choose again", "refresh", again)
 
@@ -174,7 +174,7 @@ class Next(Part):
                 on_change=self.change_first,
             )
 
-    def _show_actions(self, panel: Any, chosen: dict[str, Any]) -> None:
+    def _show_what_next(self, panel: Any, chosen: dict[str, Any]) -> None:
         line = panel.h_stack("next_show", gap=1, align_y="center")
         label = f"Show {chosen['first']:,} in the grid"
         button(line, "chosen", label, "grid_view", self.show_chosen, "contained")
