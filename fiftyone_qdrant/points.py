@@ -357,6 +357,23 @@ def pairwise_distances(queries: Matrix, vectors: Matrix, metric: str) -> Scores:
     return np.asarray(1.0 - products / np.where(lengths == 0, 1.0, lengths))
 
 
+def query_vector(like: Matrix, unlike: Matrix | None, metric: str) -> Matrix:
+    """Returns the one query of some examples, and of what hits should be unlike.
+
+    Args:
+        like: float32, shape ``(num_examples, size)``
+        unlike: the same, or ``None`` for none
+        metric: one of :data:`DISTANCES`
+
+    Returns:
+        float32, shape ``(size,)``: their mean, or what :func:`steer` makes of both
+    """
+    if unlike is not None:
+        return np.asarray(steer(like, unlike, metric)[0], dtype=np.float32)
+
+    return np.asarray(like.mean(axis=0, dtype=np.float64), dtype=np.float32)
+
+
 def steer(positives: Matrix, negatives: Matrix, metric: str) -> Matrix:
     """Returns one query that is like some examples and unlike others.
 

@@ -220,11 +220,11 @@ class _Asked:
 
         index, metric = self.index, self.index.metric
         like = index.answering.vectors(self.query["query"], self.query["image"])
-        vector = like.mean(axis=0, dtype=np.float64).astype(np.float32)
-        if self.query["negatives"] is not None:
-            unlike = index.answering.vectors(self.query["negatives"])
-            (vector,) = points.steer(like, unlike, metric)
+        unlike = self.query["negatives"]
+        if unlike is not None:
+            unlike = index.answering.vectors(unlike)
 
+        vector = points.query_vector(like, unlike, metric)
         return points.pairwise_distances(vector, index.contents.vectors(ids), metric)
 
     def _in_scope(self, ids: list[str]) -> set[str]:

@@ -160,11 +160,7 @@ def vector_of(
     sides = [[p for p in question.parts if p.unlike is u] for u in (False, True)]
     like, unlike = (_vectors(index, parts, pictures, known) for parts in sides)
     assert like is not None  # noqa: S101  (it was checked)
-    if unlike is not None:
-        (steered,) = points.steer(like, unlike, index.metric)
-        return np.asarray(steered, dtype=np.float32)
-
-    return np.asarray(like.mean(axis=0, dtype=np.float64), dtype=np.float32)
+    return points.query_vector(like, unlike, index.metric)
 
 
 def embedded_key(index: QdrantSimilarityIndex, part: Part) -> Any:

@@ -64,7 +64,7 @@ def compare_indexes(
 
     index, other = (load_index(dataset, key) for key in (brain_key, other_key))
     check_alike(index, other)
-    ids = [i for i in sampled_ids(index.collection, queries) if i][: 2 * queries]
+    ids = list(sampled_ids(index.collection, queries))[: 2 * queries]
     present = other.collection.present(ids)
     asked = [i for i in ids if i in present][:queries]
     if not asked:

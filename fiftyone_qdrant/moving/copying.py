@@ -39,7 +39,6 @@ class Copy:
         move: the id of the move that it is for
 
     Attributes:
-        written: points that were written to the target
         lossless: whether the target keeps all bits of the vectors
     """
 
@@ -47,7 +46,6 @@ class Copy:
         self.source = source
         self.target = target
         self.move = move
-        self.written = 0
         self._names = [
             points.norm_key(c.schema().vector_name) for c in (source, target)
         ]
@@ -137,7 +135,6 @@ class Copy:
         if len(page):
             vectors = self.source.stored_vectors(page)
             writing.write(self.target, page.ids, vectors, self._payloads(page))
-            self.written += len(page)
 
     def _payloads(self, page: Page) -> list[dict[str, Any]]:
         before, after = self._names

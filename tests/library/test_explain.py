@@ -99,7 +99,7 @@ def test_what_the_graph_missed_and_how_deep_to_search_for_it(
     index = make_index(
         make_dataset(1000),
         embeddings=vectors,
-        hnsw_config={"m": 4, "ef_construct": 8, "full_scan_threshold": 10},
+        hnsw_config={"m": 8, "ef_construct": 64, "full_scan_threshold": 10},
         optimizers_config={"indexing_threshold": 100},
     )
     index.collection.flush()
